@@ -1,0 +1,113 @@
+import type { Slice } from '../runtime/slice.ts';
+
+/**
+ * A log is a set of topics; a topic has partitions; a partition is a sequence of records, each with the offset that the
+ * log gave it. A log knows no events. What must be true of every log:
+ *
+ * - **Durable before told.** `append` resolves when everything in it survives power loss (embedded: one fdatasync of the
+ *   journal; Kafka: `acks: all` by every partition). If it rejects, any part of it may or may not be there, and the writer is
+ *   finished: close it, open a new one and read where the log stands.
+ * - **Order.** A partition's records stand in the order of their appends, without holes below the durable end.
+ * - **Readers see only what is durable,** and check it: a record whose bytes are not those that were appended is never
+ *   returned, it is an error (`log-damaged`).
+ * - **One writer** a topic. The embedded log holds a lock for its folder; on Kafka the protocol's START decides.
+ */
+export interface Log {
+  /** Opens for writing. Throws `log-locked` when another process has it, `log-damaged` when recovery finds damage. */
+  openWriter(): Promise<LogWriter>;
+  /** Opens for reading: other threads and other processes may, while the writer writes. Never creates anything. */
+  openReader(): Promise<LogReader>;
+}
+
+export interface TopicSpec {
+  readonly topic: string;
+  readonly partitions: number;
+}
+
+export interface LogWriter {
+  /** Random, made with the log: positions of one log mean nothing in another. */
+  readonly logId: string;
+  /** Makes the topic if it isn't there. An existing one with another partition count is an error. Durable when resolved. */
+  createTopic(spec: TopicSpec): Promise<void>;
+  topics(): readonly TopicSpec[];
+  /** First offset that is held, and the offset that the next record gets. */
+  range(topic: string, partition: number): OffsetRange;
+  /** A new, empty batch; records are encoded into it as they are added. Batches may be filled while an append is under way. */
+  batch(topic: string, partition: number): BatchBuilder;
+  /**
+   * Appends one group. `data` is placed first, in order; `follow` is then called with the base offset of each batch of
+   * `data` and returns batches that are appended behind them (ENDs, which name those offsets). On the embedded log all of it
+   * is one group and becomes durable with one fdatasync. Calls are not concurrent: await one before the next.
+   */
+  append(data: readonly BatchBuilder[], follow?: (baseOffsets: readonly number[]) => readonly BatchBuilder[]): Promise<void>;
+  /** Lets go of records below `offset`, by whole segments where the log has such: less may go, never more. */
+  trim(topic: string, partition: number, offset: number): Promise<void>;
+  /** Bytes that a partition takes on disk. */
+  size(topic: string, partition: number): number;
+  /** A reader in another thread gets this by `postMessage` and passes it to its `openReader` (embedded log: wakes it up). */
+  readonly shared: SharedArrayBuffer | undefined;
+  close(): Promise<void>;
+}
+
+export interface OffsetRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Collects records of one partition for one append. Not used again after the append. */
+export interface BatchBuilder {
+  readonly topic: string;
+  readonly partition: number;
+  /** Records so far. */
+  readonly count: number;
+  /** Encoded bytes so far. */
+  readonly bytes: number;
+  /** Copies the draft in; the caller may reuse it at once. */
+  add(draft: RecordDraft): void;
+}
+
+/** One record to be; `start` -1 says null. `headers` are written in order. Timestamps: milliseconds since 1970. */
+export interface RecordDraft {
+  timestamp: number;
+  readonly key: Slice;
+  readonly value: Slice;
+  readonly headers: readonly HeaderDraft[];
+}
+
+/** A header whose value's `start` is -1 is left out. Names are short ASCII. */
+export interface HeaderDraft {
+  readonly name: string;
+  readonly value: Slice;
+}
+
+export interface LogReader {
+  readonly logId: string;
+  topics(): Promise<readonly TopicSpec[]>;
+  range(topic: string, partition: number): Promise<OffsetRange>;
+  /**
+   * Records from `offset` on, at most about `maxBytes` (one batch always comes whole); an empty cursor at the end. Throws
+   * `offset-out-of-range` below the first offset held or beyond the end: nobody jumps in silence.
+   */
+  fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor>;
+  /** Resolves when records from `offset` on are there, when `signal` aborts, or when a second has passed. */
+  wait(topic: string, partition: number, offset: number, signal: AbortSignal): Promise<void>;
+  /** The first record whose timestamp is at or after `timestamp` (milliseconds since 1970), or the end offset. */
+  offsetAt(topic: string, partition: number, timestamp: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/**
+ * Walks fetched records without an object a record: after `next()` the fields describe the current one. Slices stay good
+ * as long as their `bytes` are referenced; the cursor itself is reused.
+ */
+export interface RecordCursor {
+  /** Offset behind the last record of this fetch: where to fetch next. */
+  readonly nextOffset: number;
+  next(): boolean;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: Slice;
+  readonly value: Slice;
+  /** Points `out` at the value of the named header; false when the record has none. */
+  header(name: string, out: Slice): boolean;
+}

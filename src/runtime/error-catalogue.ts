@@ -1,0 +1,57 @@
+/**
+ * `retry`: it passes by itself, try again with backoff. `stop`: going on would lose or bend data, or cannot work; the part
+ * concerned stops and says why. `operator`: a person has to decide or mend something; the pipeline goes on afterwards.
+ */
+export type Action = 'retry' | 'stop' | 'operator';
+
+export interface CatalogueEntry {
+  readonly action: Action;
+  /** 1 failed while running · 2 usage or config · 3 environment · 4 data. */
+  readonly exit: 1 | 2 | 3 | 4;
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+function entry(action: Action, exit: 1 | 2 | 3 | 4, meaning: string, remedy: string): CatalogueEntry {
+  return { action, exit, meaning, remedy };
+}
+
+/**
+ * Every error that Tailrace raises on purpose, by code. docs/errors.md is held against this table by a test. Codes are
+ * grouped by the part that raises them and never change their meaning once released.
+ */
+export const catalogue = {
+  // anyone
+  'internal': entry('stop', 1, 'Tailrace broke a rule of its own.', 'Please report it with the log lines before it.'),
+  'usage': entry('stop', 2, 'The command line is not understood.', 'See tailrace --help.'),
+  'config-invalid': entry('stop', 2, 'A configuration file has problems.', 'Mend the lines that the message names.'),
+
+  // the source
+  'source-unreachable': entry('retry', 3, 'The source cannot be reached, is starting, or went away.', 'Check that the server runs and that the host, port and network in source.url are right; Tailrace tries again by itself.'),
+  'source-refused': entry('operator', 3, 'The source refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),
+  'source-not-ready': entry('operator', 3, 'The source is not set up as Tailrace needs it.', 'Run tailrace check on the file: it lists every problem with its remedy.'),
+  'slot-in-use': entry('retry', 3, 'Another connection holds the replication slot.', 'Stop the other reader; Tailrace takes the slot as soon as it is free.'),
+  'slot-lost': entry('stop', 4, 'The slot was invalidated: the source removed WAL that had not been read.', 'Raise max_slot_wal_keep_size, then take new snapshots: see docs/guarantees.md, Gaps.'),
+  'source-unreadable': entry('stop', 4, 'The source sent something that cannot be decoded.', 'See the message; the slot is not advanced past it.'),
+
+  // the log
+  'log-locked': entry('operator', 3, 'Another process has the log open.', 'Stop the other daemon, or give this pipeline a directory of its own.'),
+  'log-damaged': entry('stop', 4, 'The log is damaged at a place that had been made durable.', 'Restore the folder from a copy, or move it away and start with new snapshots.'),
+  'log-unwritable': entry('retry', 3, 'The log cannot be written: no space, or an I/O error.', 'Free or add disk space; Tailrace tries again by itself and the source keeps what was not acknowledged.'),
+  'log-unknown-version': entry('stop', 3, 'The log was written by a newer version of Tailrace.', 'Run that version or a newer one.'),
+  'offset-out-of-range': entry('stop', 4, 'An offset was asked for that the log does not hold (any more).', 'See docs/guarantees.md, Gaps.'),
+
+  // the protocol
+  'gap': entry('stop', 4, 'Changes are missing between what the log holds and what can still be read.', 'See docs/guarantees.md, Gaps: take new snapshots to go on.'),
+  'fenced': entry('stop', 1, 'Another publisher or sink worker has taken over.', 'Run one worker only; this one stopped without harm.'),
+
+  // the sinks
+  'sink-unreachable': entry('retry', 3, 'The replica cannot be reached or went away.', 'Check that it runs; Tailrace tries again by itself, and neither the source nor other sinks wait for it.'),
+  'sink-refused': entry('operator', 3, 'The replica refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),
+  'sink-conflict': entry('operator', 3, 'The replica has a table that is in the way or does not fit.', 'Empty, rename or drop the table, or let the sink write to another schema.'),
+  'sink-shape': entry('operator', 4, 'A table changed its shape in a way that the replica does not follow by itself.', 'See the message for the statement to run at the replica.'),
+  'sink-data': entry('operator', 4, 'The replica does not accept a row.', 'Mend the row or the replica, or configure on_error: dead-letter for this sink.'),
+  'replica-differs': entry('stop', 4, 'A replica is not equal to its source.', 'See which keys differ; forget the sink and let it be filled anew.'),
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;

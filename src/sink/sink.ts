@@ -1,0 +1,71 @@
+import type { RowChange } from '../event/change.ts';
+import type { Position } from '../event/position.ts';
+import type { TableSchema } from '../event/table.ts';
+import type { Finding } from '../runtime/finding.ts';
+
+/**
+ * A sink applies source transactions to a replica and keeps its position there, in the same transaction as the rows, so
+ * that every event takes effect once, whatever dies and whenever (PROTOCOL, Applying). A session has one owner, who calls
+ * one method at a time:
+ *
+ *     open → (begin → write* → commit | abort)* → close
+ *
+ * Errors: `sink-unreachable` is retried with a new session; `sink-data` says that the replica refuses a row (nothing of the
+ * transaction took effect); `sink-conflict` and `sink-shape` ask the operator; `fenced` says that another worker has the sink.
+ */
+export interface Sink {
+  /** Every problem at once; changes nothing. */
+  check(tables: readonly TableSchema[]): Promise<readonly Finding[]>;
+  /** Connects, makes Tailrace's own tables where they are missing, reads the position. */
+  open(options: { readonly signal: AbortSignal }): Promise<SinkSession>;
+  /** Removes Tailrace's own rows for this sink; the replica's tables stay. */
+  forget(): Promise<void>;
+}
+
+export interface SinkSession {
+  /** Where the replica stands; null for a sink that never committed. Follows each commit. */
+  readonly position: Position | null;
+  /** Keys that may not be written until they are retried, as they stand in the replica. */
+  readonly blocked: readonly BlockedKey[];
+  /**
+   * Opens a transaction at the replica and moves its position from `position` to `to`. Throws `fenced` when the position
+   * found is neither the one expected nor what this session last tried to write; in the latter case resolves with
+   * `'applied'`: that commit had gone through, so nothing is to be written and no commit is due.
+   */
+  begin(to: Position): Promise<'open' | 'applied'>;
+  /** Applies changes of one table, in order. May be called again for the same table in the same transaction. */
+  write(changes: TableChanges): Promise<void>;
+  /**
+   * As `write` for exactly one change, behind a savepoint: a refused row gives the error back instead of throwing, and the
+   * transaction goes on. For dead letters only.
+   */
+  tryWrite(changes: TableChanges): Promise<Error | null>;
+  /** Remembers blocked keys, or that a truncate has cleared a table's, in the open transaction. */
+  block(keys: readonly BlockedKey[]): Promise<void>;
+  unblock(table: string): Promise<void>;
+  commit(): Promise<void>;
+  /** Gives the open transaction up; harmless when there is none. */
+  abort(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A row change, or `truncate`: everything that is in the table at this point goes. */
+export type TableOperation = RowChange<TableSchema> | { readonly op: 't' };
+
+export interface TableChanges {
+  readonly table: TableSchema;
+  readonly changes: readonly TableOperation[];
+  /**
+   * `complete`: the replica has the whole table, so an update with absent columns whose row is missing is an error
+   * (`sink-data`). `copying`: the table's snapshot is under way, such an update is passed over: a later chunk brings the row.
+   * `partial`: `snapshot: never`; a full update of a missing row inserts it, the rest is counted in `missing`.
+   */
+  readonly coverage: 'complete' | 'copying' | 'partial';
+}
+
+/** `key` is the tuple of the key columns as text for people, unique within its table; null blocks the whole table. */
+export interface BlockedKey {
+  readonly table: string;
+  readonly key: string | null;
+  readonly reason: string;
+}

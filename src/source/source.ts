@@ -1,0 +1,138 @@
+import type { SourceItem } from '../event/change.ts';
+import type { Lsn } from '../event/lsn.ts';
+import type { TableShape } from '../event/table.ts';
+import type { Finding } from '../runtime/finding.ts';
+
+/**
+ * A source is a stream of whole transactions in commit order, a position that is acknowledged later and separately, and a
+ * way to read the rows that stood there before. Pulling is the back-pressure: while nobody asks for the next batch the
+ * socket is not read, memory stays bounded, and keepalives are still answered.
+ *
+ * - The stream begins at the slot's confirmed position and may repeat transactions that the log already holds: the publisher
+ *   passes over what is not above its last END.
+ * - Nothing is acknowledged but what `acknowledge` was given; a keepalive is answered with that.
+ * - A source changes nothing on the server that the config did not ask for, and never delays its shutdown.
+ */
+export interface Source {
+  /** Every problem at once; changes nothing. */
+  check(): Promise<readonly Finding[]>;
+  /**
+   * Makes what is missing (publication first, then slot), takes the slot, and returns once START_REPLICATION has succeeded:
+   * from then on nobody else can acknowledge. Throws `slot-in-use`, `slot-lost`, `source-…`.
+   */
+  connect(options: { readonly signal: AbortSignal }): Promise<SourceSession>;
+  /** Drops the slot and publication that Tailrace made; returns what was dropped, in words. */
+  teardown(): Promise<readonly string[]>;
+}
+
+export interface SourceSession {
+  readonly server: SourceServer;
+  /** The captured tables as the catalog has them now; the stream says what they were at its position. */
+  readonly tables: readonly TableShape[];
+  /** Tables that match the config and are left out, each with the reason and the remedy. */
+  readonly leftOut: readonly Finding[];
+  /**
+   * Batches of items, in order, a batch for whatever one read brought; one consumer. A table's shape changes by a new
+   * `TableShape` object on its rows; the same object means the same shape. Ends when the session is closed; throws
+   * `source-unreachable` when the connection is lost.
+   */
+  batches(): AsyncIterable<readonly SourceItem[]>;
+  /** Everything up to `position` is durable in the log: sent to the server soon, and as the answer to keepalives. */
+  acknowledge(position: Lsn): void;
+  readonly snapshots: SnapshotReader;
+  close(): Promise<void>;
+}
+
+export interface SourceServer {
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  /** Where the current timeline branched off the one before it; undefined on timeline 1 or when not known. */
+  readonly timelineSwitch: Lsn | undefined;
+  readonly slot: string;
+  /** The slot's `confirmed_flush_lsn` when it was taken. */
+  readonly confirmedFlush: Lsn;
+  /** Whether this very call made the slot. */
+  readonly slotCreated: boolean;
+  readonly database: string;
+}
+
+/**
+ * Reads the rows that are there, a chunk at a time (PROTOCOL, Snapshots). A chunk stands between two transactional logical
+ * messages that the stream brings back as `m` items with prefix `watermarkPrefix` and the content given here.
+ */
+export interface SnapshotReader {
+  /**
+   * Resolves once every transaction has ended that was running when the table entered the publication: before that, a
+   * change may be missing from the stream. `onWait` hears which session is waited for.
+   */
+  entered(table: TableShape, options: { signal: AbortSignal; onWait: (session: string) => void }): Promise<void>;
+  /** Writes a watermark and resolves when it is committed. */
+  watermark(content: string): Promise<WatermarkWritten>;
+  /**
+   * Low watermark, rows behind `after` in key order up to about `maxBytes` and `maxRows`, high watermark. The caller
+   * compares the chunk's snapshot and shapes with what it streamed and reads again when it must. `after`: the tuple of the
+   * last row of the chunk before (key columns suffice), null at the start.
+   */
+  chunk(request: ChunkRequest): Promise<Chunk>;
+  /**
+   * Every row of a table without a key, in one REPEATABLE READ snapshot, in blocks of about 1 MiB. `visibility` is known before
+   * the first block.
+   */
+  whole(table: TableShape, signal: AbortSignal): Promise<WholeTable>;
+  /** Rows by key, as they are now: for keys whose full image the stream did not bring. */
+  rows(table: TableShape, keys: readonly Uint8Array[]): Promise<RowBlock>;
+  /** Reltuples-like estimate for progress displays; undefined when unknown. */
+  estimate(table: TableShape): Promise<number | undefined>;
+}
+
+export const watermarkPrefix = 'tailrace.watermark';
+
+export interface WatermarkWritten {
+  /** An LSN at or behind the watermark's commit. */
+  readonly lsn: Lsn;
+}
+
+export interface ChunkRequest {
+  readonly table: TableShape;
+  /** Contents of the two watermarks. */
+  readonly low: string;
+  readonly high: string;
+  readonly after: Uint8Array | null;
+  readonly maxRows: number;
+  readonly maxBytes: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Chunk {
+  readonly rows: RowBlock;
+  readonly visibility: Visibility;
+  /** Whether the catalog's state of the table was the same at the low watermark, in the chunk's snapshot and at the high one. */
+  readonly stable: boolean;
+  /** The table as the chunk saw it; its rows have these columns. */
+  readonly shape: TableShape;
+  /** No row lies behind the last one of this chunk. */
+  readonly last: boolean;
+}
+
+/** `pg_current_snapshot()`: a transaction is visible if its id is below `xmin`, or below `xmax` and not in `running`. */
+export interface Visibility {
+  readonly xmin: bigint;
+  readonly xmax: bigint;
+  readonly running: readonly bigint[];
+}
+
+/** Rows as tuples: row i begins at `starts[i]` in `bytes` and ends where the next begins, the last one at `length`. */
+export interface RowBlock {
+  readonly bytes: Uint8Array;
+  readonly starts: Uint32Array;
+  readonly count: number;
+  readonly length: number;
+}
+
+export interface WholeTable {
+  readonly visibility: Visibility;
+  readonly shape: TableShape;
+  /** An LSN read after the snapshot was taken: transactions that commit behind it are not visible in it. */
+  readonly lsn: Lsn;
+  blocks(): AsyncIterable<RowBlock>;
+}
