@@ -2,73 +2,75 @@
  * Real servers for tests. `sharedPostgres()` is the one server of the test run (or of this file, when it runs alone):
  * take a `freshDatabase` of it a test. A test that stops, kills or configures a server starts its own by `startPostgres`.
  */
-import { randomBytes } from 'node:crypto'
-import { after } from 'node:test'
-import { startEmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts'
-import type { EmbeddedPostgres, EmbeddedPostgresOptions } from '../../src/cli/demo/embedded-postgres.ts'
-import { postgresAt } from '../../src/cli/demo/postgres-client.ts'
-import type { PostgresClient } from '../../src/cli/demo/postgres-client.ts'
+import { randomBytes } from 'node:crypto';
+import { after } from 'node:test';
+import {
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+  type EmbeddedPostgresOptions,
+} from '../../src/cli/demo/embedded-postgres.ts';
+import { postgresAt, type PostgresClient } from '../../src/cli/demo/postgres-client.ts';
 
-export type { EmbeddedPostgres, EmbeddedPostgresOptions, PostgresVersion } from '../../src/cli/demo/embedded-postgres.ts'
-export type { PostgresClient } from '../../src/cli/demo/postgres-client.ts'
+export type { EmbeddedPostgres, EmbeddedPostgresOptions, PostgresVersion } from '../../src/cli/demo/embedded-postgres.ts';
+export type { PostgresClient } from '../../src/cli/demo/postgres-client.ts';
 
 /** What of a test context is used here: pass `t` of the test. */
 export interface Scope {
-  after(fn: () => Promise<void>): void
+  after(fn: () => Promise<void>): void;
 }
 
 export interface TestDatabase {
-  readonly name: string
-  readonly url: string
-  sql<Row = Record<string, unknown>>(text: string, params?: readonly unknown[]): Promise<Row[]>
+  readonly name: string;
+  readonly url: string;
+  sql<Row = Record<string, unknown>>(text: string, params?: readonly unknown[]): Promise<Row[]>;
 }
 
 /** The environment variable by which the test runner passes the URL of its server. */
-export const SHARED_URL_VARIABLE = 'TAILRACE_TEST_PG'
+export const SHARED_URL_VARIABLE = 'TAILRACE_TEST_PG';
 
 /** A server of one's own. It is removed when the scope ends: `t`, or without one the running test, or the file. */
 export async function startPostgres(options: EmbeddedPostgresOptions = {}, scope?: Scope): Promise<EmbeddedPostgres> {
-  const server = await startEmbeddedPostgres(options)
-  const remove = (): Promise<void> => server.remove()
-  if (scope === undefined) after(remove)
-  else scope.after(remove)
-  return server
+  const server = await startEmbeddedPostgres(options);
+  const remove = (): Promise<void> => server.remove();
+  if (scope === undefined) after(remove);
+  else scope.after(remove);
+  return server;
 }
 
-let shared: Promise<PostgresClient> | undefined
-let ofThisFile: EmbeddedPostgres | undefined
+let shared: Promise<PostgresClient> | undefined;
+let ofThisFile: EmbeddedPostgres | undefined;
 
 // Here and not where it starts: inside a test `after` would bind to that test, and the next one would find no server.
-after(() => ofThisFile?.remove())
+after(() => ofThisFile?.remove());
 
 export function sharedPostgres(): Promise<PostgresClient> {
-  shared ??= findShared()
-  return shared
+  shared ??= findShared();
+  return shared;
 }
 
 async function findShared(): Promise<PostgresClient> {
-  const url = process.env[SHARED_URL_VARIABLE]
-  if (url !== undefined && url !== '') return postgresAt(url)
-  ofThisFile = await startEmbeddedPostgres()
-  return ofThisFile
+  const url = process.env[SHARED_URL_VARIABLE];
+  if (url !== undefined && url !== '') return postgresAt(url);
+  ofThisFile = await startEmbeddedPostgres();
+  return ofThisFile;
 }
 
 /** A new, empty database on the shared server. With a scope it goes, with its slots, when the test ends. */
 export async function freshDatabase(scope?: Scope): Promise<TestDatabase> {
-  const server = await sharedPostgres()
-  const name = `t_${randomBytes(6).toString('hex')}`
-  const url = await server.createDatabase(name)
-  scope?.after(() => dropDatabase(server, name))
-  return { name, url, sql: (text, params) => server.sql(text, params, name) }
+  const server = await sharedPostgres();
+  const name = `t_${randomBytes(6).toString('hex')}`;
+  const url = await server.createDatabase(name);
+  scope?.after(() => dropDatabase(server, name));
+  return { name, url, sql: (text, params) => server.sql(text, params, name) };
 }
 
 async function dropDatabase(server: PostgresClient, name: string): Promise<void> {
   // A slot in use can't be dropped, and a database with a slot neither: end its sessions first, until they are gone.
   for (let left = 50; left > 0; left -= 1) {
-    await server.sql('SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1', [name])
-    const busy = await server.sql('SELECT 1 FROM pg_replication_slots WHERE database = $1 AND active', [name])
-    if (busy.length === 0) break
+    await server.sql('SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1', [name]);
+    const busy = await server.sql('SELECT 1 FROM pg_replication_slots WHERE database = $1 AND active', [name]);
+    if (busy.length === 0) break;
   }
-  await server.sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1', [name])
-  await server.sql(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)
+  await server.sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1', [name]);
+  await server.sql(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
 }

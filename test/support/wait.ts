@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Waits for a state in place of a time: calls `fn` until it returns something truthy, and returns that. An exception
@@ -8,21 +8,21 @@ export async function eventually<T>(
   fn: () => T | Promise<T>,
   options: { readonly timeoutMs?: number; readonly what?: string } = {},
 ): Promise<NonNullable<T>> {
-  const timeoutMs = options.timeoutMs ?? 30_000
-  const deadline = Date.now() + timeoutMs
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  const deadline = Date.now() + timeoutMs;
   for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
-    let last: unknown
+    let last: unknown;
     try {
-      const value = await fn()
-      if (value) return value
-      last = value
+      const value = await fn();
+      if (value) return value;
+      last = value;
     } catch (error) {
-      last = error
+      last = error;
     }
     if (Date.now() >= deadline) {
-      const what = options.what ?? 'the condition'
-      throw new Error(`${what} did not come true within ${timeoutMs} ms; last: ${String(last)}`, { cause: last })
+      const what = options.what ?? 'the condition';
+      throw new Error(`${what} did not come true within ${timeoutMs} ms; last: ${String(last)}`, { cause: last });
     }
-    await delay(pause)
+    await delay(pause);
   }
 }
