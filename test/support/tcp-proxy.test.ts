@@ -47,7 +47,6 @@ test('a reset ends open connections, a refusal new ones', async (t) => {
   proxy.reset();
   await eventually(() => client.destroyed, { what: 'the client to see the reset' });
   proxy.refuse();
-  const second = connect(proxy.port, '127.0.0.1').on('error', () => {});
-  await once(second, 'close');
+  await assert.rejects(once(connect(proxy.port, '127.0.0.1'), 'close'), { code: 'ECONNRESET' });
   assert.equal(proxy.connections, 2);
 });
