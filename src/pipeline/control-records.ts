@@ -1,0 +1,191 @@
+import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
+import type { TableShape, SchemaVersion } from '../event/table.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Slice } from '../runtime/slice.ts';
+
+/**
+ * The records of the topics that hold no events: JSON, one object a record, told apart by `type`. LSNs are in Postgres's
+ * text form and large integers are strings, so that any reader gets them exactly.
+ */
+
+/** Where a transaction stands in the log: what readers order by (PROTOCOL, Identity). */
+export interface Place {
+  readonly epoch: number;
+  readonly commitLsn: Lsn;
+}
+
+/** In front of everything. */
+export const origin: Place = { epoch: 0, commitLsn: 0n };
+
+/** A publisher has taken the slot (PROTOCOL, START). */
+export interface StartRecord {
+  readonly type: 'start';
+  readonly logId: string;
+  readonly epoch: number;
+  readonly startId: string;
+  readonly systemIdentifier: string;
+  readonly timeline: number;
+  readonly slot: string;
+  readonly tables: readonly string[];
+  /** The END that it continues from. */
+  readonly continues: (Place & { readonly endLsn: Lsn }) | null;
+  /** Set when the config let a gap pass: what was found. Everything is copied anew and readers begin anew. */
+  readonly gap: string | null;
+}
+
+/** How much of a transaction one topic-partition holds, and where. */
+export interface Part {
+  readonly topic: string;
+  readonly partition: number;
+  /** Event records; tombstones and other records in between are not counted. */
+  readonly count: number;
+  readonly first: number;
+  readonly last: number;
+  /** Bytes of these records, so that a reader can plan its memory before it fetches. */
+  readonly bytes: number;
+}
+
+/** A transaction is complete (PROTOCOL, END). One without parts repeats the last place and moves only `endLsn`. */
+export interface EndRecord extends Place {
+  readonly type: 'end';
+  readonly startId: string;
+  readonly endLsn: Lsn;
+  /** Microseconds since 1970, by the source's clock. */
+  readonly commitTime: bigint;
+  /** The END with events before this one: the chain that shows a gap. */
+  readonly previous: Place;
+  readonly parts: readonly Part[];
+  readonly snapshot: SnapshotPart | null;
+}
+
+/** The END carries a snapshot's rows, and confirms the `schema` record of this id. */
+export interface SnapshotPart {
+  readonly record: string;
+  readonly table: string;
+  /** The first piece of a copy, the last one, both, or neither. */
+  readonly first: boolean;
+  readonly last: boolean;
+  /** The sink that asked; others pass over it. Null: for all. */
+  readonly sink: string | null;
+}
+
+export type TransactionRecord = StartRecord | EndRecord;
+
+/** A version of a table's schema; durable before the first event that names it. */
+export interface VersionRecord {
+  readonly type: 'version';
+  readonly version: SchemaVersion;
+  readonly shape: TableShape;
+}
+
+/**
+ * How far a table's copy is. Written `confirmed: false` before the END that carries the rows, and again as confirmed
+ * behind it; a record that was never confirmed counts if an END names it.
+ */
+export interface SnapshotRecord {
+  readonly type: 'snapshot';
+  readonly id: string;
+  readonly confirmed: boolean;
+  readonly table: string;
+  readonly relid: number;
+  readonly sink: string | null;
+  readonly first: boolean;
+  readonly last: boolean;
+  /** The key columns of the last row, as texts in key order; null before the first row and for a table without a key. */
+  readonly after: readonly string[] | null;
+  /** Rows so far, for people. */
+  readonly rows: number;
+  /** Keys whose full image must still be read (a partial key change in a window), as texts in key order. */
+  readonly rereads: readonly (readonly string[])[];
+  /** Where the END that confirms it is looked for: not below this offset of `transaction`. */
+  readonly from: number;
+  /** The place of that END, once known. */
+  readonly place: Place | null;
+  /** The place of the first END of this copy, once known: where a new sink begins. */
+  readonly begin: Place | null;
+  /** A table without a key: transactions visible in this snapshot are left out until the stream has passed `lsn`. */
+  readonly visibility: { readonly xmin: string; readonly xmax: string; readonly running: readonly string[]; readonly lsn: Lsn } | null;
+}
+
+export type SchemaTopicRecord = VersionRecord | SnapshotRecord;
+
+/** What a sink says of itself in its own topic. */
+export type SinkRecord =
+  | { readonly type: 'register'; readonly tables: Readonly<Record<string, Place>>; readonly at: Place }
+  | { readonly type: 'ask'; readonly table: string; readonly id: string }
+  | ({ readonly type: 'position'; readonly startId: string; readonly endLsn: Lsn; readonly offset: number } & Place)
+  | { readonly type: 'forgotten' };
+
+export type ControlRecord = TransactionRecord | SchemaTopicRecord | SinkRecord;
+
+/** Fields that hold an LSN; every other bigint is written as decimal digits. */
+const lsnFields = new Set(['commitLsn', 'endLsn', 'lsn']);
+
+export function encodeControl(record: ControlRecord): Uint8Array {
+  return Buffer.from(
+    JSON.stringify(record, (field, value: unknown) => {
+      if (typeof value !== 'bigint') return value;
+      return lsnFields.has(field) ? formatLsn(value) : value.toString();
+    }),
+  );
+}
+
+/** Reads a record of one of our own topics. `where` names the place for the error. */
+export function decodeControl<T extends ControlRecord>(value: Slice, where: string): T {
+  try {
+    const text = Buffer.from(value.bytes.buffer, value.bytes.byteOffset + value.start, value.end - value.start).toString();
+    return revive(JSON.parse(text) as Written) as T;
+  } catch (cause) {
+    throw new TailraceError('log-damaged', `${where} does not hold a record of Tailrace's`, { cause });
+  }
+}
+
+/** A record as JSON has it: the bigints are still texts. */
+type Written = { type?: string } & Record<string, never>;
+
+/** Puts the bigints back, by hand: an END a transaction is read on the hot path, and a JSON reviver costs ten times as much. */
+function revive(written: Written): ControlRecord {
+  switch (written.type) {
+    case 'end': {
+      const end = written as unknown as EndRecord;
+      return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(end.commitTime), previous: place(end.previous) };
+    }
+    case 'start': {
+      const { continues, ...start } = written as unknown as StartRecord;
+      return { ...start, continues: continues && { ...place(continues), endLsn: lsnOf(continues.endLsn) } };
+    }
+    case 'snapshot': {
+      const { visibility, ...rest } = written as unknown as SnapshotRecord;
+      return {
+        ...rest,
+        place: rest.place && place(rest.place),
+        begin: rest.begin && place(rest.begin),
+        visibility: visibility && { ...visibility, lsn: lsnOf(visibility.lsn) },
+      };
+    }
+    case 'register': {
+      const record = written as unknown as SinkRecord & { type: 'register' };
+      const tables = Object.entries(record.tables).map(([table, since]) => [table, place(since)] as const);
+      return { ...record, at: place(record.at), tables: Object.fromEntries(tables) };
+    }
+    case 'position': {
+      const record = written as unknown as SinkRecord & { type: 'position' };
+      return { ...record, ...place(record), endLsn: lsnOf(record.endLsn) };
+    }
+    case 'version':
+    case 'ask':
+    case 'forgotten':
+      return written as unknown as ControlRecord;
+    default:
+      throw new Error('unknown type');
+  }
+}
+
+function place(written: Place): Place {
+  return { epoch: written.epoch, commitLsn: lsnOf(written.commitLsn) };
+}
+
+/** An LSN that JSON carried: its type says bigint, its value is still text. */
+function lsnOf(written: Lsn): Lsn {
+  return lsn(String(written));
+}

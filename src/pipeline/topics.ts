@@ -1,0 +1,41 @@
+import { tableName } from '../event/table.ts';
+
+/** The topics of one pipeline (PROTOCOL, Topics). A pipeline's name has no dot, so no two pipelines share a topic. */
+export interface TopicNames {
+  readonly transaction: string;
+  readonly schema: string;
+  events(table: { readonly schema: string; readonly name: string }): string;
+  sink(sink: string): string;
+  deadLetter(sink: string): string;
+}
+
+export function topicNames(pipeline: string): TopicNames {
+  return {
+    transaction: `${pipeline}.transaction`,
+    schema: `${pipeline}.schema`,
+    events: (table) => `${pipeline}.${tableName(table)}`,
+    sink: (sink) => `${pipeline}.sink.${sink}`,
+    deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,
+  };
+}
+
+/**
+ * Two tables whose topics would be one (`a.b`.`c` and `a`.`b.c`), or a table whose topic would be one of the pipeline's own
+ * (`sink.reporting`): named before anything is written, because a topic has one table for good.
+ */
+export function topicClashes(
+  pipeline: string,
+  tables: readonly { readonly schema: string; readonly name: string }[],
+): readonly string[] {
+  const taken = new Map<string, string>();
+  const clashes: string[] = [];
+  for (const table of tables) {
+    const topic = topicNames(pipeline).events(table);
+    const label = `"${table.schema}"."${table.name}"`;
+    const other = taken.get(topic);
+    if (other !== undefined) clashes.push(`${label} and ${other} would share the topic ${topic}`);
+    else if (/^[^.]*\.(sink|dead-letter)\./.test(topic)) clashes.push(`${label} would take the topic ${topic}, which Tailrace uses itself`);
+    taken.set(topic, label);
+  }
+  return clashes;
+}
