@@ -1,0 +1,50 @@
+import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { redact } from './secret.ts';
+import { TailraceError } from './errors.ts';
+
+/**
+ * Structured lines: `logger.info({ table, rows }, 'snapshot of a table is complete')`. The prose is lower case and fixed,
+ * what varies stands in fields. Row values never stand in either.
+ */
+export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'level' | 'isLevelEnabled'> & {
+  child(fields: Record<string, unknown>): Logger;
+};
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Keys whose value is never printed, wherever a library hangs its own config on an error or a field. */
+const secretKeys = ['url', 'password', 'connectionString', 'sasl', 'sslpassword', 'token', 'authorization'];
+const paths = secretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
+
+/** JSON lines on stdout (fd 1), or wherever `destination` says. */
+export function createLogger(options: { readonly level: LogLevel; readonly destination?: DestinationStream }): Logger {
+  const settings = {
+    level: options.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths, censor: '***' },
+    serializers: { err: describeError, error: describeError },
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  // Synchronous: the last lines before a crash are the ones that matter, and no flush can be forgotten on the way out.
+  return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true })) as Logger;
+}
+
+export const silentLogger: Logger = pino({ level: 'silent' }) as Logger;
+
+/**
+ * What of an error is printed: never its enumerable fields, because drivers hang connection settings and whole rows
+ * (`detail: Key (email)=(…)`) on theirs.
+ */
+export function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? redact(error) : error;
+  const code = (error as { code?: unknown }).code;
+  return {
+    type: error.name,
+    ...(typeof code === 'string' ? { code } : {}),
+    message: redact(error.message),
+    ...(error instanceof TailraceError ? { remedy: redact(error.remedy) } : { stack: redact(error.stack ?? '') }),
+    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+  };
+}
