@@ -51,6 +51,8 @@ export interface SourceServer {
   readonly slot: string;
   /** The slot's `confirmed_flush_lsn` when it was taken. */
   readonly confirmedFlush: Lsn;
+  /** The server's own flushed WAL position when the slot was taken: a server behind our last END was rewound. */
+  readonly walFlushed: Lsn;
   /** Whether this very call made the slot. */
   readonly slotCreated: boolean;
   readonly database: string;
@@ -70,8 +72,8 @@ export interface SnapshotReader {
   watermark(content: string): Promise<WatermarkWritten>;
   /**
    * Low watermark, rows behind `after` in key order up to about `maxBytes` and `maxRows`, high watermark. The caller
-   * compares the chunk's snapshot and shapes with what it streamed and reads again when it must. `after`: the tuple of the
-   * last row of the chunk before (key columns suffice), null at the start.
+   * compares the chunk's snapshot and shapes with what it streamed and reads again when it must. `after`: the texts of the
+   * key columns, in key order, of the last row of the chunk before; null at the start.
    */
   chunk(request: ChunkRequest): Promise<Chunk>;
   /**
@@ -79,8 +81,6 @@ export interface SnapshotReader {
    * the first block.
    */
   whole(table: TableShape, signal: AbortSignal): Promise<WholeTable>;
-  /** Rows by key, as they are now: for keys whose full image the stream did not bring. */
-  rows(table: TableShape, keys: readonly Uint8Array[]): Promise<RowBlock>;
   /** Reltuples-like estimate for progress displays; undefined when unknown. */
   estimate(table: TableShape): Promise<number | undefined>;
 }
@@ -97,7 +97,9 @@ export interface ChunkRequest {
   /** Contents of the two watermarks. */
   readonly low: string;
   readonly high: string;
-  readonly after: Uint8Array | null;
+  readonly after: readonly string[] | null;
+  /** When set, the chunk is these keys' rows instead of a range: keys whose full image the stream did not bring. */
+  readonly keys: readonly (readonly string[])[] | null;
   readonly maxRows: number;
   readonly maxBytes: number;
   readonly signal: AbortSignal;

@@ -1,0 +1,136 @@
+import type { LogReader, RecordCursor } from '../log/log.ts';
+import { decodeControl, type EndRecord, type SchemaTopicRecord, type SinkRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { StartRule } from './start-rule.ts';
+import type { TopicNames } from './topics.ts';
+
+const fetchBytes = 1 << 20;
+
+/** Walks all records of a topic's only partition, from `from` to the end as it is now. */
+export async function* records(reader: LogReader, topic: string, from?: number): AsyncGenerator<RecordCursor> {
+  const range = await reader.range(topic, 0);
+  let offset = Math.max(from ?? range.start, range.start);
+  while (offset < range.end) {
+    const cursor = await reader.fetch(topic, 0, offset, fetchBytes);
+    while (cursor.next()) if (cursor.offset >= offset) yield cursor;
+    if (cursor.nextOffset <= offset) return;
+    offset = cursor.nextOffset;
+  }
+}
+
+/** The publisher's own position: what the `transaction` topic says (PROTOCOL, START and END). */
+export interface LogProgress {
+  readonly start: StartRecord | null;
+  /** The last END that counts, with or without events. */
+  readonly end: EndRecord | null;
+  /** Offset behind the last record read. */
+  readonly nextOffset: number;
+}
+
+/**
+ * Finds the last START and the last END that counts. A topic can hold millions of ENDs: only STARTs and the one last END
+ * are parsed, the rest is told by its first bytes (`type` and `startId` are written first).
+ */
+export async function readProgress(reader: LogReader, topics: TopicNames): Promise<LogProgress> {
+  const rule = new StartRule();
+  let end: EndRecord | null = null;
+  let last: Uint8Array | null = null;
+  let prefix: Uint8Array = new Uint8Array(0);
+  let nextOffset = (await reader.range(topics.transaction, 0)).start;
+  const settle = (): void => {
+    if (last === null) return;
+    end = decodeControl<EndRecord>({ bytes: last, start: 0, end: last.length }, topics.transaction);
+    last = null;
+  };
+  for await (const cursor of records(reader, topics.transaction)) {
+    nextOffset = cursor.offset + 1;
+    const { bytes, start, end: valueEnd } = cursor.value;
+    if (startsWith(bytes, start, valueEnd, prefix) && prefix.length > 0) {
+      last = bytes.subarray(start, valueEnd);
+      continue;
+    }
+    if (!startsWith(bytes, start, valueEnd, startPrefix)) {
+      // The first START may have been trimmed away with what it began; the oldest END left then speaks for it.
+      continue;
+    }
+    settle();
+    const record = decodeControl<TransactionRecord>(cursor.value, `${topics.transaction} at offset ${cursor.offset}`);
+    if (record.type === 'start' && rule.accept(record) === 'start') prefix = endPrefix(record.startId);
+  }
+  settle();
+  return { start: rule.current, end, nextOffset };
+}
+
+const startPrefix = Buffer.from('{"type":"start"');
+
+function endPrefix(startId: string): Uint8Array {
+  return Buffer.from(`{"type":"end","startId":"${startId}"`);
+}
+
+function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8Array): boolean {
+  if (end - start < prefix.length) return false;
+  for (let i = 0; i < prefix.length; i++) if (bytes[start + i] !== prefix[i]) return false;
+  return true;
+}
+
+/** What the `schema` topic says, with each copy's record that counts. */
+export interface SchemaState {
+  /** Every version, in order of writing. */
+  readonly versions: readonly VersionRecord[];
+  /** The newest record of each copy that counts: confirmed, or named by an END. By `copyKey`. */
+  readonly copies: ReadonlyMap<string, SnapshotRecord>;
+}
+
+/** One copy a table and addressee. */
+export function copyKey(table: string, sink: string | null): string {
+  return JSON.stringify([table, sink]);
+}
+
+export async function readSchemaState(reader: LogReader, topics: TopicNames): Promise<SchemaState> {
+  const versions: VersionRecord[] = [];
+  const copies = new Map<string, SnapshotRecord>();
+  const unconfirmed = new Map<string, SnapshotRecord>();
+  for await (const cursor of records(reader, topics.schema)) {
+    const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
+    if (record.type === 'version') {
+      versions.push(record);
+    } else if (record.confirmed) {
+      copies.set(copyKey(record.table, record.sink), record);
+      unconfirmed.delete(record.id);
+    } else {
+      unconfirmed.set(record.id, record);
+    }
+  }
+  if (unconfirmed.size > 0) await confirmByEnds(reader, topics, unconfirmed, copies);
+  return { versions, copies };
+}
+
+/** A crash between an END and the confirmation of its record: the END itself says that the record counts. */
+async function confirmByEnds(
+  reader: LogReader,
+  topics: TopicNames,
+  unconfirmed: ReadonlyMap<string, SnapshotRecord>,
+  copies: Map<string, SnapshotRecord>,
+): Promise<void> {
+  const from = Math.min(...[...unconfirmed.values()].map((record) => record.from));
+  const rule = new StartRule();
+  for await (const cursor of records(reader, topics.transaction)) {
+    // STARTs from the beginning, because they decide which ENDs count; ENDs only where one can name a record of ours.
+    if (cursor.offset < from && !startsWith(cursor.value.bytes, cursor.value.start, cursor.value.end, startPrefix)) continue;
+    const end = decodeControl<TransactionRecord>(cursor.value, `${topics.transaction} at offset ${cursor.offset}`);
+    if (rule.accept(end) !== 'end' || end.type !== 'end' || end.snapshot === null) continue;
+    const record = unconfirmed.get(end.snapshot.record);
+    if (record === undefined) continue;
+    const place = { epoch: end.epoch, commitLsn: end.commitLsn };
+    copies.set(copyKey(record.table, record.sink), { ...record, place, begin: record.begin ?? place });
+  }
+}
+
+/** The records of one sink's own topic. */
+export async function readSinkRecords(reader: LogReader, topics: TopicNames, sink: string): Promise<SinkRecord[]> {
+  const found: SinkRecord[] = [];
+  const topic = topics.sink(sink);
+  for await (const cursor of records(reader, topic)) {
+    found.push(decodeControl<SinkRecord>(cursor.value, `${topic} at offset ${cursor.offset}`));
+  }
+  return found;
+}
