@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { codecs, logs, sinks, sources, type Format, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
+
+/** Pipeline and sink names become topics, slots and folders, which is why they are this narrow; a topic's parts are split at dots. */
+const namePattern = /^[a-z][a-z0-9_-]{0,39}$/;
+const name = z.string().regex(namePattern, 'a lower-case letter, then up to 39 lower-case letters, digits, _ or -');
+
+const tablePattern = z.string().min(1);
+
+/** What every sink has, whatever its type. */
+const sinkKeys = {
+  name: name.describe('Unique in its pipeline; names the sink in its topic, its position in the replica, and every message.'),
+  tables: z
+    .strictObject({
+      include: z.array(tablePattern).min(1).default(['*.*']).describe('Tables that this sink gets, of those that the source captures: schema.table, * for any run of characters.'),
+      exclude: z.array(tablePattern).default([]).describe('Tables that it does not get, although they are included.'),
+    })
+    .prefault({})
+    .describe('Which of the captured tables this sink gets; without it, all.'),
+  on_error: z
+    .enum(['stop', 'dead-letter'])
+    .default('stop')
+    .describe('What happens to a row that the replica refuses: stop the sink until it is mended, or put the event into the dead-letter topic and block its key.'),
+  hold: z
+    .boolean()
+    .default(false)
+    .describe('Whether retention by size waits for this sink, so that the disk can fill up while it is down. Without it the sink falls into a gap instead.'),
+};
+
+export interface SinkKeys {
+  readonly name: string;
+  readonly tables: TableFilter;
+  readonly on_error: 'stop' | 'dead-letter';
+  readonly hold: boolean;
+}
+
+export interface TableFilter {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** One connector file, checked and frozen. Keys are as in the YAML; durations are milliseconds, sizes bytes. */
+export interface PipelineConfig {
+  readonly name: string;
+  readonly source: SourceConfig;
+  readonly log: LogConfig;
+  readonly format: Format;
+  readonly sinks: readonly SinkConfig[];
+}
+
+export type SinkConfig = OwnSinkConfig & SinkKeys;
+
+/** The schema of a connector file: types, defaults, messages and the JSON Schema all come from here. */
+export const pipelineSchema = z
+  .strictObject({
+    name: name.describe('Names the pipeline: its topics, and the slot and publication that Tailrace makes (tailrace_<name>).'),
+    source: union(sources, {}).describe('Where the changes come from.'),
+    log: union(logs, {}).describe('Where the topics live.'),
+    format: z
+      .enum(Object.keys(codecs) as [Format, ...Format[]])
+      .default('tuple')
+      .describe("How events are written: tuple, Postgres's own bytes; or json, Debezium's envelope."),
+    sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
+  })
+  .describe('A Tailrace pipeline: one source, one log, any number of sinks.');
+
+type PluginTable = Record<string, { readonly config: z.ZodObject }>;
+
+/** One strict object for each type of plug-in, told apart by `type`; unknown keys are errors in each. */
+function union(plugins: PluginTable, common: z.ZodRawShape): z.ZodDiscriminatedUnion {
+  const options = Object.entries(plugins).map(([type, plugin]) => plugin.config.safeExtend({ ...common, type: z.literal(type) }));
+  return z.discriminatedUnion('type', options as unknown as [z.ZodObject, ...z.ZodObject[]]);
+}
