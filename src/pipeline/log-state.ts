@@ -34,7 +34,8 @@ export async function readProgress(reader: LogReader, topics: TopicNames): Promi
   const rule = new StartRule();
   let end: EndRecord | null = null;
   let last: Uint8Array | null = null;
-  let prefix: Uint8Array = new Uint8Array(0);
+  // In front of the oldest START that is still held, retention may have left ENDs of a START that is gone: they counted.
+  let prefix: Uint8Array = Buffer.from('{"type":"end"');
   let nextOffset = (await reader.range(topics.transaction, 0)).start;
   const settle = (): void => {
     if (last === null) return;
@@ -44,14 +45,11 @@ export async function readProgress(reader: LogReader, topics: TopicNames): Promi
   for await (const cursor of records(reader, topics.transaction)) {
     nextOffset = cursor.offset + 1;
     const { bytes, start, end: valueEnd } = cursor.value;
-    if (startsWith(bytes, start, valueEnd, prefix) && prefix.length > 0) {
+    if (startsWith(bytes, start, valueEnd, prefix)) {
       last = bytes.subarray(start, valueEnd);
       continue;
     }
-    if (!startsWith(bytes, start, valueEnd, startPrefix)) {
-      // The first START may have been trimmed away with what it began; the oldest END left then speaks for it.
-      continue;
-    }
+    if (!startsWith(bytes, start, valueEnd, startPrefix)) continue;
     settle();
     const record = decodeControl<TransactionRecord>(cursor.value, `${topics.transaction} at offset ${cursor.offset}`);
     if (record.type === 'start' && rule.accept(record) === 'start') prefix = endPrefix(record.startId);

@@ -36,13 +36,7 @@ export class StreamedTransactions {
   allVisible(mark: number, snapshot: Visibility): boolean {
     const capacity = this.#ids.length;
     const oldest = Math.max(0, this.#count - capacity);
-    // Only transactions that the snapshot saw running can be delivered and invisible; without one there is nothing to look up.
-    if (snapshot.running.length === 0 && snapshot.xmin === snapshot.xmax) return this.#noneFrom(oldest, mark, snapshot);
     if (oldest > 0 && snapshot.running.some((running) => this.#isForgotten(Number(running & 0xffff_ffffn), oldest))) return false;
-    return this.#noneFrom(oldest, mark, snapshot);
-  }
-
-  #noneFrom(oldest: number, mark: number, snapshot: Visibility): boolean {
     for (let i = oldest; i < mark; i++) {
       if (!isVisible(this.#ids[i % this.#ids.length] as number, snapshot)) return false;
     }

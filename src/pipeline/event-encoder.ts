@@ -1,0 +1,120 @@
+import { newEncoded, type Codec, type EncodeContext } from '../codec/codec.ts';
+import type { RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
+import type { TableSchema } from '../event/table.ts';
+import { isPartial } from '../event/tuple.ts';
+import type { RecordDraft } from '../log/log.ts';
+import { Extent, type Group } from './group.ts';
+import { extraHeaderName, headerName, headerSize, HeaderWriter, type Half } from './record-header.ts';
+import { isKeyChange } from './row-key.ts';
+
+/** Where one table's events go, under the schema version that they have now. */
+export class Target {
+  readonly schema: TableSchema;
+  readonly topic: string;
+  /** Of the transaction being encoded; null when it has nothing here yet. */
+  extent: Extent | null = null;
+
+  constructor(schema: TableSchema, topic: string) {
+    this.schema = schema;
+    this.topic = topic;
+  }
+}
+
+/**
+ * Encodes the changes of one transaction after the other into the group that is being filled. The hot path of the capture:
+ * nothing is allocated a row but what the caller brings; drafts, headers and scratch memory are reused.
+ */
+export class EventEncoder {
+  readonly #codec: Codec;
+  readonly #pipeline: string;
+  readonly #database: string;
+  readonly #header: HeaderWriter;
+  readonly #encoded = newEncoded();
+  readonly #draft: RecordDraft;
+  readonly #tombstone: RecordDraft;
+  #context: EncodeContext;
+  /** Extents of the current transaction by topic: two schema versions of a table share one. */
+  #extents = new Map<string, Extent>();
+  readonly #touched = new Set<Target>();
+
+  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }) {
+    this.#codec = codec;
+    this.#pipeline = names.pipeline;
+    this.#database = names.database;
+    this.#header = new HeaderWriter(codec.id);
+    const header = { bytes: this.#header.bytes, start: 0, end: headerSize };
+    this.#draft = {
+      timestamp: 0,
+      key: this.#encoded.key,
+      value: this.#encoded.value,
+      headers: [{ name: headerName, value: header }, { name: extraHeaderName, value: this.#encoded.extra }],
+    };
+    this.#tombstone = { timestamp: 0, key: this.#encoded.key, value: { bytes: header.bytes, start: -1, end: -1 }, headers: [] };
+    this.#context = this.#newContext({ op: 'begin', commitLsn: 0n, commitTime: 0n, xid: 0 });
+  }
+
+  begin(transaction: TransactionBegin, startId: Uint8Array, epoch: number): void {
+    this.#header.begin(startId, epoch, transaction.commitLsn);
+    this.#context = this.#newContext(transaction);
+    this.#draft.timestamp = this.#tombstone.timestamp = Number(transaction.commitTime / 1000n);
+    for (const target of this.#touched) target.extent = null;
+    this.#touched.clear();
+    this.#extents = new Map();
+  }
+
+  /** What the current transaction has in the log so far, in order of first use. */
+  extents(): readonly Extent[] {
+    return [...this.#extents.values()];
+  }
+
+  row(group: Group, target: Target, change: RowChange): void {
+    // The target's schema has the same shape (`sameShape`) with its version, which is in the header and no codec's concern.
+    const row = change as RowChange<TableSchema>;
+    const keyChanged = change.op === 'u' && change.oldAt >= 0 && isKeyChange(target.schema, change);
+    if (keyChanged) {
+      this.#codec.encodeOldHalf(row, this.#context, this.#encoded);
+      this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
+      if (this.#codec.tombstones) this.#bury(group, target);
+    }
+    this.#codec.encodeRow(row, this.#context, this.#encoded);
+    const partial = change.op === 'u' && isPartial(change.bytes, change.newAt);
+    this.#write(group, target, { op: change.op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
+    if (change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
+  }
+
+  truncate(group: Group, target: Target, change: TruncateChange): void {
+    const truncate = { ...change, tables: [target.schema] };
+    this.#codec.encodeTruncate(truncate, target.schema, this.#context, this.#encoded);
+    this.#write(group, target, { op: 't', ordinal: change.ordinal, partial: false, half: 'whole' });
+  }
+
+  #write(
+    group: Group,
+    target: Target,
+    what: { readonly op: RowChange['op'] | 't'; readonly ordinal: number; readonly partial: boolean; readonly half: Half },
+  ): void {
+    this.#header.change(what.op, what.ordinal, target.schema.version, what);
+    group.add(group.batch(target.topic, 0), this.#draft, this.#extent(target));
+  }
+
+  /** Behind a delete, for the sake of compaction: no event, not counted (PROTOCOL, END). */
+  #bury(group: Group, target: Target): void {
+    group.add(group.batch(target.topic, 0), this.#tombstone, null);
+  }
+
+  #extent(target: Target): Extent {
+    if (target.extent !== null) return target.extent;
+    let extent = this.#extents.get(target.topic);
+    if (extent === undefined) {
+      extent = new Extent(target.topic, 0);
+      this.#extents.set(target.topic, extent);
+    }
+    target.extent = extent;
+    this.#touched.add(target);
+    return extent;
+  }
+
+  #newContext(transaction: TransactionBegin): EncodeContext {
+    return { pipeline: this.#pipeline, database: this.#database, transaction, processedAt: Date.now() };
+  }
+}

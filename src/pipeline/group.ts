@@ -1,0 +1,139 @@
+import type { BatchBuilder, LogWriter, RecordDraft } from '../log/log.ts';
+import { encodeControl, type EndRecord, type Part } from './control-records.ts';
+
+/**
+ * What one transaction has in one topic-partition. A transaction can span many groups; the offsets of its records in a
+ * group are known only once the log places that group, and are spans of batch indexes until then.
+ */
+export class Extent {
+  readonly topic: string;
+  readonly partition: number;
+  count = 0;
+  bytes = 0;
+  first = -1;
+  last = -1;
+  /** In the group being filled. */
+  span: Span | null = null;
+
+  constructor(topic: string, partition: number) {
+    this.topic = topic;
+    this.partition = partition;
+  }
+
+  part(): Part {
+    const { topic, partition, count, first, last, bytes } = this;
+    return { topic, partition, count, first, last, bytes };
+  }
+}
+
+/** An extent's records in one batch of one group: indexes of the first and the last. */
+interface Span {
+  readonly extent: Extent;
+  readonly batch: BatchBuilder;
+  readonly first: number;
+  last: number;
+}
+
+/** An END whose parts' offsets are known only when the group is placed. */
+export interface PendingEnd {
+  readonly end: Omit<EndRecord, 'parts'>;
+  readonly extents: readonly Extent[];
+}
+
+/**
+ * One group for the log: batches for any partitions, with the ENDs of the transactions that it completes. It becomes
+ * durable whole (PROTOCOL, The embedded log: one fdatasync a group).
+ */
+export class Group {
+  readonly #writer: LogWriter;
+  readonly #transactionTopic: string;
+  readonly #batches = new Map<string, BatchBuilder>();
+  readonly #ends: PendingEnd[] = [];
+  /** Of complete and of unfinished transactions. */
+  readonly #spans: Span[] = [];
+  #batchBytes = 0;
+
+  constructor(writer: LogWriter, transactionTopic: string) {
+    this.#writer = writer;
+    this.#transactionTopic = transactionTopic;
+  }
+
+  get isEmpty(): boolean {
+    return this.#batches.size === 0 && this.#ends.length === 0;
+  }
+
+  /** Encoded bytes so far, ENDs aside. */
+  get bytes(): number {
+    return this.#batchBytes;
+  }
+
+  /** The last END in this group: what may be acknowledged once the group is durable. */
+  get lastEnd(): Omit<EndRecord, 'parts'> | null {
+    return this.#ends.at(-1)?.end ?? null;
+  }
+
+  batch(topic: string, partition: number): BatchBuilder {
+    const key = `${topic}/${partition}`;
+    let batch = this.#batches.get(key);
+    if (batch === undefined) {
+      batch = this.#writer.batch(topic, partition);
+      this.#batches.set(key, batch);
+    }
+    return batch;
+  }
+
+  /** Adds a record; `extent` is null for records that are no events (tombstones, schema records). */
+  add(batch: BatchBuilder, draft: RecordDraft, extent: Extent | null): void {
+    const before = batch.bytes;
+    batch.add(draft);
+    const bytes = batch.bytes - before;
+    this.#batchBytes += bytes;
+    if (extent === null) return;
+    extent.count++;
+    extent.bytes += bytes;
+    const index = batch.count - 1;
+    if (extent.span?.batch === batch) {
+      extent.span.last = index;
+    } else {
+      extent.span = { extent, batch, first: index, last: index };
+      this.#spans.push(extent.span);
+    }
+  }
+
+  end(pending: PendingEnd): void {
+    this.#ends.push(pending);
+  }
+
+  /** Hands the group to the log; resolves when it is durable. */
+  async append(): Promise<void> {
+    const batches = [...this.#batches.values()];
+    await this.#writer.append(batches, (baseOffsets) => {
+      const bases = new Map(batches.map((batch, i) => [batch, baseOffsets[i] as number]));
+      for (const { extent, batch, first, last } of this.#spans) {
+        const base = bases.get(batch) as number;
+        if (extent.first < 0) extent.first = base + first;
+        extent.last = base + last;
+      }
+      return this.#ends.length === 0 ? [] : [this.#endBatch()];
+    });
+  }
+
+  #endBatch(): BatchBuilder {
+    const batch = this.#writer.batch(this.#transactionTopic, 0);
+    const timestamp = Date.now();
+    for (const { end, extents } of this.#ends) {
+      batch.add(controlDraft(encodeControl({ ...end, parts: extents.map((extent) => extent.part()) }), timestamp));
+    }
+    return batch;
+  }
+}
+
+/** A record without key or headers, for the topics that hold no events. */
+export function controlDraft(value: Uint8Array, timestamp: number): RecordDraft {
+  return {
+    timestamp,
+    key: { bytes: value, start: -1, end: -1 },
+    value: { bytes: value, start: 0, end: value.length },
+    headers: [],
+  };
+}
