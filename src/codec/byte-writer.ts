@@ -1,0 +1,71 @@
+/**
+ * Scratch memory that grows and is used again for every row: a codec writes a record's parts into it and hands out
+ * slices. Growing moves the memory, so slices are taken only when everything is written.
+ */
+export class ByteWriter {
+  bytes: Buffer = Buffer.allocUnsafeSlow(4096);
+  length = 0;
+
+  reset(): void {
+    // One huge row must not pin its memory for the life of the process.
+    if (this.bytes.length > keptBytes) this.bytes = Buffer.allocUnsafeSlow(4096);
+    this.length = 0;
+  }
+
+  /** Makes room for `size` more bytes. */
+  ensure(size: number): void {
+    const needed = this.length + size;
+    if (needed <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
+  }
+
+  byte(value: number): void {
+    if (this.length === this.bytes.length) this.ensure(1);
+    this.bytes[this.length++] = value;
+  }
+
+  uint16(value: number): void {
+    this.ensure(2);
+    this.length = this.bytes.writeUInt16BE(value, this.length);
+  }
+
+  uint32(value: number): void {
+    this.ensure(4);
+    this.length = this.bytes.writeUInt32BE(value, this.length);
+  }
+
+  /** Overwrites four bytes written before, once a length is known. */
+  setUint32(at: number, value: number): void {
+    this.bytes.writeUInt32BE(value, at);
+  }
+
+  copy(source: Uint8Array, start: number, end: number): void {
+    const size = end - start;
+    this.ensure(size);
+    const { bytes } = this;
+    let at = this.length;
+    // A loop beats the call into `set` for the short values that most columns are.
+    if (size <= 32) for (let i = start; i < end; i++) bytes[at++] = source[i] as number;
+    else bytes.set(source.subarray(start, end), at);
+    this.length += size;
+  }
+
+  append(source: Uint8Array): void {
+    this.copy(source, 0, source.length);
+  }
+
+  /** ASCII only. */
+  ascii(text: string): void {
+    this.ensure(text.length);
+    this.length += this.bytes.write(text, this.length, 'latin1');
+  }
+
+  utf8(text: string): void {
+    this.ensure(text.length * 3);
+    this.length += this.bytes.write(text, this.length, 'utf8');
+  }
+}
+
+const keptBytes = 4 * 1024 * 1024;
