@@ -10,6 +10,9 @@ import type { Finding } from '../runtime/finding.ts';
  *
  *     open → (begin → write* → commit | abort)* → close
  *
+ * A session may collect what it is told and send it later, to save round trips: an error of `begin` or `write` may surface in a
+ * later call of the same transaction, at the latest in `commit`. Only what `tryWrite` returns is about its own change.
+ *
  * Errors: `sink-unreachable` is retried with a new session; `sink-data` says that the replica refuses a row (nothing of the
  * transaction took effect); `sink-conflict` and `sink-shape` ask the operator; `fenced` says that another worker has the sink.
  */
@@ -27,6 +30,8 @@ export interface SinkSession {
   readonly position: Position | null;
   /** Keys that may not be written until they are retried, as they stand in the replica. */
   readonly blocked: readonly BlockedKey[];
+  /** How many updates and deletes of this session found no row, for tables with coverage `partial`. For people only. */
+  readonly missing: number;
   /**
    * Opens a transaction at the replica and moves its position from `position` to `to`. Throws `fenced` when the position
    * found is neither the one expected nor what this session last tried to write; in the latter case resolves with
