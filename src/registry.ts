@@ -3,6 +3,7 @@ import type { Codec } from './codec/codec.ts';
 import type { Log } from './log/log.ts';
 import { TailraceError } from './runtime/errors.ts';
 import type { Logger } from './runtime/logger.ts';
+import { realPath } from './runtime/real-path.ts';
 import { Secret } from './runtime/secret.ts';
 import { parseDuration } from './runtime/units.ts';
 import type { Sink } from './sink/sink.ts';
@@ -26,17 +27,18 @@ export interface SinkContext extends PluginContext {
 interface Plugin<Schema extends z.ZodObject, Context, Made> {
   readonly config: Schema;
   create(config: z.output<Schema>, context: Context): Made;
-  /** What no two plug-ins may hold at once: a slot, a folder, a file. Compared over all pipelines of a run. */
+  /** What no two of them may hold at once: a slot, a folder, a file. Compared over all pipelines of a run. */
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
 
 export interface Claim {
-  /** Equal for two configurations that would be in each other's way; holds no secret, and is never printed either. */
+  /** Equal for two configurations that would be in each other's way; never printed. */
   readonly identity: string;
-  /** For the message: `the slot "tailrace_shop"`. */
+  /** For the message: `the slot tailrace_shop`. */
   readonly what: string;
-  /** The key of the plug-in's own configuration that it comes from, for the position in the file. */
+  /** The key of the plug-in's own configuration that it comes from, for the place in the file. */
   readonly key: string;
+  readonly remedy: string;
 }
 
 function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>): Plugin<S, PluginContext, Source> {
@@ -77,22 +79,42 @@ const temporarySqliteSink = z.strictObject({ path: z.string().min(1) });
 // ----------------------------------------------------------------------------------------------------------------------
 
 export const sources = {
-  postgres: source({ config: temporaryPostgresSource, create: missing('the postgres source') }),
+  postgres: source({ config: temporaryPostgresSource, create: missing('the postgres source'), claims: slotClaim }),
 };
 
 export const logs = {
-  embedded: log({ config: temporaryEmbeddedLog, create: missing('the embedded log') }),
+  embedded: log({
+    config: temporaryEmbeddedLog,
+    create: missing('the embedded log'),
+    claims: ({ directory }) => [
+      { identity: `directory ${realPath(directory)}`, what: `the log directory ${directory}`, key: 'directory', remedy: 'give each pipeline a directory of its own' },
+    ],
+  }),
 };
 
 export const sinks = {
   postgres: sink({ config: temporaryPostgresSink, create: missing('the postgres sink') }),
-  sqlite: sink({ config: temporarySqliteSink, create: missing('the sqlite sink') }),
+  sqlite: sink({
+    config: temporarySqliteSink,
+    create: missing('the sqlite sink'),
+    claims: ({ path }) => [
+      { identity: `file ${realPath(path)}`, what: `the SQLite file ${path}`, key: 'path', remedy: 'give each sink a file of its own: SQLite takes one writer at a time' },
+    ],
+  }),
 };
 
 export const codecs = {
   tuple: missing('the tuple codec') as () => Codec,
   json: missing('the json codec') as () => Codec,
 };
+
+/** A slot's name is unique on its server, whatever the database. */
+function slotClaim(config: { readonly url: Secret; readonly slot?: string | undefined }, { pipeline }: { readonly pipeline: string }): readonly Claim[] {
+  const url = URL.parse(config.url.reveal());
+  const slot = config.slot ?? `tailrace_${pipeline.replaceAll('-', '_')}`;
+  const host = url === null ? '' : /^(localhost|127\.|\[::1\]|$)/.test(url.hostname) ? 'loopback' : url.hostname.toLowerCase();
+  return [{ identity: `slot ${host}:${url?.port || '5432'} ${slot}`, what: `the replication slot ${slot} of this server`, key: 'slot', remedy: 'a slot has one reader: give each pipeline its own, or put both sets of sinks into one pipeline' }];
+}
 
 type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = {
   [Type in keyof Table & string]: { readonly type: Type } & Readonly<z.output<Table[Type]['config']>>;
@@ -115,6 +137,24 @@ export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
   // Each entry takes its own config; the discriminant has picked the right one, which the compiler cannot follow.
   const plugin = sinks[config.type] as Plugin<z.ZodObject, SinkContext, Sink>;
   return plugin.create(config, context);
+}
+
+/** Everything that a pipeline holds for itself, with the path of the key that says so. */
+export function claimsOf(config: {
+  readonly name: string;
+  readonly source: SourceConfig;
+  readonly log: LogConfig;
+  readonly sinks: readonly OwnSinkConfig[];
+}): readonly (Claim & { readonly path: readonly (string | number)[] })[] {
+  const parts = [
+    { plugin: sources[config.source.type], config: config.source, path: ['source'] },
+    { plugin: logs[config.log.type], config: config.log, path: ['log'] },
+    ...config.sinks.map((own, i) => ({ plugin: sinks[own.type], config: own, path: ['sinks', i] })),
+  ];
+  return parts.flatMap(({ plugin, config: own, path }) => {
+    const { claims } = plugin as Plugin<z.ZodObject, never, unknown>;
+    return (claims?.(own, { pipeline: config.name }) ?? []).map((claim) => ({ ...claim, path: [...path, claim.key] }));
+  });
 }
 
 export function createCodec(format: Format): Codec {
