@@ -1,0 +1,120 @@
+// `npm test`: types, lint and every test, with one closing line `N passed, N failed`.
+// `npm test -- test/log crash.test.ts` runs the tests under or named like these; `-t PATTERN` those with such a title.
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { delimiter, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isNewEnough, nodeOfCheckout, packageRoot, whatIsNeeded } from '../bin/find-node.mjs';
+
+const CONCURRENCY = 2;
+const TEST_DEADLINE_MS = 5 * 60_000;
+// Slow ones first, so that the two workers end at about the same time.
+const FIRST = ['test/crash/', 'test/e2e/'];
+
+if (isNewEnough(process.version)) await main(process.argv.slice(2));
+else handOver();
+
+/** The shell of `npm test` may still know the older Node that ran the set-up. */
+function handOver() {
+  const node = nodeOfCheckout();
+  if (node === undefined) {
+    process.stderr.write(`${whatIsNeeded()}\n`);
+    process.exit(3);
+  }
+  process.on('SIGINT', () => {});
+  const result = spawnSync(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  process.exit(result.status ?? 1);
+}
+
+async function main(args) {
+  process.chdir(packageRoot);
+  process.env.PATH = [join(packageRoot, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
+  const { Tally, Reporter } = await import('./reporter.mjs');
+  const tally = new Tally();
+  const { patterns, title } = parse(args);
+  if (patterns.length === 0 && title === undefined) await runChecks(tally);
+  const files = testFiles(patterns);
+  if (files.length === 0) {
+    process.stdout.write(`FAILED   no test file matches ${patterns.join(' ')}\n`);
+    tally.failed += 1;
+  } else {
+    await runTests(files, title, new Reporter({ tally, root: packageRoot, ci: process.env.CI === 'true' }));
+  }
+  process.stdout.write(`\n${tally.line()}\n`);
+  process.exit(tally.failed > 0 ? 1 : 0);
+}
+
+function parse(args) {
+  const at = args.indexOf('-t');
+  if (at === -1) return { patterns: args, title: undefined };
+  return { patterns: args.filter((_, n) => n !== at && n !== at + 1), title: args[at + 1] };
+}
+
+async function runChecks(tally) {
+  for (const [name, command, ...args] of [
+    ['typecheck', 'tsc', '--noEmit'],
+    ['lint', 'oxlint', '--type-aware', '--deny-warnings'],
+  ]) {
+    const began = Date.now();
+    const { code, output } = await runCommand(command, args);
+    const seconds = `${((Date.now() - began) / 1000).toFixed(1)} s`;
+    if (code === 0) tally.passed += 1;
+    else tally.failed += 1;
+    process.stdout.write(code === 0 ? `ok       ${name}  ${seconds}\n` : `FAILED   ${name}  ${seconds}\n${output}\n`);
+  }
+}
+
+function runCommand(command, args) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+    child.on('error', (error) => done({ code: 1, output: error.message }));
+    child.on('close', (code) => done({ code, output }));
+  });
+}
+
+/** A pattern is a file, a folder, or a part of a path. */
+function testFiles(patterns) {
+  const all = readdirSync('test', { recursive: true })
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => `test/${file}`)
+    .sort();
+  const wanted = patterns.map((pattern) => relative(packageRoot, resolve(pattern)));
+  const chosen = all.filter(
+    (file) => patterns.length === 0 || patterns.some((p, n) => file.includes(p) || file.startsWith(`${wanted[n]}/`)),
+  );
+  const isFirst = (file) => FIRST.some((folder) => file.startsWith(folder));
+  return [...chosen.filter(isFirst), ...chosen.filter((file) => !isFirst(file))];
+}
+
+async function runTests(files, title, reporter) {
+  const { run } = await import('node:test');
+  const server = await sharedServer(files);
+  const stopped = new AbortController();
+  const stop = () => stopped.abort();
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  try {
+    const options = {
+      files: files.map((file) => resolve(file)),
+      concurrency: CONCURRENCY,
+      timeout: TEST_DEADLINE_MS,
+      signal: stopped.signal,
+      execArgv: ['--import', new URL('test-deadline.mjs', import.meta.url).href],
+    };
+    await reporter.consume(run(title === undefined ? options : { ...options, testNamePatterns: [title] }));
+  } finally {
+    await server?.remove();
+  }
+}
+
+/** One Postgres for all files of the run: each takes databases of its own in it (test/support/postgres.ts). */
+async function sharedServer(files) {
+  if (!files.some((file) => file.includes('.pg.'))) return undefined;
+  const { startEmbeddedPostgres } = await import('../src/cli/demo/embedded-postgres.ts');
+  // Files run side by side, and each may hold several slots at a time.
+  const settings = { max_replication_slots: '60', max_wal_senders: '60', max_connections: '200' };
+  const server = await startEmbeddedPostgres({ settings });
+  process.env.TAILRACE_TEST_PG = server.url();
+  return server;
+}
