@@ -26,6 +26,7 @@ export const catalogue = {
   'usage': entry('stop', 2, 'The command line is not understood.', 'See tailrace --help.'),
   'config-invalid': entry('stop', 2, 'A configuration file has problems.', 'Mend the lines that the message names.'),
   'own-postgres': entry('operator', 3, 'The Postgres that the demo or a test starts itself does not run.', 'See the message; in a checkout, npm run setup installs what is missing.'),
+  'http-unavailable': entry('operator', 3, 'The address for /healthz, /metrics and /status cannot be listened on.', 'Choose another with --http host:port, or switch it off with --no-http.'),
 
   // the source
   'source-unreachable': entry('retry', 3, 'The source cannot be reached, is starting, or went away.', 'Check that the server runs and that the host, port and network in source.url are right; Tailrace tries again by itself.'),

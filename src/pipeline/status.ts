@@ -1,0 +1,72 @@
+import type { ErrorCode } from '../runtime/error-catalogue.ts';
+
+/**
+ * Where a pipeline stands: what the progress display shows, `/status` serves and `tailrace status` prints. Plain data,
+ * as JSON takes it: LSNs in Postgres's text form, times in milliseconds, `null` for what is not known.
+ */
+export interface PipelineStatus {
+  readonly pipeline: string;
+  readonly state: PipelineState;
+  /** Why it is `retrying` or `stopped`. */
+  readonly error: StatusError | null;
+  readonly source: SourceStatus | null;
+  readonly snapshot: readonly TableCopyStatus[];
+  /** Tables that match the config and are left out, each with the reason. */
+  readonly leftOut: readonly string[];
+  readonly sinks: readonly SinkStatus[];
+}
+
+/** `retrying`: the source or the log is away and tried again. `not-running`: seen from outside, no daemon has the log. */
+export type PipelineState = 'starting' | 'snapshotting' | 'streaming' | 'retrying' | 'stopped' | 'not-running';
+
+export interface StatusError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface SourceStatus {
+  readonly slot: string;
+  readonly confirmedFlush: string | null;
+  /** WAL that the server keeps for the slot. */
+  readonly walHeldBytes: number | null;
+  /** The end LSN of the last durable END. */
+  readonly lastEnd: string | null;
+  /** By the source's clock, of the last transaction with events. */
+  readonly lastCommitAt: number | null;
+  /** Since the daemon started. */
+  readonly events: number;
+  readonly transactions: number;
+}
+
+export interface TableCopyStatus {
+  readonly table: string;
+  readonly state: 'waiting' | 'copying' | 'done';
+  /** Sink that asked for it; null: for all. */
+  readonly sink: string | null;
+  readonly rows: number;
+  readonly estimate: number | null;
+  /** Chunks that were read again because the table changed under them. */
+  readonly retries: number;
+  /** The session whose transaction must end before the copy can begin. */
+  readonly waitingFor: string | null;
+}
+
+export interface SinkStatus {
+  readonly name: string;
+  readonly state: 'starting' | 'catching-up' | 'current' | 'retrying' | 'stopped' | 'not-running';
+  readonly error: StatusError | null;
+  /** Commit LSN of the last transaction that the replica holds. */
+  readonly position: string | null;
+  /** Age of the oldest transaction that the replica lacks; 0 when it lacks none. */
+  readonly lagMs: number | null;
+  /** WAL between the replica's position and the log's end. */
+  readonly lagBytes: number | null;
+  readonly behindTransactions: number | null;
+  /** Row changes applied since the daemon started. */
+  readonly applied: number;
+  /** Changes of rows that a `snapshot: never` replica does not have. */
+  readonly missing: number;
+  /** Keys that wait for a dead letter to be retried: the replica is not whole for them. */
+  readonly blockedKeys: number;
+}
