@@ -53,7 +53,12 @@ function npm(args) {
     env: { ...process.env, PATH: pathWithoutModules() },
   });
   if (result.error !== undefined) fail(`npm could not be run: ${result.error.message}. It comes with Node.js.`);
-  return { status: result.status, output: `${result.stdout}${result.stderr}`.trim() };
+  return { status: result.status, output: firstLines(`${result.stdout}${result.stderr}`) };
+}
+
+/** npm says what is wrong first, and then its usage. */
+function firstLines(output) {
+  return output.trim().split('\n').slice(0, 15).join('\n');
 }
 
 /** True when the machine's own Node is too old. Under `npm run` the one that an earlier set-up added comes first on the path. */
