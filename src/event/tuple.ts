@@ -110,3 +110,27 @@ function readUint32(bytes: Uint8Array, at: number): number {
     (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
   );
 }
+
+/**
+ * Lays `patch` over `base`: each column that is absent in the patch is taken from the base, everything else from the patch.
+ * Both have the same columns. The result is a tuple of its own.
+ */
+export function overlay(base: Uint8Array, baseAt: number, patch: Uint8Array, patchAt: number): Uint8Array {
+  const under = new TupleReader().reset(base, baseAt);
+  const over = new TupleReader().reset(patch, patchAt);
+  const pieces: Uint8Array[] = [patch.subarray(patchAt, patchAt + 2)];
+  let at = patchAt + 2;
+  let underAt = baseAt + 2;
+  while (over.next() && under.next()) {
+    pieces.push(over.kind === KIND_ABSENT ? base.subarray(underAt, under.end) : patch.subarray(at, over.end));
+    at = over.end;
+    underAt = under.end;
+  }
+  const result = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
+  let to = 0;
+  for (const piece of pieces) {
+    result.set(piece, to);
+    to += piece.length;
+  }
+  return result;
+}

@@ -89,6 +89,8 @@ export interface SnapshotRecord {
   readonly table: string;
   readonly relid: number;
   readonly sink: string | null;
+  /** The id of the sink's ask that this copy answers. */
+  readonly ask: string | null;
   readonly first: boolean;
   readonly last: boolean;
   /** The key columns of the last row, as texts in key order; null before the first row and for a table without a key. */

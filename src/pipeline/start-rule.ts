@@ -1,4 +1,4 @@
-import type { EndRecord, StartRecord, TransactionRecord } from './control-records.ts';
+import type { StartRecord, TransactionRecord } from './control-records.ts';
 
 /**
  * Which records of `transaction` count (PROTOCOL, START): a START is valid if its epoch is above that of the valid START
@@ -6,25 +6,31 @@ import type { EndRecord, StartRecord, TransactionRecord } from './control-record
  * over is never named by anybody.
  */
 export class StartRule {
-  #current: StartRecord | null;
+  #current: StartRecord | null = null;
+  /** Before the first START that is still held: the START that the ENDs there name, and its epoch. */
+  #implied: { readonly startId: string; readonly epoch: number } | null;
 
-  constructor(current: StartRecord | null = null) {
-    this.#current = current;
+  /**
+   * `behind`: an END with events that is known to count, when reading does not begin at the log's first record. Without
+   * it, the first END that stands before any START speaks for a START that retention has removed.
+   */
+  constructor(behind: { readonly startId: string; readonly epoch: number } | null = null) {
+    this.#implied = behind;
   }
 
-  /** The last valid START. */
+  /** The last valid START, when it was read. */
   get current(): StartRecord | null {
     return this.#current;
   }
 
   accept(record: TransactionRecord): 'start' | 'end' | 'void' {
-    if (record.type === 'end') return this.counts(record) ? 'end' : 'void';
-    if (this.#current !== null && record.epoch <= this.#current.epoch) return 'void';
+    if (record.type === 'end') {
+      if (this.#current === null) this.#implied ??= { startId: record.startId, epoch: record.epoch };
+      const counting = this.#current ?? this.#implied;
+      return record.startId === counting?.startId ? 'end' : 'void';
+    }
+    if (record.epoch <= (this.#current ?? this.#implied ?? { epoch: 0 }).epoch) return 'void';
     this.#current = record;
     return 'start';
-  }
-
-  counts(end: Pick<EndRecord, 'startId'>): boolean {
-    return this.#current !== null && end.startId === this.#current.startId;
   }
 }

@@ -40,7 +40,10 @@ export const catalogue = {
   'log-locked': entry('operator', 3, 'Another process has the log open.', 'Stop the other daemon, or give this pipeline a directory of its own.'),
   'log-damaged': entry('stop', 4, 'The log is damaged at a place that had been made durable.', 'Restore the folder from a copy, or move it away and start with new snapshots.'),
   'log-unwritable': entry('retry', 3, 'The log cannot be written: no space, or an I/O error.', 'Free or add disk space; Tailrace tries again by itself and the source keeps what was not acknowledged.'),
+  'log-directory': entry('operator', 3, 'The directory of the log cannot be used: its rights, its owner, or what stands there.', 'Give the user that Tailrace runs as its own writable directory, or mend the rights that the message names.'),
+  'log-missing': entry('operator', 3, 'There is no log in the directory.', 'Check the path; tailrace run makes the log.'),
   'log-unknown-version': entry('stop', 3, 'The log was written by a newer version of Tailrace.', 'Run that version or a newer one.'),
+  'log-other-format': entry('operator', 2, 'The log holds events in another format than the configuration says.', 'Set format: to the one that the log was written with, or give the pipeline a new log directory.'),
   'offset-out-of-range': entry('stop', 4, 'An offset was asked for that the log does not hold (any more).', 'See docs/guarantees.md, Gaps.'),
 
   // the protocol

@@ -40,6 +40,9 @@ export interface SourceSession {
   /** Everything up to `position` is durable in the log: sent to the server soon, and as the answer to keepalives. */
   acknowledge(position: Lsn): void;
   readonly snapshots: SnapshotReader;
+  /** Ends `batches()` after what was already read; the connection stays, so that the rest can still be acknowledged. */
+  stop(): void;
+  /** Sends the last acknowledgement and ends every connection. */
   close(): Promise<void>;
 }
 
@@ -137,4 +140,6 @@ export interface WholeTable {
   /** An LSN read after the snapshot was taken: transactions that commit behind it are not visible in it. */
   readonly lsn: Lsn;
   blocks(): AsyncIterable<RowBlock>;
+  /** Gives the snapshot up without reading it; harmless after the last block. */
+  close(): Promise<void>;
 }

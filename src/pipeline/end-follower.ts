@@ -1,0 +1,135 @@
+import { formatLsn } from '../event/lsn.ts';
+import { isAfter, type Position } from '../event/position.ts';
+import type { LogReader } from '../log/log.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { decodeControl, type EndRecord, type Place, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { StartRule } from './start-rule.ts';
+
+/** One complete transaction, and where its END stands. */
+export interface Step {
+  readonly end: EndRecord;
+  readonly offset: number;
+  readonly systemIdentifier: string;
+}
+
+/**
+ * Follows the `transaction` topic behind a position and gives the ENDs that count, each checked against the chain
+ * (PROTOCOL, END): the first one names the reader's position as the one before it, each later one the END before it.
+ */
+export class EndFollower {
+  readonly #reader: LogReader;
+  readonly #topic: string;
+  #rule = new StartRule();
+  #offset = 0;
+  /** The place that the next END with events must name; null: whatever the first one names (a new reader). */
+  #previous: Place | null;
+  #systemIdentifier: string;
+  /** ENDs at or before the reader's position, while they are read again. */
+  #behind: Place | null;
+
+  private constructor(reader: LogReader, topic: string, position: Position | null) {
+    this.#reader = reader;
+    this.#topic = topic;
+    this.#previous = this.#behind = position;
+    this.#systemIdentifier = position?.systemIdentifier ?? '';
+  }
+
+  static async behind(reader: LogReader, topic: string, position: Position | null): Promise<EndFollower> {
+    const follower = new EndFollower(reader, topic, position);
+    if (position !== null && position.logId !== reader.logId) {
+      throw new TailraceError('gap', `the replica was filled from another log (${position.logId}); this log is ${reader.logId}`, {
+        remedy: 'Point the sink at an empty replica, or run tailrace sinks forget and empty its tables: it is then filled anew.',
+      });
+    }
+    const range = await reader.range(topic, 0);
+    follower.#offset = range.start;
+    if (position !== null && position.offset >= range.start && position.offset < range.end) await follower.#jump(position);
+    return follower;
+  }
+
+  /** Where the next record is read. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** The offset is only a hint: it is taken if the END that stands there is the position's own. */
+  async #jump(position: Position): Promise<void> {
+    const cursor = await this.#reader.fetch(this.#topic, 0, position.offset, 1);
+    while (cursor.next()) {
+      if (cursor.offset !== position.offset) continue;
+      const record = decodeControl<TransactionRecord>(cursor.value, this.#topic);
+      if (record.type !== 'end' || record.startId !== position.startId || record.commitLsn !== position.commitLsn) return;
+      this.#rule = new StartRule(position);
+      this.#offset = position.offset;
+      return;
+    }
+  }
+
+  /**
+   * The next steps that are there, up to about `maxBytes` of events and `maxSteps`; empty when there is none yet. A
+   * transaction that is larger than `maxBytes` comes alone.
+   */
+  async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
+    const steps: Step[] = [];
+    let bytes = 0;
+    const range = await this.#reader.range(this.#topic, 0);
+    while (this.#offset < range.end && steps.length < maxSteps) {
+      const cursor = await this.#reader.fetch(this.#topic, 0, this.#offset, 256 << 10);
+      while (cursor.next()) {
+        if (cursor.offset < this.#offset) continue;
+        const record = decodeControl<TransactionRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
+        const size = record.type === 'end' ? record.parts.reduce((sum, part) => sum + part.bytes, 0) : 0;
+        if (steps.length > 0 && (bytes + size > maxBytes || steps.length >= maxSteps)) return steps;
+        this.#offset = cursor.offset + 1;
+        const end = this.#accept(record, cursor.offset);
+        if (end === null) continue;
+        steps.push({ end, offset: cursor.offset, systemIdentifier: this.#systemIdentifier });
+        bytes += size;
+      }
+    }
+    return steps;
+  }
+
+  /** Resolves when there may be more. */
+  wait(signal: AbortSignal): Promise<void> {
+    return this.#reader.wait(this.#topic, 0, this.#offset, signal);
+  }
+
+  #accept(record: TransactionRecord, offset: number): EndRecord | null {
+    const verdict = this.#rule.accept(record);
+    if (verdict === 'void') return null;
+    if (record.type === 'start') {
+      this.#began(record);
+      return null;
+    }
+    if (this.#behind !== null) {
+      if (!isAfter(record, this.#behind)) return null;
+      this.#behind = null;
+    }
+    // An END without events repeats the place: it moves nobody's position and is no link of the chain.
+    if (record.parts.length > 0 || record.snapshot !== null) this.#link(record, offset);
+    return record;
+  }
+
+  #began(start: StartRecord): void {
+    this.#systemIdentifier = start.systemIdentifier;
+    // A gap that the config let pass: everything is copied anew, and the chain begins anew.
+    if (start.gap !== null) this.#previous = { epoch: start.epoch, commitLsn: 0n };
+  }
+
+  #link(end: EndRecord, offset: number): void {
+    const expected = this.#previous;
+    if (expected !== null && (end.previous.epoch !== expected.epoch || end.previous.commitLsn !== expected.commitLsn)) {
+      throw new TailraceError(
+        'gap',
+        `transactions are missing from the log: the reader stands behind ${text(expected)}, and the next transaction, ` +
+          `${text(end)} at offset ${offset} of ${this.#topic}, follows ${text(end.previous)}`,
+      );
+    }
+    this.#previous = { epoch: end.epoch, commitLsn: end.commitLsn };
+  }
+}
+
+function text(place: Place): string {
+  return `${formatLsn(place.commitLsn)} (epoch ${place.epoch})`;
+}

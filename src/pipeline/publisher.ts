@@ -1,0 +1,259 @@
+import { randomBytes } from 'node:crypto';
+import type { Codec } from '../codec/codec.ts';
+import { formatLsn } from '../event/lsn.ts';
+import { tableName, type TableShape } from '../event/table.ts';
+import type { Log, LogReader, LogWriter } from '../log/log.ts';
+import type { Source, SourceSession } from '../source/source.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { encodeControl, origin, type EndRecord, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { findGap } from './gap.ts';
+import { controlDraft } from './group.ts';
+import { copyKey, readProgress, readSchemaState, readSinkRecords, type LogProgress, type SchemaState } from './log-state.ts';
+import { PublishingSession } from './publishing-session.ts';
+import { startIdText } from './record-header.ts';
+import { SchemaVersions } from './schema-versions.ts';
+import type { CopyJob } from './snapshotter.ts';
+import { topicClashes, topicNames, type TopicNames } from './topics.ts';
+import { Turnstile } from './turnstile.ts';
+
+export interface PublisherOptions {
+  readonly pipeline: string;
+  readonly source: Source;
+  readonly log: Log;
+  readonly codec: Codec;
+  readonly snapshot: 'initial' | 'never';
+  /** What to do about a gap: stop with an error, or say so in START and copy everything anew. */
+  readonly onGap: 'stop' | 'snapshot';
+  readonly sinks: readonly string[];
+  readonly logger: Logger;
+}
+
+/**
+ * Source → log. It owns the log's writer and takes the slot again and again: each time with a START of its own, continuing
+ * behind the last END (PROTOCOL, START). What it does with the stream in between is `PublishingSession`.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #topics: TopicNames;
+  readonly #writer: LogWriter;
+  readonly #reader: LogReader;
+  /** Appends are not concurrent: the stream, sinks' own records and retention take turns. */
+  readonly #turns = new Turnstile();
+  #session: PublishingSession | null = null;
+
+  private constructor(options: PublisherOptions, writer: LogWriter, reader: LogReader) {
+    this.#options = options;
+    this.#topics = topicNames(options.pipeline);
+    this.#writer = writer;
+    this.#reader = reader;
+  }
+
+  /** Opens the log for writing and makes the pipeline's own topics; `publish` then takes the slot. */
+  static async open(options: PublisherOptions): Promise<Publisher> {
+    const writer = await options.log.openWriter();
+    try {
+      const topics = topicNames(options.pipeline);
+      const own = [topics.transaction, topics.schema, ...options.sinks.flatMap((sink) => [topics.sink(sink), topics.deadLetter(sink)])];
+      for (const topic of own) await writer.createTopic({ topic, partitions: 1 });
+      return new Publisher(options, writer, await options.log.openReader());
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
+  }
+
+  get writer(): LogWriter {
+    return this.#writer;
+  }
+
+  get reader(): LogReader {
+    return this.#reader;
+  }
+
+  /** The stream as it is now; null while there is no connection. */
+  get session(): PublishingSession | null {
+    return this.#session;
+  }
+
+  /** Appends to one of a sink's own topics on its behalf (the embedded log has one writer); resolves when it is durable. */
+  async appendForSink(sink: string, kind: 'sink' | 'dead-letter', draft: { readonly key: Uint8Array | null; readonly value: Uint8Array; readonly ask?: SinkRecord }): Promise<void> {
+    const topic = kind === 'sink' ? this.#topics.sink(sink) : this.#topics.deadLetter(sink);
+    await this.#turns.take(async () => {
+      const batch = this.#writer.batch(topic, 0);
+      const { key, value } = draft;
+      const record = controlDraft(value, Date.now());
+      batch.add({ ...record, key: key === null ? record.key : { bytes: key, start: 0, end: key.length } });
+      await this.#writer.append([batch]);
+    });
+    if (draft.ask?.type === 'ask') this.#asked({ sink, table: draft.ask.table, id: draft.ask.id });
+  }
+
+  /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. */
+  async publish(signal: AbortSignal): Promise<void> {
+    const session = await this.#options.source.connect({ signal });
+    try {
+      const progress = await readProgress(this.#reader, this.#topics);
+      const gap = this.#checkGap(session, progress);
+      const schema = await readSchemaState(this.#reader, this.#topics);
+      const start = await this.#start(session, progress, gap);
+      const end = await this.#firstEnd(start, progress, session);
+      await this.#stream(session, { start, end, schema: gap === null ? schema : { ...schema, copies: new Map() }, gap }, signal);
+    } finally {
+      this.#session = null;
+      await session.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.close();
+    await this.#writer.close();
+  }
+
+  /** Runs with the writer to itself: retention. */
+  async exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T> {
+    return this.#turns.take(() => work(this.#writer));
+  }
+
+  #checkGap(session: SourceSession, progress: LogProgress): string | null {
+    const clashes = topicClashes(this.#options.pipeline, session.tables);
+    if (clashes.length > 0) {
+      throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: 'Exclude all but one of them under source.tables.exclude, or rename one.' });
+    }
+    const gap = findGap(session.server, progress.start, progress.end);
+    if (gap === null) return null;
+    if (this.#options.onGap === 'stop') throw new TailraceError('gap', gap);
+    this.#options.logger.warn({ gap }, 'a gap: every table is copied anew');
+    return gap;
+  }
+
+  /**
+   * Appends START and reads up to it: if another of the same or a higher epoch stands before it, ours is void and the next
+   * one is tried. On the embedded log nobody else can write, so the first one is valid.
+   */
+  async #start(session: SourceSession, progress: LogProgress, gap: string | null): Promise<StartRecord> {
+    const { server } = session;
+    let { start, end } = progress;
+    for (;;) {
+      const mine: StartRecord = {
+        type: 'start',
+        logId: this.#writer.logId,
+        epoch: (start?.epoch ?? 0) + 1,
+        startId: startIdText(randomBytes(8)),
+        systemIdentifier: server.systemIdentifier,
+        timeline: server.timeline,
+        slot: server.slot,
+        tables: session.tables.map(tableName),
+        continues: end && { epoch: end.epoch, commitLsn: end.commitLsn, endLsn: end.endLsn },
+        gap,
+      };
+      await this.#appendTransactionRecord(mine);
+      ({ start, end } = await readProgress(this.#reader, this.#topics));
+      if (start?.startId === mine.startId) return mine;
+    }
+  }
+
+  /**
+   * The END that the stream continues from. A log without one, or one that begins anew behind a gap, gets an END without
+   * events at the slot's position, before anything is acknowledged (PROTOCOL, START).
+   */
+  async #firstEnd(start: StartRecord, progress: LogProgress, session: SourceSession): Promise<EndRecord> {
+    if (progress.end !== null && start.gap === null) return progress.end;
+    const { confirmedFlush, slot, slotCreated } = session.server;
+    if (!slotCreated && this.#options.snapshot === 'never' && progress.end === null) {
+      this.#options.logger.warn({ slot, from: formatLsn(confirmedFlush) }, 'the log is empty and snapshot is never: the stream starts where the slot stands');
+    }
+    const place = start.gap === null ? origin : { epoch: start.epoch, commitLsn: 0n };
+    const end: EndRecord = {
+      type: 'end', startId: start.startId, ...place, endLsn: confirmedFlush, commitTime: 0n, previous: place, parts: [], snapshot: null,
+    };
+    await this.#appendTransactionRecord(end);
+    return end;
+  }
+
+  async #stream(
+    session: SourceSession,
+    from: { readonly start: StartRecord; readonly end: EndRecord; readonly schema: SchemaState; readonly gap: string | null },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const versions = new SchemaVersions(from.schema.versions);
+    versions.enterEpoch(from.start.epoch);
+    const publishing = new PublishingSession({
+      session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
+      pipeline: this.#options.pipeline, start: from.start, end: from.end, versions, copies: from.schema.copies,
+      logger: this.#options.logger, signal,
+    });
+    for (const job of await this.#jobs(session.tables, from)) publishing.copy(job);
+    this.#session = publishing;
+    await publishing.run();
+  }
+
+  /** What is still to be copied: tables without a complete copy, and what sinks asked for. */
+  async #jobs(
+    tables: readonly TableShape[],
+    from: { readonly schema: SchemaState; readonly gap: string | null },
+  ): Promise<readonly CopyJob[]> {
+    const jobs: CopyJob[] = [];
+    /** A sink's newest ask for a table is the one that counts. */
+    const asks = new Map<string, CopyAsk>();
+    const known = new Set(from.schema.versions.map(({ shape }) => tableName(shape)));
+    const { copies } = from.schema;
+    if (this.#options.snapshot === 'initial' || from.gap !== null) {
+      for (const table of tables) {
+        const job = unfinished(table, null, copies);
+        if (job !== null) jobs.push(from.gap === null ? job : { ...job, replaces: known.has(tableName(table)) });
+      }
+    }
+    for (const sink of this.#options.sinks) {
+      for (const record of await readSinkRecords(this.#reader, this.#topics, sink)) {
+        if (record.type === 'ask') asks.set(copyKey(record.table, sink), { sink, table: record.table, id: record.id });
+      }
+    }
+    for (const ask of asks.values()) {
+      const job = askedJob(ask, tables, copies);
+      if (job !== null) jobs.push(job);
+    }
+    return jobs;
+  }
+
+  #asked(ask: CopyAsk): void {
+    const session = this.#session;
+    // Without a connection the ask stands in the sink's topic, and is found there when the slot is taken next.
+    if (session === null) return;
+    const job = askedJob(ask, session.tables, session.copies);
+    if (job !== null) session.copy(job);
+  }
+
+  async #appendTransactionRecord(record: StartRecord | EndRecord): Promise<void> {
+    await this.#turns.take(async () => {
+      const batch = this.#writer.batch(this.#topics.transaction, 0);
+      batch.add(controlDraft(encodeControl(record), Date.now()));
+      await this.#writer.append([batch]);
+    });
+  }
+}
+
+interface CopyAsk {
+  readonly sink: string;
+  readonly table: string;
+  readonly id: string;
+}
+
+function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
+  const job = { table, sink: ask?.sink ?? null, ask: ask?.id ?? null };
+  const record = copies.get(copyKey(tableName(table), job.sink));
+  // A table that was dropped and made again under its name is another table.
+  if (record === undefined || record.relid !== table.relid || record.ask !== job.ask) {
+    return { ...job, resume: null, replaces: record !== undefined };
+  }
+  if (record.last && record.rereads.length === 0) return null;
+  return { ...job, resume: record, replaces: false };
+}
+
+/** A copy that a sink asked for always begins with a truncate event: the sink empties its table with it. */
+function askedJob(ask: CopyAsk, tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
+  const table = tables.find((candidate) => tableName(candidate) === ask.table);
+  if (table === undefined) return null;
+  const job = unfinished(table, ask, copies);
+  return job && { ...job, replaces: job.resume === null };
+}

@@ -1,0 +1,348 @@
+import type { Codec } from '../codec/codec.ts';
+import type { RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
+import type { Lsn } from '../event/lsn.ts';
+import { tableName, type TableShape } from '../event/table.ts';
+import type { LogWriter } from '../log/log.ts';
+import type { SourceSession } from '../source/source.ts';
+import { failpoint } from '../runtime/failpoint.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { encodeControl, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { CopiedFilter } from './copied-filter.ts';
+import { EventEncoder, Target } from './event-encoder.ts';
+import { controlDraft, Group } from './group.ts';
+import { copyKey } from './log-state.ts';
+import { startIdBytes } from './record-header.ts';
+import type { SchemaVersions } from './schema-versions.ts';
+import { Snapshotter, type CopyJob, type CopyPiece } from './snapshotter.ts';
+import type { TopicNames } from './topics.ts';
+import type { Turnstile } from './turnstile.ts';
+import { StreamedTransactions } from './visibility.ts';
+
+export interface PublishingOptions {
+  readonly session: SourceSession;
+  readonly writer: LogWriter;
+  readonly turns: Turnstile;
+  readonly topics: TopicNames;
+  readonly codec: Codec;
+  readonly pipeline: string;
+  readonly start: StartRecord;
+  /** The END that the stream continues behind. */
+  readonly end: EndRecord;
+  readonly versions: SchemaVersions;
+  readonly copies: ReadonlyMap<string, SnapshotRecord>;
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** A group is handed over when it is this large; one more may be filled while it is on its way, so memory is twice this. */
+const groupBytes = 4 << 20;
+/** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
+const emptyEndInterval = 2000;
+
+/**
+ * One connection's stream into the log. Transactions are encoded into a group; as soon as the log is free the group is
+ * handed over and the next one is filled meanwhile: groups are small when little happens, large under load. What is durable
+ * is acknowledged: the end LSN of the last END, never more.
+ */
+export class PublishingSession {
+  readonly #options: PublishingOptions;
+  readonly #encoder: EventEncoder;
+  readonly #startIdBytes: Uint8Array;
+  readonly #snapshotter: Snapshotter;
+  readonly #streamed = new StreamedTransactions();
+  readonly #copied = new CopiedFilter();
+  readonly #copies: Map<string, SnapshotRecord>;
+  readonly #targets = new Map<TableShape, Target>();
+  readonly #abort = new AbortController();
+
+  #group: Group;
+  #flushing: Promise<void> | null = null;
+  #failure: { readonly error: unknown } | null = null;
+
+  /** The last END with events, written or on its way: the next one names it as the one before. */
+  #place: Place;
+  /** The end LSN of the last END, written or on its way; and the last durable one. */
+  #endLsn: Lsn;
+  #durableLsn: Lsn;
+  /** Everything up to here is received and concerns nobody: an END without events may name it. */
+  #idleLsn: Lsn = 0n;
+  #emptyEndAt = 0;
+
+  #transaction: TransactionBegin | null = null;
+  /** The transaction is already in the log: the server sends it again after an unclean stop. */
+  #skipping = false;
+  #ordinal = 0;
+  #snapshotRecord: SnapshotRecord | null = null;
+  /** Copies' records whose END is in a group that is not durable yet. */
+  readonly #unconfirmed: { readonly group: Group; readonly record: SnapshotRecord }[] = [];
+
+  /** Counters for status and metrics. */
+  readonly counts = { transactions: 0, changes: 0, bytes: 0 };
+
+  constructor(options: PublishingOptions) {
+    this.#options = options;
+    const { session, start, end, codec, pipeline } = options;
+    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
+    this.#startIdBytes = startIdBytes(start.startId);
+    this.#group = this.#newGroup();
+    this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
+    this.#endLsn = this.#durableLsn = end.endLsn;
+    this.#copies = new Map(options.copies);
+    for (const record of this.#copies.values()) this.#copied.add(record);
+    options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true });
+    this.#snapshotter = new Snapshotter({
+      reader: session.snapshots, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal,
+      logger: options.logger, transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
+    });
+  }
+
+  get tables(): readonly TableShape[] {
+    return this.#options.session.tables;
+  }
+
+  get source(): SourceSession {
+    return this.#options.session;
+  }
+
+  get copies(): ReadonlyMap<string, SnapshotRecord> {
+    return this.#copies;
+  }
+
+  get progress(): Snapshotter['progress'] {
+    return this.#snapshotter.progress;
+  }
+
+  /** What may be acknowledged: the end LSN of the last durable END. */
+  get durableLsn(): Lsn {
+    return this.#durableLsn;
+  }
+
+  copy(job: CopyJob): void {
+    this.#snapshotter.add(job);
+  }
+
+  /** Publishes until the signal aborts or the connection or the log fails. */
+  async run(): Promise<void> {
+    const { session, signal } = this.#options;
+    session.acknowledge(this.#durableLsn);
+    const copying = this.#snapshotter.run().catch((error: unknown) => this.#fail(error));
+    const timer = setInterval(() => this.#endIdle(), emptyEndInterval / 4);
+    // A stop or a failure elsewhere must also end a stream on which nothing comes.
+    this.#abort.signal.addEventListener('abort', () => session.stop(), { once: true });
+    try {
+      if (signal.aborted) return;
+      for await (const items of session.batches()) {
+        await this.#take(items);
+        if (this.#failure !== null) break;
+      }
+      // What was read is worth keeping: a clean stop leaves nothing to be sent again.
+      if (this.#failure === null) await this.#drain();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      clearInterval(timer);
+      this.#abort.abort(new Error('the stream has ended'));
+      await copying;
+      await this.#flushing?.catch(() => undefined);
+    }
+    if (this.#failure !== null && !signal.aborted) throw this.#failure.error;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure === null && !this.#abort.signal.aborted) this.#failure = { error };
+    this.#abort.abort(error);
+  }
+
+  async #take(items: readonly SourceItem[]): Promise<void> {
+    for (const item of items) {
+      switch (item.op) {
+        case 'c': case 'u': case 'd': case 'r': {
+          if (this.#skipping) break;
+          const target = this.#targets.get(item.table) ?? (await this.#newTarget(item.table));
+          this.#row(target, item);
+          break;
+        }
+        case 'begin':
+          this.#begin(item);
+          break;
+        case 'commit':
+          if (!this.#skipping) {
+            const held = this.#snapshotter.held(this);
+            if (held !== null) await held;
+          }
+          this.#commit(item);
+          break;
+        case 't':
+          if (!this.#skipping) await this.#truncate(item);
+          break;
+        case 'm':
+          this.#ordinal = item.ordinal + 1;
+          if (!this.#skipping) this.#snapshotter.message(item);
+          break;
+        case 'keepalive':
+          if (this.#transaction === null && item.walEnd > this.#idleLsn) this.#idleLsn = item.walEnd;
+          break;
+      }
+      if (this.#group.bytes >= groupBytes) await this.#makeRoom();
+    }
+    this.#endIdle();
+    this.#flush();
+  }
+
+  #begin(item: TransactionBegin): void {
+    this.#transaction = item;
+    this.#ordinal = 0;
+    this.#streamed.add(item.xid);
+    // What is sent again up to the last END is passed over. Not `<=`: a keepalive's position, which an END without events
+    // names, can equal the commit LSN of the next real transaction (PROTOCOL, END; measured).
+    this.#skipping = item.commitLsn < this.#endLsn;
+    if (!this.#skipping) this.#encoder.begin(item, this.#startIdBytes, this.#options.start.epoch);
+  }
+
+  #row(target: Target, item: RowChange): void {
+    this.#ordinal = item.ordinal + 1;
+    if (!this.#copied.isEmpty && this.#copied.isCopied(item.table.relid, this.#transaction?.xid ?? 0)) return;
+    this.#encoder.row(this.#group, target, item);
+    this.#snapshotter.row(item);
+    this.counts.changes++;
+  }
+
+  async #truncate(item: TruncateChange): Promise<void> {
+    this.#ordinal = item.ordinal + 1;
+    for (const table of item.tables) {
+      if (this.#copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
+      const target = this.#targets.get(table) ?? (await this.#newTarget(table));
+      this.#encoder.truncate(this.#group, target, item);
+      this.counts.changes++;
+    }
+    this.#snapshotter.truncate(item);
+  }
+
+  #commit(item: TransactionCommit): void {
+    this.#transaction = null;
+    if (this.#skipping) {
+      this.#skipping = false;
+      return;
+    }
+    this.counts.transactions++;
+    if (!this.#copied.isEmpty) this.#copied.passed(item.commitLsn);
+    const extents = this.#encoder.extents();
+    const record = this.#snapshotRecord;
+    this.#snapshotRecord = null;
+    if (extents.length === 0 && record === null) {
+      // Nothing in it for us: it counts as a keepalive.
+      if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
+      return;
+    }
+    const { start } = this.#options;
+    const place = { epoch: start.epoch, commitLsn: item.commitLsn };
+    const snapshot = record && { record: record.id, table: record.table, first: record.first, last: record.last && record.rereads.length === 0, sink: record.sink };
+    const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot };
+    this.#group.end({ end, extents });
+    this.#place = place;
+    this.#endLsn = item.endLsn;
+    if (record !== null) this.#unconfirmed.push({ group: this.#group, record: this.#copied.add({ ...record, place, begin: record.begin ?? place }) });
+  }
+
+  /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
+  async writeCopy(piece: CopyPiece): Promise<void> {
+    const target = this.#targets.get(piece.shape) ?? (await this.#newTarget(piece.shape));
+    if (piece.truncate) {
+      this.#encoder.truncate(this.#group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
+    }
+    for await (const block of piece.blocks) {
+      for (const { bytes, at, end } of block) {
+        this.#encoder.row(this.#group, target, { op: 'r', table: piece.shape, ordinal: this.#ordinal++, bytes, oldKind: 'none', oldAt: -1, newAt: at, end });
+        this.counts.changes++;
+        if (this.#group.bytes >= groupBytes) await this.#makeRoom();
+      }
+    }
+    this.#snapshotRecord = piece.record();
+    this.#addSchemaRecord(this.#snapshotRecord);
+  }
+
+  async #newTarget(shape: TableShape): Promise<Target> {
+    const { versions, topics, writer, turns } = this.#options;
+    const topic = topics.events(shape);
+    const { schema, record } = versions.of(shape);
+    await turns.take(() => writer.createTopic({ topic, partitions: 1 }));
+    if (record !== null) {
+      // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before.
+      this.#addSchemaRecord(record);
+      this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
+    }
+    const target = new Target(schema, topic);
+    this.#targets.set(shape, target);
+    return target;
+  }
+
+  #addSchemaRecord(record: SchemaTopicRecord): void {
+    const batch = this.#group.batch(this.#options.topics.schema, 0);
+    this.#group.add(batch, controlDraft(encodeControl(record), Date.now()), null);
+  }
+
+  /** The slot of an idle pipeline moves too, and the source can let go of its WAL. */
+  #endIdle(): void {
+    if (this.#transaction !== null || this.#idleLsn <= this.#endLsn || Date.now() < this.#emptyEndAt) return;
+    this.#emptyEndAt = Date.now() + emptyEndInterval;
+    this.#endLsn = this.#idleLsn;
+    const { start } = this.#options;
+    // It repeats the place of the last END with events: no reader's position moves (PROTOCOL, END).
+    const end = { type: 'end' as const, startId: start.startId, ...this.#place, endLsn: this.#endLsn, commitTime: 0n, previous: this.#place, snapshot: null };
+    this.#group.end({ end, extents: [] });
+    this.#flush();
+  }
+
+  /** Hands the group over unless one is on its way; then it follows as soon as that one is durable. */
+  #flush(): void {
+    if (this.#flushing !== null || this.#group.isEmpty || this.#failure !== null) return;
+    const group = this.#group;
+    this.#group = this.#newGroup();
+    this.counts.bytes += group.bytes;
+    this.#flushing = this.#options.turns.take(() => group.append()).then(
+      () => {
+        this.#flushing = null;
+        this.#becameDurable(group);
+        this.#flush();
+      },
+      (error: unknown) => {
+        this.#flushing = null;
+        this.#fail(error);
+      },
+    );
+  }
+
+  async #makeRoom(): Promise<void> {
+    while (this.#group.bytes >= groupBytes && this.#failure === null) {
+      if (this.#flushing === null) this.#flush();
+      else await this.#flushing;
+    }
+  }
+
+  async #drain(): Promise<void> {
+    // An unfinished transaction's records have no END: nobody will ever name them, and it is sent again.
+    while ((this.#flushing !== null || this.#group.lastEnd !== null) && this.#failure === null) {
+      if (this.#flushing === null) this.#flush();
+      else await this.#flushing;
+    }
+  }
+
+  #becameDurable(group: Group): void {
+    failpoint('publisher.durable_unacked');
+    const { lastEnd } = group;
+    if (lastEnd !== null) {
+      this.#durableLsn = lastEnd.endLsn;
+      this.#options.session.acknowledge(this.#durableLsn);
+      failpoint('publisher.acked');
+    }
+    while (this.#unconfirmed[0]?.group === group) {
+      const record = { ...(this.#unconfirmed.shift() as { record: SnapshotRecord }).record, confirmed: true };
+      this.#copies.set(copyKey(record.table, record.sink), record);
+      this.#addSchemaRecord(record);
+    }
+  }
+
+  #newGroup(): Group {
+    return new Group(this.#options.writer, this.#options.topics.transaction);
+  }
+}

@@ -1,0 +1,44 @@
+import type { SchemaVersion, TableSchema } from '../event/table.ts';
+import type { LogReader } from '../log/log.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { decodeControl, type SchemaTopicRecord } from './control-records.ts';
+import { records } from './log-state.ts';
+import { SchemaVersions, versionText } from './schema-versions.ts';
+
+/** The `schema` topic as a reader of events needs it: a version is durable before the first event that names it. */
+export class SchemaReader {
+  readonly #reader: LogReader;
+  readonly #topic: string;
+  readonly #versions = new SchemaVersions();
+  #offset = 0;
+
+  constructor(reader: LogReader, topic: string) {
+    this.#reader = reader;
+    this.#topic = topic;
+  }
+
+  /** Reads on to the end of the topic as it is now. */
+  async refresh(): Promise<void> {
+    for await (const cursor of records(this.#reader, this.#topic, this.#offset)) {
+      const record = decodeControl<SchemaTopicRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
+      if (record.type === 'version') this.#versions.add(record);
+      this.#offset = cursor.offset + 1;
+    }
+  }
+
+  known(version: SchemaVersion): TableSchema | undefined {
+    return this.#versions.get(version);
+  }
+
+  async get(version: SchemaVersion): Promise<TableSchema> {
+    if (this.known(version) === undefined) await this.refresh();
+    const schema = this.known(version);
+    if (schema === undefined) throw new TailraceError('log-damaged', `an event names schema version ${versionText(version)}, which ${this.#topic} does not hold`);
+    return schema;
+  }
+
+  /** The newest schema of each table. */
+  tables(): readonly TableSchema[] {
+    return this.#versions.current();
+  }
+}

@@ -1,0 +1,344 @@
+import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
+import { tableName, type TableShape } from '../event/table.ts';
+import { watermarkPrefix, type Chunk, type RowBlock, type SnapshotReader, type WholeTable } from '../source/source.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { SnapshotRecord } from './control-records.ts';
+import { keyTexts } from './row-key.ts';
+import { SnapshotWindow } from './snapshot-window.ts';
+import type { StreamedTransactions } from './visibility.ts';
+
+/** One table to be copied, for everybody or for the sink that asked. */
+export interface CopyJob {
+  readonly table: TableShape;
+  readonly sink: string | null;
+  /** The id of the ask that it answers; null when it is for everybody. */
+  readonly ask: string | null;
+  /** How far it came before; null begins anew. */
+  readonly resume: SnapshotRecord | null;
+  /** Whether readers may hold rows of an earlier copy: then this one begins with a truncate event. */
+  readonly replaces: boolean;
+}
+
+/** What is shown of a copy. */
+export interface CopyProgress {
+  readonly table: string;
+  readonly sink: string | null;
+  state: 'waiting' | 'copying' | 'done';
+  rows: number;
+  estimate: number | undefined;
+  retries: number;
+  /** The session whose transaction must end before the copy can begin. */
+  waitingFor: string | null;
+}
+
+/**
+ * Writes a copy's rows as events of the transaction whose commit is being held (the publisher implements it). `rows` are op
+ * `r`; `truncate` comes first where the copy replaces an older one; `record` is confirmed by that transaction's END.
+ */
+export interface CopyWriter {
+  writeCopy(piece: CopyPiece): Promise<void>;
+}
+
+export interface CopyPiece {
+  readonly shape: TableShape;
+  readonly truncate: boolean;
+  /** By blocks, so that no promise is made a row. */
+  readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
+  /** Called once all rows are written, because only then the number of rows is known. */
+  readonly record: () => SnapshotRecord;
+}
+
+export interface RowRef {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+  readonly end: number;
+}
+
+const firstChunkRows = 50_000;
+const smallestChunkRows = 16;
+const chunkBytes = 8 << 20;
+
+type Outcome = { readonly kind: 'written' } | { readonly kind: 'again'; readonly why: string };
+
+/** The chunk under way, from the writing of its low watermark to the commit of its high one in the stream. */
+interface Current {
+  readonly job: CopyJob;
+  readonly low: string;
+  readonly high: string;
+  window: SnapshotWindow | null;
+  /** Transactions streamed before the low watermark. */
+  mark: number;
+  /** Set once the high watermark's message was seen; its commit is held. */
+  due: boolean;
+  readonly close: (writer: CopyWriter) => Promise<Outcome>;
+  readonly settle: (outcome: Outcome) => void;
+}
+
+export interface SnapshotterOptions {
+  readonly reader: SnapshotReader;
+  readonly streamed: StreamedTransactions;
+  /** Names the watermarks of this START, so that those of an earlier life are not taken for ours. */
+  readonly startId: string;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** The transaction topic's end offset: the END that confirms a record lies behind it. */
+  readonly transactionOffset: () => number;
+}
+
+/**
+ * Copies tables while their changes stream (PROTOCOL, Snapshots). It runs beside the stream: `run` asks the source for one
+ * chunk after the other; the publisher tells it what the stream brings (`row`, `truncate`, `message`) and asks at each
+ * commit whether it must be held (`held`), because a chunk's rows are events of the transaction of its high watermark.
+ */
+export class Snapshotter {
+  readonly #options: SnapshotterOptions;
+  readonly #jobs: CopyJob[] = [];
+  readonly progress: CopyProgress[] = [];
+  #current: Current | null = null;
+  #watermarks = 0;
+  #wake: () => void = () => {};
+
+  constructor(options: SnapshotterOptions) {
+    this.#options = options;
+  }
+
+  add(job: CopyJob): void {
+    this.#jobs.push(job);
+    this.progress.push({
+      table: tableName(job.table), sink: job.sink, state: 'waiting', rows: job.resume?.rows ?? 0,
+      estimate: undefined, retries: 0, waitingFor: null,
+    });
+    this.#wake();
+  }
+
+  /** Copies whatever is added until the signal aborts. */
+  async run(): Promise<void> {
+    const { signal } = this.#options;
+    for (let next = 0; !signal.aborted; ) {
+      const job = this.#jobs[next];
+      if (job !== undefined) {
+        await this.#copy(job, this.progress[next] as CopyProgress);
+        next++;
+        continue;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** A row of the stream; cheap when it is of no table that is being copied. */
+  row(change: RowChange): void {
+    const current = this.#current;
+    if (current === null || current.window === null || change.table.relid !== current.job.table.relid) return;
+    current.window.changed(change);
+  }
+
+  truncate(change: TruncateChange): void {
+    const current = this.#current;
+    if (current?.window && change.tables.some((table) => table.relid === current.job.table.relid)) current.window.truncated();
+  }
+
+  message(change: MessageChange): void {
+    const current = this.#current;
+    if (current === null || change.prefix !== watermarkPrefix) return;
+    const content = Buffer.from(change.content).toString();
+    if (content === current.low && current.window === null) {
+      current.window = new SnapshotWindow(current.job.table);
+      // This watermark's own transaction has been counted by now and is no one's concern.
+      current.mark = this.#options.streamed.count - 1;
+      if (current.high === current.low) current.due = true;
+    } else if (content === current.high) {
+      current.due = true;
+    }
+  }
+
+  /** At a commit: null, or what must be awaited before the transaction is ended. */
+  held(writer: CopyWriter): Promise<void> | null {
+    const current = this.#current;
+    if (current === null || !current.due) return null;
+    this.#current = null;
+    return current.close(writer).then(current.settle);
+  }
+
+  async #copy(job: CopyJob, progress: CopyProgress): Promise<void> {
+    const { reader, signal, logger } = this.#options;
+    progress.estimate = await reader.estimate(job.table);
+    if (job.resume === null) {
+      await reader.entered(job.table, { signal, onWait: (session) => { progress.waitingFor = session; } });
+      progress.waitingFor = null;
+    }
+    progress.state = 'copying';
+    logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'copying a table');
+    if (job.table.key.length === 0) await this.#copyWhole(job, progress);
+    else await this.#copyChunks(job, progress);
+    progress.state = 'done';
+    logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'a table is copied');
+  }
+
+  async #copyChunks(job: CopyJob, progress: CopyProgress): Promise<void> {
+    let record = job.resume;
+    let maxRows = firstChunkRows;
+    while (record === null || !record.last || record.rereads.length > 0) {
+      const before: SnapshotRecord | null = record;
+      let written: SnapshotRecord | null = null;
+      const outcome = await this.#window(job, (low, high, current) => {
+        const chunk = this.#options.reader.chunk({
+          table: job.table, low, high, after: before?.after ?? null,
+          keys: before?.last === true ? before.rereads : null,
+          maxRows, maxBytes: chunkBytes, signal: this.#options.signal,
+        });
+        return {
+          read: chunk,
+          close: async (writer) => {
+            const read = await chunk;
+            const why = this.#unusable(current(), read);
+            if (why !== null) return { kind: 'again', why };
+            const window = current().window as SnapshotWindow;
+            await writer.writeCopy({
+              shape: read.shape,
+              truncate: before === null && job.replaces,
+              blocks: [resolved(read.rows, window, (rows) => { progress.rows += rows; })],
+              record: () => (written = this.#record(job, before, { chunk: read, rereads: window.rereads, rows: progress.rows })),
+            });
+            return { kind: 'written' };
+          },
+        };
+      });
+      if (outcome.kind === 'written') {
+        record = written;
+        maxRows = Math.min(firstChunkRows, maxRows * 2);
+        continue;
+      }
+      progress.retries++;
+      maxRows = Math.max(smallestChunkRows, maxRows >> 1);
+      this.#options.logger.debug({ table: progress.table, why: outcome.why }, 'a chunk is read again');
+    }
+  }
+
+  async #copyWhole(job: CopyJob, progress: CopyProgress): Promise<void> {
+    const outcome = await this.#window(job, (low, _high, current) => ({
+      read: this.#options.reader.watermark(low),
+      close: async (writer) => {
+        const whole = await this.#visibleWhole(job, current());
+        await writer.writeCopy({
+          shape: whole.shape,
+          // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
+          truncate: true,
+          blocks: every(whole, (rows) => { progress.rows += rows; }),
+          record: () => ({
+            ...this.#record(job, null, { chunk: null, rereads: [], rows: progress.rows }),
+            visibility: {
+              xmin: whole.visibility.xmin.toString(), xmax: whole.visibility.xmax.toString(),
+              running: whole.visibility.running.map(String), lsn: whole.lsn,
+            },
+          }),
+        });
+        return { kind: 'written' };
+      },
+    }), { single: true });
+    if (outcome.kind === 'again') throw new Error(`unreachable: ${outcome.why}`);
+  }
+
+  /** A snapshot of the whole table in which everything streamed so far is visible; publishing is held meanwhile. */
+  async #visibleWhole(job: CopyJob, current: Current): Promise<WholeTable> {
+    const { reader, signal, streamed } = this.#options;
+    for (;;) {
+      const whole = await reader.whole(job.table, signal);
+      if (streamed.allVisible(current.mark, whole.visibility)) return whole;
+      await whole.close();
+    }
+  }
+
+  /** Opens a window, starts reading, and resolves when the stream has come to its end and the rows are written, or not. */
+  async #window(
+    job: CopyJob,
+    begin: (low: string, high: string, current: () => Current) => { read: Promise<unknown>; close: (writer: CopyWriter) => Promise<Outcome> },
+    options: { readonly single: boolean } = { single: false },
+  ): Promise<Outcome> {
+    const number = ++this.#watermarks;
+    const low = `${this.#options.startId}:${number}:low`;
+    const high = options.single ? low : `${this.#options.startId}:${number}:high`;
+    return new Promise<Outcome>((resolve, reject) => {
+      let current: Current | null = null;
+      const { read, close } = begin(low, high, () => current as Current);
+      current = {
+        job, low, high, window: null, mark: 0, due: false, settle: resolve,
+        close: async (writer) => {
+          try {
+            return await close(writer);
+          } catch (error) {
+            reject(error as Error);
+            throw error;
+          }
+        },
+      };
+      this.#current = current;
+      read.catch(reject);
+      this.#options.signal.addEventListener('abort', () => reject(this.#options.signal.reason as Error), { once: true });
+    });
+  }
+
+  #unusable(current: Current, chunk: Chunk): string | null {
+    if (current.window === null) return 'the low watermark did not come';
+    if (current.window.spoiled !== null) return current.window.spoiled;
+    if (!chunk.stable) return 'the table changed its shape meanwhile';
+    if (!this.#options.streamed.allVisible(current.mark, chunk.visibility)) return 'a delivered transaction was not visible yet';
+    return null;
+  }
+
+  #record(
+    job: CopyJob,
+    before: SnapshotRecord | null,
+    piece: { readonly chunk: Chunk | null; readonly rereads: readonly (readonly string[])[]; readonly rows: number },
+  ): SnapshotRecord {
+    const { chunk } = piece;
+    // A chunk of keys that are read again moves nothing but the list of such keys.
+    const rereading = before?.last === true;
+    const lastRow = chunk === null || chunk.rows.count === 0 ? null : keyTexts(chunk.shape, chunk.rows.bytes, chunk.rows.starts[chunk.rows.count - 1] as number);
+    return {
+      type: 'snapshot',
+      id: `${this.#options.startId}:${this.#watermarks}`,
+      confirmed: false,
+      table: tableName(job.table),
+      relid: job.table.relid,
+      sink: job.sink,
+      ask: job.ask,
+      first: before === null,
+      last: rereading || chunk === null || chunk.last,
+      after: rereading ? before.after : (lastRow ?? before?.after ?? null),
+      rows: piece.rows,
+      rereads: [...(rereading ? [] : (before?.rereads ?? [])), ...piece.rereads],
+      from: this.#options.transactionOffset(),
+      place: null,
+      begin: before?.begin ?? null,
+      visibility: null,
+    };
+  }
+}
+
+function* resolved(rows: RowBlock, window: SnapshotWindow, count: (rows: number) => void): Generator<RowRef> {
+  for (let i = 0; i < rows.count; i++) {
+    const at = rows.starts[i] as number;
+    const row = window.resolve(rows.bytes, at);
+    if (row === null) continue;
+    yield { bytes: row.bytes, at: row.at, end: row.bytes === rows.bytes ? rowEnd(rows, i) : row.bytes.length };
+  }
+  count(rows.count);
+}
+
+function rowEnd(rows: RowBlock, i: number): number {
+  return i + 1 < rows.count ? (rows.starts[i + 1] as number) : rows.length;
+}
+
+async function* every(whole: WholeTable, count: (rows: number) => void): AsyncGenerator<Iterable<RowRef>> {
+  for await (const block of whole.blocks()) {
+    yield rowsOf(block);
+    count(block.count);
+  }
+}
+
+function* rowsOf(block: RowBlock): Generator<RowRef> {
+  for (let i = 0; i < block.count; i++) yield { bytes: block.bytes, at: block.starts[i] as number, end: rowEnd(block, i) };
+}
