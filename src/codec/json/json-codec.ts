@@ -1,0 +1,187 @@
+import { isUtf8 } from 'node:buffer';
+import type { MessageChange, OldKind, RowChange, TruncateChange } from '../../event/change.ts';
+import { type TableSchema, tableName } from '../../event/table.ts';
+import { KIND_NULL } from '../../event/tuple.ts';
+import { TailraceError } from '../../runtime/errors.ts';
+import type { Slice } from '../../runtime/slice.ts';
+import { ByteWriter } from '../byte-writer.ts';
+import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
+import { KeyColumns } from '../key-columns.ts';
+import { maxColumns } from '../tuple-spans.ts';
+import { EnvelopeWriter } from './envelope.ts';
+import { readJsonRow } from './json-decode.ts';
+import { type JsonRowPlan, planJsonRow, writeAbsent, writeColumn, writeImage } from './json-row.ts';
+
+/**
+ * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"), without schemas:
+ * `{before, after, source, op, ts_ms, ts_us, ts_ns, transaction}`, key `{"id":1}`. docs/formats.md says how each type stands.
+ *
+ * `extra` holds what the envelope cannot say, as JSON, and is left out when that is nothing:
+ * - `absent`, `absentBefore`: names of columns that `after` or `before` lack because Postgres did not send them
+ * - `old: "key"`: `before` is the old key, and null elsewhere says nothing; without it `before` is the whole old row
+ * - `before`: the old image of a key change, whose record is a create to the foreign eye (op `c`, `before` null)
+ */
+export class JsonCodec implements Codec {
+  readonly name = 'json';
+  readonly id = 2;
+  readonly tombstones = true;
+  readonly #key = new ByteWriter();
+  readonly #value = new ByteWriter();
+  readonly #extra = new ByteWriter();
+  readonly #columns = new KeyColumns();
+  readonly #envelope = new EnvelopeWriter();
+  readonly #plans = new WeakMap<TableSchema, JsonRowPlan>();
+  readonly #absent = new Uint8Array(maxColumns);
+
+  encodeRow(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void {
+    const plan = this.#plan(change.table);
+    this.#columns.reset(change);
+    this.#encodeKey(plan, change.op === 'd' ? 'old' : 'new', out);
+    const keyChange = change.op === 'u' && this.#columns.changed();
+    const before = keyChange ? -1 : change.oldAt;
+    const [absentBefore, absent] = this.#encodeValue(plan, change, context, { before, after: change.newAt, op: keyChange ? 'c' : change.op });
+
+    const extra = this.#extra;
+    extra.reset();
+    if (absent > 0) {
+      this.#member('"absent":');
+      writeAbsent(extra, plan, change.bytes, change.newAt);
+    }
+    if (change.oldKind === 'key') this.#member('"old":"key"');
+    if (absentBefore > 0) {
+      this.#member('"absentBefore":');
+      writeAbsent(extra, plan, change.bytes, change.oldAt);
+    }
+    if (keyChange) {
+      this.#member('"before":');
+      writeImage(extra, plan, change.bytes, change.oldAt);
+    }
+    this.#finish(out, change.table);
+  }
+
+  encodeOldHalf(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void {
+    const plan = this.#plan(change.table);
+    this.#columns.reset(change);
+    this.#encodeKey(plan, 'old', out);
+    this.#encodeValue(plan, change, context, { before: change.oldAt, after: -1, op: 'd' });
+    this.#extra.reset();
+    if (change.oldKind === 'key') this.#member('"old":"key"');
+    this.#finish(out, change.table);
+  }
+
+  encodeTruncate(change: TruncateChange<TableSchema>, table: TableSchema, context: EncodeContext, out: Encoded): void {
+    out.key.start = out.key.end = -1;
+    const value = this.#value;
+    value.reset();
+    value.byte(0x7b);
+    this.#envelope.source(value, context, table, change);
+    this.#envelope.end(value, context, 't', change.ordinal);
+    this.#extra.reset();
+    if (change.cascade) this.#member('"cascade":true');
+    if (change.restartIdentity) this.#member('"restartIdentity":true');
+    this.#finish(out, table);
+  }
+
+  encodeMessage(change: MessageChange, context: EncodeContext, out: Encoded): void {
+    const prefix = JSON.stringify(change.prefix);
+    const key = this.#key;
+    key.reset();
+    key.utf8(`{"prefix":${prefix}}`);
+    point(out.key, key);
+    const value = this.#value;
+    value.reset();
+    value.utf8(`{"message":{"prefix":${prefix},"content":"${Buffer.from(change.content).toString('base64')}"},`);
+    this.#envelope.source(value, context, { schema: '', name: '' }, change);
+    this.#envelope.end(value, context, 'm', change.ordinal);
+    this.#extra.reset();
+    this.#finish(out, { schema: 'message', name: change.prefix });
+  }
+
+  decodeRow(record: EncodedRow, table: TableSchema): RowChange<TableSchema> {
+    const value = this.#value;
+    try {
+      const { oldAt, newAt, oldKey } = readJsonRow(record, this.#plan(table), { writer: value, absent: this.#absent });
+      const oldKind: OldKind = oldAt < 0 ? 'none' : oldKey ? 'key' : 'full';
+      const bytes = new Uint8Array(value.bytes.subarray(0, value.length));
+      return { op: record.op, table, ordinal: record.ordinal, bytes, oldKind, oldAt, newAt, end: bytes.length };
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      // The text around the fault may be a row's value: only the place is told.
+      throw new TailraceError('log-damaged', `a record of ${tableName(table)} (op ${record.op}, ordinal ${record.ordinal}) does not fit its schema: ${error.message}`);
+    }
+  }
+
+  #plan(table: TableSchema): JsonRowPlan {
+    let plan = this.#plans.get(table);
+    if (plan === undefined) this.#plans.set(table, (plan = planJsonRow(table)));
+    return plan;
+  }
+
+  #encodeKey(plan: JsonRowPlan, half: 'old' | 'new', out: Encoded): void {
+    const { key } = plan.table;
+    if (key.length === 0) {
+      out.key.start = out.key.end = -1;
+      return;
+    }
+    const writer = this.#key;
+    writer.reset();
+    for (const [i, index] of key.entries()) {
+      const image = this.#columns.find(index, half);
+      writer.byte(i === 0 ? 0x7b : 0x2c);
+      writer.append(plan.members[index] as Uint8Array);
+      if (image.kinds[index] === KIND_NULL) writer.ascii('null');
+      else writeColumn(writer, plan, index, { bytes: image.bytes, start: image.starts[index] as number, end: image.ends[index] as number });
+    }
+    writer.byte(0x7d);
+    point(out.key, writer);
+  }
+
+  /** Writes the envelope; returns how many columns `before` and `after` lack. */
+  #encodeValue(
+    plan: JsonRowPlan,
+    change: RowChange<TableSchema>,
+    context: EncodeContext,
+    { before, after, op }: { before: number; after: number; op: string },
+  ): [before: number, after: number] {
+    const value = this.#value;
+    value.reset();
+    value.ascii('{"before":');
+    const absentBefore = this.#image(plan, change.bytes, before);
+    value.ascii(',"after":');
+    const absent = this.#image(plan, change.bytes, after);
+    value.byte(0x2c);
+    this.#envelope.source(value, context, change.table, change);
+    this.#envelope.end(value, context, op, change.ordinal);
+    return [absentBefore, absent];
+  }
+
+  #image(plan: JsonRowPlan, bytes: Uint8Array, at: number): number {
+    if (at >= 0) return writeImage(this.#value, plan, bytes, at);
+    this.#value.ascii('null');
+    return 0;
+  }
+
+  #member(text: string): void {
+    this.#extra.byte(this.#extra.length === 0 ? 0x7b : 0x2c);
+    this.#extra.ascii(text);
+  }
+
+  #finish(out: Encoded, table: Pick<TableSchema, 'schema' | 'name'>): void {
+    const value = this.#value;
+    // A database in SQL_ASCII can hold bytes that no JSON can; nobody could read them back.
+    if (!isUtf8(value.bytes.subarray(0, value.length)))
+      throw new TailraceError('source-unreadable', `a value of ${tableName(table)} is not UTF-8, which JSON has to be`);
+    point(out.value, value);
+    if (this.#extra.length === 0) out.extra.start = out.extra.end = -1;
+    else {
+      this.#extra.byte(0x7d);
+      point(out.extra, this.#extra);
+    }
+  }
+}
+
+function point(out: Slice, writer: ByteWriter): void {
+  out.bytes = writer.bytes;
+  out.start = 0;
+  out.end = writer.length;
+}

@@ -1,0 +1,192 @@
+import type { ByteWriter } from '../byte-writer.ts';
+
+/**
+ * Postgres's ISO texts of `date`, `time` and `timestamp` to Debezium's numbers and back, exactly: days, milliseconds or
+ * microseconds since 1970-01-01. A text that is not of the usual form (`infinity`) is left to the caller: `…ToNumber` then
+ * returns false and has written nothing.
+ */
+
+/** Fields of the text parsed last; module-wide, so that no object is made a value. */
+let days = 0;
+let seconds = 0;
+let micros = 0;
+let at = 0;
+
+export function dateToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number): boolean {
+  const era = eraStart(bytes, start, end);
+  if (!parseDate(bytes, start, era, era < end) || at !== era) return false;
+  writer.ascii(String(days));
+  return true;
+}
+
+export function timeToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): boolean {
+  if (!parseTime(bytes, start, end) || at !== end) return false;
+  return writeScaled(writer, digits);
+}
+
+export function timestampToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): boolean {
+  const era = eraStart(bytes, start, end);
+  if (!parseDate(bytes, start, era, era < end) || bytes[at] !== 0x20) return false;
+  if (!parseTime(bytes, at + 1, era) || at !== era || seconds >= secondsPerDay) return false;
+  seconds += days * secondsPerDay;
+  return writeScaled(writer, digits);
+}
+
+/** Each `…FromNumber` writes the text for a JSON number's digits; throws a `SyntaxError` for one that no text gives. */
+export function dateFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number): void {
+  readScaled(bytes, start, end, 0);
+  writeDate(writer, seconds);
+  if (civilYear <= 0) writer.ascii(' BC');
+}
+
+export function timeFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): void {
+  readScaled(bytes, start, end, digits);
+  if (seconds < 0 || seconds + micros / 1e6 > secondsPerDay) throw new SyntaxError('a time outside its day');
+  writeTime(writer, seconds);
+}
+
+export function timestampFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): void {
+  readScaled(bytes, start, end, digits);
+  const day = Math.floor(seconds / secondsPerDay);
+  const rest = seconds - day * secondsPerDay;
+  writeDate(writer, day);
+  writer.byte(0x20);
+  writeTime(writer, rest);
+  if (civilYear <= 0) writer.ascii(' BC');
+}
+
+const secondsPerDay = 86_400;
+/** Far beyond Postgres's range (294276 AD) and well inside what a double counts exactly. */
+const furthest = 1e13;
+
+/** Where ` BC` begins, or the end. */
+function eraStart(bytes: Uint8Array, start: number, end: number): number {
+  const at3 = end - 3;
+  return at3 > start && bytes[at3] === 0x20 && bytes[at3 + 1] === 0x42 && bytes[at3 + 2] === 0x43 ? at3 : end;
+}
+
+function parseDate(bytes: Uint8Array, start: number, end: number, bc: boolean): boolean {
+  at = start;
+  let year = 0;
+  while (at < end && at < start + 7 && isDigit(bytes[at])) year = year * 10 + ((bytes[at++] as number) - 0x30);
+  const width = at - start;
+  if (width < 4 || (width > 4 && bytes[start] === 0x30) || year === 0 || bytes[at] !== 0x2d) return false;
+  const month = twoDigits(bytes, at + 1, end);
+  if (month < 1 || month > 12 || bytes[at + 3] !== 0x2d) return false;
+  const day = twoDigits(bytes, at + 4, end);
+  const proleptic = bc ? 1 - year : year;
+  if (day < 1 || day > daysInMonth(proleptic, month)) return false;
+  at += 6;
+  days = daysFromCivil(proleptic, month, day);
+  return true;
+}
+
+function parseTime(bytes: Uint8Array, start: number, end: number): boolean {
+  const hour = twoDigits(bytes, start, end);
+  const minute = twoDigits(bytes, start + 3, end);
+  const second = twoDigits(bytes, start + 6, end);
+  if (hour < 0 || minute < 0 || second < 0 || minute > 59 || second > 59) return false;
+  if (bytes[start + 2] !== 0x3a || bytes[start + 5] !== 0x3a) return false;
+  at = start + 8;
+  micros = 0;
+  if (at < end && bytes[at] === 0x2e) {
+    let scale = 100_000;
+    for (at++; at < end && isDigit(bytes[at]); at++) {
+      micros += ((bytes[at] as number) - 0x30) * scale;
+      scale /= 10;
+    }
+    // Postgres writes no trailing zeros and at most six digits; anything else would not come back as it was.
+    if (scale < 0.1 || bytes[at - 1] === 0x30 || bytes[at - 1] === 0x2e) return false;
+  }
+  seconds = hour * 3600 + minute * 60 + second;
+  return seconds < secondsPerDay || (seconds === secondsPerDay && micros === 0);
+}
+
+function twoDigits(bytes: Uint8Array, from: number, end: number): number {
+  if (from + 2 > end || !isDigit(bytes[from]) || !isDigit(bytes[from + 1])) return -1;
+  return ((bytes[from] as number) - 0x30) * 10 + ((bytes[from + 1] as number) - 0x30);
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
+}
+
+/** `seconds` and `micros` as one number of 10^-digits seconds; in two parts, because microseconds outgrow a double. */
+function writeScaled(writer: ByteWriter, digits: 3 | 6): boolean {
+  const unit = digits === 6 ? 1_000_000 : 1000;
+  const fraction = digits === 6 ? micros : micros / 1000;
+  if (!Number.isInteger(fraction)) return false;
+  const negative = seconds < 0;
+  const borrow = negative && fraction > 0;
+  const whole = negative ? -seconds - (borrow ? 1 : 0) : seconds;
+  const rest = borrow ? unit - fraction : fraction;
+  if (negative) writer.byte(0x2d);
+  writer.ascii(whole === 0 ? String(rest) : String(whole) + String(rest).padStart(digits, '0'));
+  return true;
+}
+
+/** The inverse of `writeScaled`, into `seconds` (floored) and `micros`. */
+function readScaled(bytes: Uint8Array, start: number, end: number, digits: 0 | 3 | 6): void {
+  const negative = bytes[start] === 0x2d;
+  const split = end - digits;
+  let whole = 0;
+  let rest = 0;
+  for (let i = negative ? start + 1 : start; i < end; i++) {
+    if (!isDigit(bytes[i])) throw new SyntaxError('a point in time that is no whole number');
+    const digit = (bytes[i] as number) - 0x30;
+    if (i < split) whole = whole * 10 + digit;
+    else rest = rest * 10 + digit;
+  }
+  if (whole > furthest) throw new SyntaxError('a point in time beyond what Postgres has');
+  const unit = 10 ** digits;
+  const borrow = negative && rest > 0;
+  seconds = negative ? -whole - (borrow ? 1 : 0) : whole;
+  micros = (borrow ? unit - rest : rest) * (digits === 3 ? 1000 : 1);
+}
+
+let civilYear = 0;
+
+function writeDate(writer: ByteWriter, day: number): void {
+  // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+  const shifted = day + 719_468;
+  const era = Math.floor(shifted / 146_097);
+  const ofEra = shifted - era * 146_097;
+  const yearOfEra = Math.floor((ofEra - Math.floor(ofEra / 1460) + Math.floor(ofEra / 36_524) - Math.floor(ofEra / 146_096)) / 365);
+  const ofYear = ofEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const shiftedMonth = Math.floor((5 * ofYear + 2) / 153);
+  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
+  civilYear = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  writer.ascii(String(civilYear <= 0 ? 1 - civilYear : civilYear).padStart(4, '0'));
+  writer.byte(0x2d);
+  writeTwo(writer, month);
+  writer.byte(0x2d);
+  writeTwo(writer, ofYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1);
+}
+
+function writeTime(writer: ByteWriter, second: number): void {
+  writeTwo(writer, Math.floor(second / 3600));
+  writer.byte(0x3a);
+  writeTwo(writer, Math.floor(second / 60) % 60);
+  writer.byte(0x3a);
+  writeTwo(writer, second % 60);
+  if (micros > 0) writer.ascii(`.${String(micros).padStart(6, '0').replace(/0+$/, '')}`);
+}
+
+function writeTwo(writer: ByteWriter, value: number): void {
+  writer.byte(0x30 + Math.floor(value / 10));
+  writer.byte(0x30 + (value % 10));
+}
+
+function daysInMonth(year: number, month: number): number {
+  if (month !== 2) return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+}
+
+/** Days since 1970-01-01 in the proleptic Gregorian calendar that Postgres and Debezium both use (days_from_civil). */
+function daysFromCivil(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year;
+  const era = Math.floor(y / 400);
+  const yearOfEra = y - era * 400;
+  const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1;
+  return era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468;
+}
