@@ -62,7 +62,7 @@ const duration = z.string().transform((text, context) => {
   if (parsed.problem === undefined) return parsed.value;
   context.addIssue({ code: 'custom', message: parsed.problem });
   return z.NEVER;
-});
+}).meta({ examples: ['7d'] });
 const temporaryPostgresSource = z.strictObject({
   url: secret.describe('Where the source is: postgres://user:password@host:port/database.'),
   tables: z.strictObject({ include: patterns.default(['public.*']), exclude: patterns.optional() }).prefault({}),
@@ -152,8 +152,8 @@ export function claimsOf(config: {
     ...config.sinks.map((own, i) => ({ plugin: sinks[own.type], config: own, path: ['sinks', i] })),
   ];
   return parts.flatMap(({ plugin, config: own, path }) => {
-    const { claims } = plugin as Plugin<z.ZodObject, never, unknown>;
-    return (claims?.(own, { pipeline: config.name }) ?? []).map((claim) => ({ ...claim, path: [...path, claim.key] }));
+    const claims = (plugin as Plugin<z.ZodObject, never, unknown>).claims?.(own, { pipeline: config.name }) ?? [];
+    return claims.map((claim) => ({ ...claim, path: [...path, claim.key] }));
   });
 }
 

@@ -26,9 +26,6 @@ export function findConflicts(pipelines: readonly LoadedPipeline[]): readonly Co
   for (const pipeline of pipelines) {
     const { config } = pipeline;
     claim(`pipeline ${config.name}`, { pipeline, path: ['name'], what: `the pipeline name ${config.name}` }, 'give each pipeline a name of its own');
-    for (const [i, sink] of config.sinks.entries()) {
-      claim(`sink ${config.name} ${sink.name}`, { pipeline, path: ['sinks', i, 'name'], what: `the sink name ${sink.name}` }, 'give each sink of a pipeline a name of its own');
-    }
     for (const { identity, what, path, remedy } of claimsOf(config)) claim(identity, { pipeline, path, what }, remedy);
   }
   return problems;

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { printable, shortened } from '../runtime/printable.ts';
-import { field, keysAt, schemaKeys } from './schema-walk.ts';
+import { exampleOf, keysAt, schemaAt, schemaKeys, valueAt } from './schema-walk.ts';
 import type { ConfigProblem, SourceFile } from './source-file.ts';
 import { formatPath, type Path, type Place, type YamlTree } from './yaml-tree.ts';
 
@@ -14,10 +14,12 @@ export function explainIssues(issues: readonly Issue[], file: SourceFile, tree: 
     if (issue.code === 'unrecognized_keys') return issue.keys.filter((key) => !tree.isBroken([...path, key])).map((key) => unknownKey(key, path, { file, tree, schema }));
     if (tree.isBroken(path)) return [];
     const place = placeOf(tree, path);
-    const what = describe(issue, tree);
+    const example = exampleOf(schemaAt(schema, tree.value, path));
+    const what = describe(issue, tree, example);
     // A missing key has no place of its own: the key of the map that lacks it has.
     const at = place.exact ? place.at : place.keyAt >= 0 ? place.keyAt : place.at;
-    return [file.problem(at, { path: formatPath(path), ...what })];
+    const problem = file.problem(at, { path: formatPath(path), ...what });
+    return [!place.exact && path.length === 1 ? { ...problem, excerpt: undefined } : problem];
   });
 }
 
@@ -35,12 +37,7 @@ function unknownKey(key: string, path: Path, { file, tree, schema }: Scope): Con
   const elsewhere = schemaKeys(schema).find((other) => other.name === key);
   const shown = shortened(key, 60);
   const message = `unknown key ${shown}${near === undefined ? '' : `, did you mean ${near}?`}`;
-  const remedy =
-    key === '<<'
-      ? 'merge keys are not part of YAML 1.2: write the keys out, or use an alias for a whole value'
-      : near === undefined && elsewhere !== undefined
-        ? `it belongs at ${elsewhere.path}`
-        : `known here: ${allowed.join(', ')}`;
+  const remedy = near === undefined && elsewhere !== undefined ? `it belongs at ${elsewhere.path}` : `known here: ${allowed.join(', ')}`;
   // Whatever stands behind an unknown key may be a misspelt password's value.
   return file.problem(at, { path: formatPath([...path, key]), message, remedy, hideFrom: at + key.length + 1 });
 }
@@ -63,15 +60,15 @@ const nouns: Readonly<Record<string, string>> = {
   record: 'a map of keys',
 };
 
-function describe(issue: Issue, tree: YamlTree): { message: string; remedy?: string | undefined } {
+function describe(issue: Issue, tree: YamlTree, example: string | undefined): { message: string; remedy?: string | undefined } {
   const path = issue.path as Path;
   const place = tree.place(path);
   const value = valueAt(tree.value, path);
   const found = shown(place, value, path);
-  if (place === undefined) return missing(issue);
+  if (place === undefined) return missing(issue, example);
   switch (issue.code) {
     case 'invalid_type':
-      return wrongType(issue.expected, place, value, found);
+      return wrongType({ expected: issue.expected, place, value, found, example });
     case 'invalid_value':
       return notOneOf(issue.values.map(String), value, found);
     case 'invalid_union': {
@@ -97,20 +94,29 @@ function remedyOf(issue: Issue): string | undefined {
   return typeof remedy === 'string' ? remedy : undefined;
 }
 
-function missing(issue: Issue): { message: string; remedy?: string } {
+function missing(issue: Issue, example = '…'): { message: string; remedy?: string } {
   const options = issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : undefined;
   const values = issue.code === 'invalid_value' ? issue.values.map(String) : options;
   const name = String(issue.path.at(-1) ?? 'value');
   if (values !== undefined) return { message: `missing: one of ${values.join(', ')}`, remedy: `write ${name}: ${values[0] ?? '…'}` };
   const expected = issue.code === 'invalid_type' ? nouns[issue.expected] : undefined;
-  return { message: `missing${expected === undefined ? '' : `: ${expected}`}`, remedy: `write ${name}: …` };
+  return { message: `missing${expected === undefined ? '' : `: ${expected}`}`, remedy: `write ${name}: ${example}` };
 }
 
-function wrongType(expected: string, place: Place, value: unknown, found: string): { message: string; remedy?: string } {
+interface WrongType {
+  readonly expected: string;
+  readonly place: Place;
+  readonly value: unknown;
+  readonly found: string;
+  readonly example: string | undefined;
+}
+
+function wrongType({ expected, place, value, found, example }: WrongType): { message: string; remedy?: string } {
   const noun = nouns[expected] ?? expected;
   if (value === null) return { message: `expected ${noun}, but there is nothing here` };
   const got = Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'a map of keys' : `the ${typeof value === 'string' ? 'text' : typeof value}`;
   const message = `expected ${noun}, got ${got}${found.replace(/^ \((.*)\)$/, ' $1')}`;
+  if (example !== undefined) return { message, remedy: `write for example ${example}` };
   if (expected === 'string' && place.source !== undefined && found !== '') return { message, remedy: `put it in quotes: "${printable(place.source)}"` };
   if (expected === 'array') return { message, remedy: 'begin each item with - on a line of its own, or write [a, b]' };
   return { message };
@@ -129,10 +135,6 @@ function shown(place: Place | undefined, value: unknown, path: Path): string {
   if (place?.source === undefined || place.variables.length > 0 || value === null || place.source.trim() === '') return '';
   if (path.some((part) => typeof part === 'string' && secretName.test(part))) return '';
   return ` (${shortened(place.source, 40)})`;
-}
-
-export function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((at, step) => field(at, step), value);
 }
 
 function isEmpty(value: unknown): boolean {

@@ -2,8 +2,9 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TailraceError } from '../runtime/errors.ts';
 import { findConflicts } from './conflicts.ts';
-import { explainIssues, valueAt } from './explain.ts';
+import { explainIssues } from './explain.ts';
 import { pipelineSchema, type PipelineConfig } from './pipeline-schema.ts';
+import { valueAt } from './schema-walk.ts';
 import { formatProblem, readSourceFile, type ConfigProblem, type SourceFile } from './source-file.ts';
 import type { Environment } from './substitute.ts';
 import { readYaml, type Path, type YamlTree } from './yaml-tree.ts';
@@ -64,13 +65,33 @@ export function parsePipeline(
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(tree.value);
   if (!result.success && convertVariables(result.error.issues, tree)) result = pipelineSchema.safeParse(tree.value);
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(result.error.issues, file, tree, pipelineSchema))];
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(result.error.issues, file, tree, pipelineSchema)), ...sharedSinkNames(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.
   const config = deepFreeze(result.data as unknown as PipelineConfig);
   rawValues.set(config, tree.value);
   return { pipeline: { config, file, tree }, problems: [] };
+}
+
+/** Looked for in the plain data, so that it is told in one run with whatever else is wrong in the file. */
+function sharedSinkNames(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
+  const sinks = valueAt(tree.value, ['sinks']);
+  if (!Array.isArray(sinks)) return [];
+  const first = new Map<unknown, number>();
+  return sinks.flatMap((sink, i) => {
+    const path = ['sinks', i, 'name'];
+    const name = valueAt(sink, ['name']);
+    const place = tree.place(path);
+    const other = first.get(name);
+    if (typeof name !== 'string' || place === undefined) return [];
+    if (other === undefined) {
+      first.set(name, place.keyAt);
+      return [];
+    }
+    const message = `this name has another sink already, on line ${file.problem(other, { path: '', message: '' }).line}`;
+    return [file.problem(place.keyAt, { path: `sinks[${i}].name`, message, remedy: 'give each sink of a pipeline a name of its own' })];
+  });
 }
 
 const rawValues = new WeakMap<PipelineConfig, unknown>();

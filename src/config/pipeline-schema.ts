@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { splitPattern, type TableFilter } from '../event/table-pattern.ts';
 import { codecs, logs, sinks, sources, type Format, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
 
 /** Pipeline and sink names become topics, slots and folders, which is why they are this narrow; a topic's parts are split at dots. */
 const namePattern = /^[a-z][a-z0-9_-]{0,39}$/;
 const name = z.string().regex(namePattern, 'a lower-case letter, then up to 39 lower-case letters, digits, _ or -');
 
-const tablePattern = z.string().min(1);
+const tablePattern = z.string().refine((text) => splitPattern(text) !== null, 'write schema.table, with * for any run of characters').meta({ examples: ['public.*'] });
 
 /** What every sink has, whatever its type. */
 const sinkKeys = {
@@ -32,11 +33,6 @@ export interface SinkKeys {
   readonly tables: TableFilter;
   readonly on_error: 'stop' | 'dead-letter';
   readonly hold: boolean;
-}
-
-export interface TableFilter {
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
 }
 
 /** One connector file, checked and frozen. Keys are as in the YAML; durations are milliseconds, sizes bytes. */

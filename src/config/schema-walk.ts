@@ -45,19 +45,34 @@ export function schemaKeys(schema: z.ZodType, prefix = '', ofType?: string): rea
   });
 }
 
-/** The keys allowed at a place of an actual value, which picks the type where there is a choice. */
-export function keysAt(schema: z.ZodType, value: unknown, path: Path): readonly string[] {
+/** The schema of a place in an actual value, whose `type` decides where there is a choice: one, or none when it fits nothing. */
+export function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodType | undefined {
   const [step, ...rest] = path;
-  const candidates = objects(schema);
-  const type = field(value, 'type');
-  const fitting = candidates.filter((object) => candidates.length === 1 || typeOf(object) === type);
-  if (step === undefined) return fitting.flatMap((object) => Object.keys(object.shape));
   const inner = bare(schema);
-  if (inner instanceof z.ZodArray && typeof step === 'number') return keysAt(inner.element as z.ZodType, field(value, step), rest);
-  return fitting.flatMap((object) => {
-    const next = (object.shape as Record<string, z.ZodType>)[step];
-    return next === undefined ? [] : keysAt(next, field(value, step), rest);
-  });
+  if (step === undefined) return schema;
+  if (inner instanceof z.ZodArray) return typeof step === 'number' ? schemaAt(inner.element as z.ZodType, field(value, step), rest) : undefined;
+  const next = (fitting(inner, value)?.shape)?.[step];
+  return next === undefined ? undefined : schemaAt(next, field(value, step), rest);
+}
+
+/** The keys allowed at a place of an actual value. */
+export function keysAt(schema: z.ZodType, value: unknown, path: Path): readonly string[] {
+  const here = schemaAt(schema, value, path);
+  return here === undefined ? [] : Object.keys(fitting(here, valueAt(value, path))?.shape ?? {});
+}
+
+function fitting(schema: z.ZodType, value: unknown): z.ZodObject | undefined {
+  const candidates = objects(schema);
+  return candidates.length === 1 ? candidates[0] : candidates.find((object) => typeOf(object) === field(value, 'type'));
+}
+
+/** What one would write there: `.meta({ examples: ['7d'] })` in the schema, else the only or first of its values. */
+export function exampleOf(schema: z.ZodType | undefined): string | undefined {
+  if (schema === undefined) return undefined;
+  const inner = bare(schema);
+  const examples = [schema.meta()?.['examples'], inner.meta()?.['examples']].find((found) => Array.isArray(found)) as unknown[] | undefined;
+  const [first] = examples ?? [];
+  return typeof first === 'string' ? first : undefined;
 }
 
 /** What is written above a key in the schema (`describe`), wherever in the wrappers it stands. */
@@ -67,4 +82,8 @@ export function descriptionOf(schema: z.ZodType): string | undefined {
 
 export function field(value: unknown, key: string | number): unknown {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? (value as Record<string | number, unknown>)[key] : undefined;
+}
+
+export function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((at, step) => field(at, step), value);
 }

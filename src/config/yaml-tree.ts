@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type Scalar, type YAMLError, type YAMLMap } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, parseDocument, visit, type Document, type Node, type Scalar, type YAMLError, type YAMLMap } from 'yaml';
 import { printable } from '../runtime/printable.ts';
 import type { ConfigProblem, SourceFile } from './source-file.ts';
 import { substitute, type Environment } from './substitute.ts';
@@ -27,7 +27,7 @@ export interface YamlTree {
 
 const MAX_VALUES = 10_000;
 const MAX_DEPTH = 40;
-const MAX_PROBLEMS = 20;
+const knownTags = new Set(['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((name) => `tag:yaml.org,2002:${name}`));
 
 /** Parses YAML 1.2 (core schema: `no`, `on` and dates are strings) and puts the environment's values in. */
 export function readYaml(file: SourceFile, environment: Environment): YamlTree {
@@ -38,9 +38,13 @@ export function readYaml(file: SourceFile, environment: Environment): YamlTree {
     return walker.tree(undefined);
   }
   // Duplicate keys are looked for in the walk: the library's own look is quadratic, and names one place only.
-  const document = parseDocument(file.text, { schema: 'core', version: '1.2', uniqueKeys: false, prettyErrors: false, logLevel: 'silent', lineCounter: new LineCounter() });
-  for (const error of document.errors.slice(0, MAX_PROBLEMS)) walker.tell(error.pos[0], [], ...syntaxMessage(error, file.text));
-  if (document.errors.length > 0) return walker.tree(undefined);
+  const document = parseDocument(file.text, { schema: 'core', version: '1.2', uniqueKeys: false, prettyErrors: false, logLevel: 'error' });
+  // The first only: what follows a syntax error is mostly its echo.
+  const [error] = document.errors;
+  if (error !== undefined) {
+    walker.tell(openedAt(document, error), [], ...syntaxMessage(error, file.text));
+    return walker.tree(undefined);
+  }
   if (document.contents === null) {
     walker.tell(0, [], 'the file is empty', 'start from connectors/shop.yaml');
     return walker.tree(undefined);
@@ -83,7 +87,7 @@ class Walker {
   walkDocument(document: Document): unknown {
     this.#document = document;
     try {
-      return this.#walk(document.contents as Node, [], -1);
+      return this.#walk(document.contents, [], -1);
     } catch (error) {
       if (!(error instanceof TooMuch)) throw error;
       this.#broken.add('[]');
@@ -104,7 +108,7 @@ class Walker {
       if (this.#open.has(target)) return this.tell(at, path, `the alias *${printable(node.source)} contains itself`);
       return this.#walk(target, path, keyAt);
     }
-    if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:')) {
+    if (node.tag !== undefined && !knownTags.has(node.tag)) {
       return this.tell(at, path, `the tag ${printable(node.tag).slice(0, 40)} is not known`, 'a connector file is plain data: no tags, no includes');
     }
     if (isScalar(node)) return this.#scalar(node, path, keyAt);
@@ -128,6 +132,10 @@ class Walker {
       }
       const first = seen.get(name);
       const valuePath = [...path, name];
+      if (name === '<<') {
+        this.tell(keyAt, valuePath, 'merge keys (<<) are not supported', 'write the keys out, or use an alias for a whole value');
+        continue;
+      }
       if (first !== undefined) {
         const other = this.#file.problem(first, { path: '', message: '' });
         this.tell(keyAt, valuePath, `the key ${printable(name)} stands here a second time; the first is on line ${other.line}`, 'keep one of them');
@@ -164,15 +172,32 @@ class Walker {
   }
 }
 
+/** Where the quote or bracket was opened that the file never closes: the library points at the end of the file. */
+function openedAt(document: Document.Parsed, error: YAMLError): number {
+  let opened = error.pos[0];
+  if (error.code !== 'MISSING_CHAR') return opened;
+  visit(document, {
+    Node(_, node) {
+      const range = (node).range;
+      const quoted = isScalar(node) && (node.type === 'QUOTE_DOUBLE' || node.type === 'QUOTE_SINGLE');
+      const flow = (isMap(node) || isSeq(node)) && node.flow === true;
+      if ((quoted || flow) && range != null && range[0] < error.pos[0] && range[1] >= error.pos[0]) opened = range[0];
+    },
+  });
+  return opened;
+}
+
 /** `sinks[1].url`; keys that are no plain names are quoted. */
 export function formatPath(path: Path): string {
-  return path
+  const parts = path.slice(0, 12);
+  const text = parts
     .map((part, i) => {
       if (typeof part === 'number') return `[${part}]`;
       const name = /^[\w-]+$/.test(part) ? part : JSON.stringify(printable(part).slice(0, 60));
       return i === 0 ? name : `.${name}`;
     })
     .join('');
+  return parts.length < path.length ? `${text}…` : text;
 }
 
 /** Our own words by the library's code: its messages quote the text, which may be a secret. */
@@ -183,7 +208,7 @@ function syntaxMessage(error: YAMLError, text: string): [message: string, remedy
     case 'MULTIPLE_DOCS':
       return ['a second document begins here (---)', 'one file is one pipeline: put the other into a file of its own'];
     case 'MISSING_CHAR':
-      return ['a quote, bracket or brace is not closed', hint(text, error.pos[0])];
+      return ['the quote, bracket or brace that opens here is not closed', hint(text, error.pos[0])];
     case 'BAD_ALIAS':
     case 'ALIAS_PROPS':
       return ['this alias is not valid', 'a text that begins with * must stand in quotes'];

@@ -28,10 +28,10 @@ export function createLogger(options: { readonly level: LogLevel; readonly desti
     formatters: { level: (label: string) => ({ level: label }) },
   };
   // Synchronous: the last lines before a crash are the ones that matter, and no flush can be forgotten on the way out.
-  return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true })) as Logger;
+  return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true }));
 }
 
-export const silentLogger: Logger = pino({ level: 'silent' }) as Logger;
+export const silentLogger: Logger = pino({ level: 'silent' });
 
 /**
  * What of an error is printed: never its enumerable fields, because drivers hang connection settings and whole rows

@@ -12,6 +12,7 @@ export function printable(text: string): string {
 
 /** `printable`, and no longer than `length` characters. */
 export function shortened(text: string, length: number): string {
-  const chars = [...printable(text)];
-  return chars.length <= length ? chars.join('') : `${chars.slice(0, Math.max(0, length - 1)).join('')}…`;
+  const safe = printable(text);
+  // Not in the middle of a surrogate pair.
+  return safe.length <= length ? safe : `${safe.slice(0, Math.max(0, length - 1)).replace(/[\ud800-\udbff]$/, '')}…`;
 }

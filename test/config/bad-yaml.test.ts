@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parsePipeline } from '../../src/config/load.ts';
+import { formatProblem, sourceFile, type ConfigProblem } from '../../src/config/source-file.ts';
+
+const canary = 's3cr3t-CANARY';
+const environment = { SOURCE: `postgres://cdc:${canary}@db/shop`, EMPTY: '', NUMBER: '5' };
+
+/** A file that is right, and what of it each case replaces. */
+const right = `name: shop
+source:
+  type: postgres
+  url: \${SOURCE}
+log:
+  type: embedded
+  directory: ./data/shop
+sinks:
+  - name: local
+    type: sqlite
+    path: ./shop.sqlite
+`;
+
+function problemsOf(text: string): readonly ConfigProblem[] {
+  return parsePipeline(sourceFile('shop.yaml', text), environment).problems;
+}
+
+/** Line, column, path and what the message must say, as `4:8 source.url: not set`. */
+const table: readonly { readonly title: string; readonly text: string; readonly says: readonly RegExp[] }[] = [
+  { title: 'an empty file', text: '', says: [/^shop.yaml:1:1: the file is empty/] },
+  { title: 'nothing but comments', text: '# nothing\n', says: [/^shop.yaml:1:1: the file is empty/] },
+  { title: 'a tab that indents', text: 'name: shop\nsource:\n\ttype: postgres\n', says: [/^shop.yaml:3:1: a tab cannot indent[^]*use spaces/] },
+  { title: 'a quote that is not closed, at the place where it opens', text: 'name: "shop\nsource: x\n', says: [/^shop.yaml:1:7: the quote/] },
+  { title: 'a key twice, with both lines', text: `${right}name: other\n`, says: [/^shop.yaml:12:1 name: .*second time; the first is on line 1/] },
+  { title: 'two documents in one file', text: `${right}---\n${right}`, says: [/^shop.yaml:12:1: a second document/] },
+  { title: 'a list where a map belongs', text: '- a\n', says: [/^shop.yaml:1:1: expected a map of keys, got a list/] },
+  { title: 'text where a map belongs', text: 'hello\n', says: [/^shop.yaml:1:1: expected a map of keys, got the text/] },
+  { title: 'a number as a name', text: right.replace('shop\n', '1.10\n'), says: [/^shop.yaml:1:7 name: expected a text, got the number 1.10[^]*in quotes: "1.10"/] },
+  { title: 'a switch as a name', text: right.replace('shop\n', 'true\n'), says: [/^shop.yaml:1:7 name: expected a text, got the boolean true/] },
+  { title: 'null as a name', text: right.replace('shop\n', '~\n'), says: [/^shop.yaml:1:7 name: expected a text, but there is nothing here/] },
+  { title: 'a name without a value', text: right.replace(' shop\n', '\n'), says: [/name: expected a text, but there is nothing here/] },
+  { title: 'a name with a dot', text: right.replace('shop\n', 'my.shop\n'), says: [/^shop.yaml:1:7 name: .*lower-case letter/] },
+  { title: 'an octal number', text: right.replace('hello', '').replace('shop\n', '0777\n'), says: [/^shop.yaml:1:7 name: the number 0777 has a leading zero/] },
+  { title: 'a misspelt key', text: right.replace('source:', 'souce:'), says: [/source: missing/, /^shop.yaml:2:1 souce: unknown key souce, did you mean source\?/] },
+  { title: 'a right key at the wrong level', text: `${right}slot: mine\n`, says: [/^shop.yaml:12:1 slot: unknown key slot[^]*it belongs at source.slot/] },
+  { title: 'a missing key, at the map that lacks it', text: right.replace(/ {2}url.*\n/, ''), says: [/^shop.yaml:2:1 source.url: missing/] },
+  { title: 'a missing type, with the choice', text: right.replace('    type: sqlite\n', ''), says: [/sinks\[0\].type: missing: one of postgres, sqlite/] },
+  { title: 'a misspelt choice, with the nearest', text: right.replace('type: sqlite', 'type: sqlit'), says: [/^shop.yaml:10:11 sinks\[0\].type: not one of postgres, sqlite \(sqlit\)[^]*did you mean sqlite\?/] },
+  { title: 'an unknown format, with the choice', text: `${right}format: xml\n`, says: [/^shop.yaml:12:9 format: not one of tuple, json/] },
+  { title: 'a map where a list belongs', text: right.replace(/sinks:[^]*/, 'sinks: {}\n'), says: [/sinks: expected a list, got a map of keys/] },
+  { title: 'items that are no maps', text: right.replace(/sinks:[^]*/, 'sinks: [a, null]\n'), says: [/sinks\[0\]: expected a map of keys, got the text a/, /sinks\[1\]: .*nothing here/] },
+  { title: 'two sinks of one name, with both lines', text: `${right}  - { name: local, type: sqlite, path: ./b }\n`, says: [/^shop.yaml:12:\d+ sinks\[1\].name: .*on line 9/] },
+  { title: 'an empty text', text: right.replace('./data/shop', '""'), says: [/^shop.yaml:7:14 log.directory: must not be empty/] },
+  { title: 'an unset variable, by name and place', text: right.replace('${SOURCE}', '${DB_PASS}'), says: [/^shop.yaml:4:8 source.url: the environment variable DB_PASS is not set[^]*\$\{DB_PASS:-…\}/] },
+  { title: 'a variable in another case', text: right.replace('${SOURCE}', '${source}'), says: [/source is not set[^]*SOURCE is set/] },
+  { title: 'an empty variable, by name', text: right.replace('./data/shop', '${EMPTY}'), says: [/log.directory: empty, because EMPTY is/] },
+  { title: 'a reference in a reference', text: right.replace('${SOURCE}', '${A:-${B}}'), says: [/reference inside a reference/, /B is not set/] },
+  { title: 'a reference that is not closed', text: right.replace('${SOURCE}', '${SOURCE'), says: [/has no closing \}/] },
+  { title: 'a reference that is none', text: right.replace('${SOURCE}', '${1A}'), says: [/no reference to an environment variable/] },
+  { title: 'an inherited name of objects as a variable', text: right.replace('${SOURCE}', '${constructor}'), says: [/constructor is not set/] },
+  { title: 'a reference whose brace ends a flow map', text: right.replace('./data/shop', 'x\n  a: [${SOURCE}]'), says: [/put "\$\{NAME\}" in quotes/] },
+  { title: 'a tag that would run code', text: right.replace('shop\n', '!!js/function "x"\n'), says: [/name: the tag tag:yaml.org,2002:js\/function is not known/] },
+  { title: 'an include', text: right.replace('shop\n', '!include /etc/passwd\n'), says: [/name: the tag !include is not known/] },
+  { title: 'an alias without an anchor', text: right.replace('shop\n', '*shop\n'), says: [/name: there is no anchor &shop/] },
+  { title: 'an alias that contains itself', text: right.replace('shop\n', '&a [*a]\n'), says: [/name: expected a text/, /the alias \*a contains itself/] },
+  { title: 'a merge key', text: right.replace('  type: embedded', '  <<: { type: embedded }'), says: [/log.type: missing/, /^shop.yaml:6:3 log.<<|log."<<": merge keys/] },
+  { title: 'keys that would reach a prototype', text: `${right}__proto__: { polluted: 1 }\nconstructor: { prototype: { polluted: 1 } }\n`, says: [/__proto__: unknown key/, /constructor: unknown key/] },
+  { title: 'a key that is a list', text: `? [a]\n: b\n${right}`, says: [/a key must be a plain name/] },
+  { title: 'a NUL byte', text: right.replace('shop', 'sh\0op'), says: [/^shop.yaml:1:9: there is a NUL byte/] },
+  { title: 'nesting without end', text: `name: ${'['.repeat(100)}${']'.repeat(100)}`, says: [/nested more than 40 levels deep/] },
+  { title: 'nesting that would overflow the stack', text: '[ '.repeat(20_000), says: [/not closed|too deeply/] },
+];
+
+describe('bad YAML', () => {
+  test('the file that the cases are made from is right', () => assert.deepEqual(problemsOf(right), []));
+
+  for (const { title, text, says } of table) {
+    test(`${title} is told with its place`, () => {
+      const told = problemsOf(text).map(formatProblem);
+      for (const pattern of says) {
+        assert.ok(told.some((message) => new RegExp(pattern.source, 'm').test(message)), `${String(pattern)} is not in:\n${told.join('\n\n')}`);
+      }
+      assert.ok(!told.join('\n').includes(canary), 'a value from the environment is never printed');
+    });
+  }
+
+  test('all problems of a file are told in one run, in the order of its lines', () => {
+    const text = right.replace('name: shop', 'name: Shop').replace('${SOURCE}', '${NOPE}').replace('path: ./shop.sqlite', 'pth: x');
+    assert.deepEqual(problemsOf(text).map(({ path }) => path), ['name', 'source.url', 'sinks[0].path', 'sinks[0].pth']);
+  });
+
+  test('the caret stands under the place', () => {
+    const [problem] = problemsOf(right.replace('type: sqlite', 'type: sqlit'));
+    assert.equal(problem?.excerpt, '   10 |     type: sqlit\n                  ^');
+  });
+
+  test('a billion laughs are refused at once and with the place', () => {
+    const levels = 'abcdefghi'.split('').map((name, i, all) => `${name}: &${name} [${Array(9).fill(i === 0 ? 'ha' : `*${all[i - 1]}`).join(',')}]`);
+    const before = process.memoryUsage().heapUsed;
+    const [problem] = problemsOf(levels.join('\n'));
+    assert.match(problem?.message ?? '', /more than 10000 values/);
+    assert.ok(process.memoryUsage().heapUsed - before < 100e6);
+  });
+
+  test('no input reaches a prototype', () => {
+    problemsOf('__proto__: { polluted: true }\nsource: { __proto__: { polluted: true }, type: postgres }\n');
+    assert.equal(({} as { polluted?: unknown }).polluted, undefined);
+  });
+
+  test('YAML 1.2 counts: on, NO and dates are text', () => {
+    for (const word of ['on', 'no', 'yes']) assert.deepEqual(problemsOf(right.replace('name: shop', `name: ${word}`)), []);
+  });
+});
