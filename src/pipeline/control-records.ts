@@ -1,4 +1,5 @@
 import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
+import type { TableFilter } from '../event/table-pattern.ts';
 import type { TableShape, SchemaVersion } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
@@ -113,7 +114,8 @@ export type SchemaTopicRecord = VersionRecord | SnapshotRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =
-  | { readonly type: 'register'; readonly tables: Readonly<Record<string, Place>>; readonly at: Place }
+  /** Which tables it takes, and from where on those of them that it does not take from the beginning. */
+  | { readonly type: 'register'; readonly filter: TableFilter; readonly tables: Readonly<Record<string, Place>>; readonly at: Place }
   | { readonly type: 'ask'; readonly table: string; readonly id: string }
   | ({ readonly type: 'position'; readonly startId: string; readonly endLsn: Lsn; readonly offset: number } & Place)
   | { readonly type: 'forgotten' };

@@ -37,6 +37,7 @@ export class TransactionReader {
   readonly #codec: Codec;
   readonly #header = new HeaderReader();
   readonly #headerSlice: Slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  #lastTable: TableSchema | null = null;
 
   constructor(reader: LogReader, schemas: SchemaReader, codec: Codec) {
     this.#reader = reader;
@@ -59,7 +60,7 @@ export class TransactionReader {
         if (header === null || !header.isOf(counter.key) || !counter.count(header)) continue;
         // The old half of a key change is for readers of keys; its new half carries the whole change.
         if (header.half === 'old') continue;
-        const table = this.#known(header) ?? (await this.#schema(header));
+        const table = this.#isLast(header) ? (this.#lastTable as TableSchema) : await this.#schema(header);
         if (run === null || run.table !== table || run.tag !== counter.share.tag || bytes >= maxBytes) {
           if (run !== null) yield run;
           run = { table, tag: counter.share.tag, changes: [], last: { end: counter.share.end, ordinal: header.ordinal } };
@@ -81,12 +82,15 @@ export class TransactionReader {
     return cursor.header(headerName, this.#headerSlice) ? this.#header.reset(this.#headerSlice) : null;
   }
 
-  #known(header: HeaderReader): TableSchema | undefined {
-    return this.#schemas.known({ epoch: header.schemaEpoch, number: header.schemaNumber });
+  /** Nearly every event has the version of the one before it: no look-up, and no promise. */
+  #isLast(header: HeaderReader): boolean {
+    const version = this.#lastTable?.version;
+    return version !== undefined && version.number === header.schemaNumber && version.epoch === header.schemaEpoch;
   }
 
-  #schema(header: HeaderReader): Promise<TableSchema> {
-    return this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
+  async #schema(header: HeaderReader): Promise<TableSchema> {
+    this.#lastTable = await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
+    return this.#lastTable;
   }
 
   #decode(cursor: RecordCursor, header: HeaderReader, table: TableSchema): TableOperation {

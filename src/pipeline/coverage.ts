@@ -1,0 +1,96 @@
+import { isAfter } from '../event/position.ts';
+import { origin, type EndRecord, type Place, type SnapshotRecord } from './control-records.ts';
+import { copyKey } from './log-state.ts';
+
+/** What a sink does with a table's events at a place; the last three are `TableChanges.coverage`. */
+export type Coverage = 'pass-over' | 'complete' | 'copying' | 'partial';
+
+interface TableState {
+  /** Where the newest copy that concerns this sink began and ended, as far as it was passed or is known from `schema`. */
+  begin: Place | null;
+  done: Place | null;
+  /** Events before this place are passed over; null: until a copy begins. */
+  since: Place | null;
+  /** Only a copy addressed to this sink opens the table. */
+  awaiting: boolean;
+}
+
+/**
+ * What part of each table the replica has (PROTOCOL, Latecomers and Applying). An update of a row that isn't there is normal
+ * while its table is being copied and an error afterwards; before the copy that a sink begins with, events are passed over.
+ */
+export class CoverageMap {
+  readonly #sink: string;
+  readonly #snapshot: 'initial' | 'never';
+  readonly #copies: ReadonlyMap<string, SnapshotRecord>;
+  readonly #tables = new Map<string, TableState>();
+
+  constructor(sink: string, snapshot: 'initial' | 'never', copies: ReadonlyMap<string, SnapshotRecord>) {
+    this.#sink = sink;
+    this.#snapshot = snapshot;
+    this.#copies = copies;
+  }
+
+  /** The newest copy of the table that concerns this sink, as `schema` had it when the sink opened. */
+  copy(table: string): SnapshotRecord | null {
+    const forAll = this.#copies.get(copyKey(table, null)) ?? null;
+    const forMe = this.#copies.get(copyKey(table, this.#sink)) ?? null;
+    if (forAll === null || forMe === null) return forMe ?? forAll;
+    return isAfter(forMe.begin ?? origin, forAll.begin ?? origin) ? forMe : forAll;
+  }
+
+  /** From where on the table's events are applied; null: from the beginning of its next copy. */
+  startAt(table: string, since: Place | null): void {
+    this.#state(table).since = since;
+  }
+
+  /** The table is passed over until the copy that this sink asked for begins. */
+  await(table: string): void {
+    const state = this.#state(table);
+    state.awaiting = true;
+    state.since = null;
+  }
+
+  isAwaiting(table: string): boolean {
+    return this.#state(table).awaiting;
+  }
+
+  /** Notes what an END says of a copy; call it before asking for the END's own coverage. */
+  pass(end: EndRecord): void {
+    const { snapshot } = end;
+    if (snapshot === null || !this.concerns(end)) return;
+    const state = this.#state(snapshot.table);
+    if (state.awaiting && snapshot.sink !== this.#sink) return;
+    const place = { epoch: end.epoch, commitLsn: end.commitLsn };
+    if (snapshot.first) {
+      state.begin = place;
+      state.done = null;
+      state.since ??= place;
+      state.awaiting = false;
+    }
+    if (snapshot.last) state.done = place;
+  }
+
+  /** Whether the END's events are for this sink at all. */
+  concerns(end: EndRecord): boolean {
+    return end.snapshot === null || end.snapshot.sink === null || end.snapshot.sink === this.#sink;
+  }
+
+  at(table: string, place: Place): Coverage {
+    const { begin, done, since, awaiting } = this.#state(table);
+    if (awaiting || since === null || isAfter(since, place)) return 'pass-over';
+    if (begin === null) return this.#snapshot === 'never' ? 'partial' : 'copying';
+    return done === null || !isAfter(place, done) ? 'copying' : 'complete';
+  }
+
+  #state(table: string): TableState {
+    let state = this.#tables.get(table);
+    if (state === undefined) {
+      const copy = this.copy(table);
+      const done = copy !== null && copy.last && copy.rereads.length === 0 ? copy.place : null;
+      state = { begin: copy?.begin ?? null, done, since: origin, awaiting: false };
+      this.#tables.set(table, state);
+    }
+    return state;
+  }
+}

@@ -1,0 +1,81 @@
+import type { Position } from '../event/position.ts';
+import { tableName } from '../event/table.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { BlockedKey, SinkSession, TableChanges, TableOperation } from '../sink/sink.ts';
+import { BlockedKeys, changedKeys, deadLetter } from './blocked-keys.ts';
+import type { SinkReporter } from './sink-start.ts';
+
+export interface DeadLetterOptions {
+  readonly onError: 'stop' | 'dead-letter';
+  readonly reporter: SinkReporter;
+  readonly logger: Logger;
+}
+
+/**
+ * Writes to the sink past blocked keys, and takes aside what the replica refuses (PROTOCOL, Poison). A dead letter is
+ * durable in its topic before the position passes it; its key is blocked in the replica in the same transaction.
+ */
+export class DeadLetters {
+  readonly #options: DeadLetterOptions;
+  readonly #session: SinkSession;
+  readonly #blocked: BlockedKeys;
+
+  constructor(options: DeadLetterOptions, session: SinkSession) {
+    this.#options = options;
+    this.#session = session;
+    this.#blocked = new BlockedKeys(session.blocked);
+  }
+
+  get blockedKeys(): number {
+    return this.#blocked.count;
+  }
+
+  /** Whether the error is one of the data, and the config says to take such data aside. */
+  takes(error: unknown): boolean {
+    return this.#options.onError === 'dead-letter' && error instanceof TailraceError && error.code === 'sink-data';
+  }
+
+  /** `SinkSession.write`, as long as none of the table's keys is blocked. */
+  async write(changes: TableChanges): Promise<void> {
+    if (this.#blocked.touches(tableName(changes.table))) throw new TailraceError('sink-data', `keys of ${tableName(changes.table)} are blocked`);
+    await this.#session.write(changes);
+  }
+
+  /** One change after the other; `to` is the position that the open transaction moves to. */
+  async writeEach(changes: TableChanges, to: Position): Promise<void> {
+    const table = tableName(changes.table);
+    for (const change of changes.changes) {
+      const behind = this.#blocked.reason(changes.table, change);
+      if (behind !== null && change.op !== 't') {
+        await this.#bury(changes, change, { reason: behind.reason, blocks: behind.blocks, to });
+        continue;
+      }
+      const error = await this.#session.tryWrite({ ...changes, changes: [change] });
+      if (error === null) {
+        if (change.op === 't' && this.#blocked.touches(table)) await this.#clear(table);
+        continue;
+      }
+      if (change.op === 't') throw error;
+      const blocks = changedKeys(changes.table, change).map((key) => ({ table, key, reason: error.message }));
+      await this.#bury(changes, change, { reason: error.message, blocks, to });
+    }
+  }
+
+  async #clear(table: string): Promise<void> {
+    await this.#session.unblock(table);
+    this.#blocked.clear(table);
+  }
+
+  async #bury(
+    changes: TableChanges,
+    change: Exclude<TableOperation, { readonly op: 't' }>,
+    why: { readonly reason: string; readonly blocks: readonly BlockedKey[]; readonly to: Position },
+  ): Promise<void> {
+    const { to, reason } = why;
+    await this.#options.reporter.append('dead-letter', deadLetter(changes.table, change, { place: to, startId: to.startId, reason }));
+    if (why.blocks.length > 0) await this.#session.block(why.blocks);
+    for (const key of why.blocks) this.#blocked.add(key);
+    this.#options.logger.warn({ table: tableName(changes.table), ordinal: change.ordinal, reason }, 'an event went to the dead-letter topic');
+  }
+}

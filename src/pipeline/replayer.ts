@@ -1,0 +1,250 @@
+import type { Codec } from '../codec/codec.ts';
+import type { Lsn } from '../event/lsn.ts';
+import type { Position } from '../event/position.ts';
+import { matchesFilter, type TableFilter } from '../event/table-pattern.ts';
+import { tableName, type TableSchema } from '../event/table.ts';
+import type { LogReader } from '../log/log.ts';
+import { failpoint } from '../runtime/failpoint.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
+import { encodeControl, type Part, type SinkRecord } from './control-records.ts';
+import type { CoverageMap } from './coverage.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { EndFollower, type Step } from './end-follower.ts';
+import { SchemaReader } from './schema-reader.ts';
+import { startSink, type SinkReporter } from './sink-start.ts';
+import { topicNames, type TopicNames } from './topics.ts';
+import { TransactionReader, type Run, type Share } from './transaction-reader.ts';
+
+export interface ReplayerOptions {
+  readonly pipeline: string;
+  readonly sinkName: string;
+  readonly sink: Sink;
+  readonly reader: LogReader;
+  readonly codec: Codec;
+  readonly filter: TableFilter;
+  readonly snapshot: 'initial' | 'never';
+  readonly onError: 'stop' | 'dead-letter';
+  readonly reporter: SinkReporter;
+  readonly logger: Logger;
+}
+
+/** What is shown of a sink. */
+export interface ReplayerProgress {
+  readonly position: Position | null;
+  /** The end LSN of the last END that it has taken in, with events for it or not. */
+  readonly endLsn: Lsn;
+  /** Microseconds since 1970, by the source's clock, of the last transaction applied. */
+  readonly commitTime: bigint;
+  /** Where it stands in the `transaction` topic. */
+  readonly offset: number;
+  readonly applied: number;
+  readonly missing: number;
+  readonly blockedKeys: number;
+  readonly awaiting: readonly string[];
+}
+
+/** Source transactions share one at the replica up to this; a larger one is written in pieces of it, in one transaction still. */
+const batchBytes = 4 << 20;
+const batchSteps = 4096;
+/** A position that moves over nothing for the sink is written after this many milliseconds, or with the next batch. */
+const idlePositionAfter = 3000;
+const reportInterval = 1000;
+
+/**
+ * Log → sink: follows the ENDs and hands the sink whole source transactions in commit order, many in one transaction of the
+ * replica, together with the position (PROTOCOL, The replayer and Applying). Inside a batch it goes table by table, so that
+ * no buffer of one table waits for another.
+ */
+export class Replayer {
+  readonly #options: ReplayerOptions;
+  readonly #topics: TopicNames;
+  readonly #session: SinkSession;
+  readonly #follower: EndFollower;
+  readonly #coverage: CoverageMap;
+  readonly #schemas: SchemaReader;
+  readonly #events: TransactionReader;
+  readonly #deadLetters: DeadLetters;
+  /** Whether a topic is this sink's, and of which table: asked once a topic. */
+  readonly #tables = new Map<string, string | null>();
+  #last: Step | null = null;
+  /** The last transaction that was taken in and holds nothing for this sink: the replica's position is behind it. */
+  #passed: { readonly step: Step; readonly since: number } | null = null;
+  #commitTime = 0n;
+  #applied = 0;
+  #reportedAt = 0;
+  #reported: Step | null = null;
+
+  private constructor(
+    options: ReplayerOptions,
+    parts: { session: SinkSession; follower: EndFollower; coverage: CoverageMap; schemas: SchemaReader },
+  ) {
+    this.#options = options;
+    this.#topics = topicNames(options.pipeline);
+    this.#session = parts.session;
+    this.#follower = parts.follower;
+    this.#coverage = parts.coverage;
+    this.#schemas = parts.schemas;
+    this.#events = new TransactionReader(options.reader, parts.schemas, options.codec);
+    this.#deadLetters = new DeadLetters(options, parts.session);
+  }
+
+  static async open(options: ReplayerOptions, signal: AbortSignal): Promise<Replayer> {
+    const topics = topicNames(options.pipeline);
+    const session = await options.sink.open({ signal });
+    try {
+      const schemas = new SchemaReader(options.reader, topics.schema);
+      await schemas.refresh();
+      const write = (record: SinkRecord): Promise<void> => options.reporter.append('sink', { key: null, value: encodeControl(record), ask: record });
+      const { position } = session;
+      const follower = await EndFollower.behind(options.reader, topics.transaction, position);
+      const coverage = await startSink({
+        reader: options.reader, topics, sink: options.sinkName, snapshot: options.snapshot, filter: options.filter,
+        tables: schemas.tables().filter((table) => matchesFilter(options.filter, table)), position, write,
+      });
+      return new Replayer(options, { session, follower, coverage, schemas });
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  get progress(): ReplayerProgress {
+    return {
+      position: this.#session.position,
+      endLsn: this.#last?.end.endLsn ?? 0n,
+      commitTime: this.#commitTime,
+      offset: this.#follower.offset,
+      applied: this.#applied,
+      missing: this.#session.missing,
+      blockedKeys: this.#deadLetters.blockedKeys,
+      awaiting: [...this.#tables.values()].filter((table) => table !== null && this.#coverage.isAwaiting(table)) as string[],
+    };
+  }
+
+  /** Replays until the signal aborts; throws what the sink or the log throws, with nothing half applied. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const steps = await this.#follower.next(batchBytes, batchSteps);
+        if (steps.length > 0) await this.#take(steps);
+        else await this.#idle(signal);
+        await this.#report();
+      }
+      await this.#movePassedPosition();
+    } finally {
+      await this.#session.abort().catch(() => undefined);
+      await this.#session.close();
+    }
+  }
+
+  async #take(steps: readonly Step[]): Promise<void> {
+    const shares = await this.#shares(steps);
+    this.#last = steps.at(-1) as Step;
+    // An END without events repeats the place of one with events, and moves no position.
+    const moving = steps.findLast(({ end }) => end.parts.length > 0);
+    if (moving === undefined) return;
+    this.#commitTime = moving.end.commitTime;
+    if (shares.size === 0) {
+      this.#passed = { step: moving, since: this.#passed?.since ?? Date.now() };
+      return;
+    }
+    await this.#apply(shares, this.#position(moving));
+    this.#passed = null;
+  }
+
+  /** What of these transactions is for this sink, by topic-partition in order. */
+  async #shares(steps: readonly Step[]): Promise<ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>> {
+    const shares = new Map<string, Share<TableChanges['coverage']>[]>();
+    for (const { end } of steps) {
+      this.#coverage.pass(end);
+      if (!this.#coverage.concerns(end)) continue;
+      for (const part of end.parts) {
+        const met = this.#tables.get(part.topic);
+        const table = met === undefined ? await this.#table(part) : met;
+        if (table === null) continue;
+        const coverage = this.#coverage.at(table, end);
+        if (coverage === 'pass-over') continue;
+        const key = `${part.topic}/${part.partition}`;
+        const share = { end, part, tag: coverage };
+        const before = shares.get(key);
+        if (before === undefined) shares.set(key, [share]);
+        else before.push(share);
+      }
+    }
+    return shares;
+  }
+
+  /** The table of a topic that is met for the first time; null when this sink does not take it. */
+  async #table(part: Part): Promise<string | null> {
+    const find = (): TableSchema | undefined => this.#schemas.tables().find((table) => this.#topics.events(table) === part.topic);
+    if (find() === undefined) await this.#schemas.refresh();
+    const table = find();
+    const name = table !== undefined && matchesFilter(this.#options.filter, table) ? tableName(table) : null;
+    this.#tables.set(part.topic, name);
+    return name;
+  }
+
+  async #apply(shares: ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>, to: Position): Promise<void> {
+    const before = this.#applied;
+    try {
+      await this.#write(shares, to, (changes) => this.#deadLetters.write(changes));
+    } catch (error) {
+      if (!this.#deadLetters.takes(error)) throw error;
+      await this.#session.abort();
+      this.#applied = before;
+      // The row that the replica refuses is found by writing one change after the other, each behind a savepoint.
+      await this.#write(shares, to, (changes) => this.#deadLetters.writeEach(changes, to));
+    }
+  }
+
+  async #write(
+    shares: ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>,
+    to: Position,
+    write: (changes: TableChanges) => Promise<void>,
+  ): Promise<void> {
+    if ((await this.#session.begin(to)) === 'applied') return;
+    failpoint('sink.begin');
+    for (const ofTopic of shares.values()) {
+      for await (const run of this.#events.read(ofTopic, batchBytes)) {
+        await write({ table: run.table, changes: run.changes, coverage: run.tag });
+        this.#applied += run.changes.length;
+      }
+    }
+    failpoint('sink.rows_uncommitted');
+    await this.#session.commit();
+    failpoint('sink.committed');
+  }
+
+  #position(step: Step): Position {
+    const { end, offset, systemIdentifier } = step;
+    const { startId, epoch, commitLsn } = end;
+    return { logId: this.#options.reader.logId, systemIdentifier, startId, epoch, commitLsn, offset };
+  }
+
+  async #idle(signal: AbortSignal): Promise<void> {
+    if (this.#passed !== null && Date.now() - this.#passed.since >= idlePositionAfter) await this.#movePassedPosition();
+    await this.#follower.wait(signal);
+  }
+
+  /** The position moves over transactions that hold nothing for this sink, too: else retention would wait for it. */
+  async #movePassedPosition(): Promise<void> {
+    if (this.#passed === null) return;
+    const { step } = this.#passed;
+    this.#passed = null;
+    await this.#write(new Map(), this.#position(step), async () => {});
+  }
+
+  /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */
+  async #report(): Promise<void> {
+    const last = this.#last;
+    if (last === null || last === this.#reported || this.#passed !== null || Date.now() - this.#reportedAt < reportInterval) return;
+    this.#reported = last;
+    this.#reportedAt = Date.now();
+    const { startId, epoch, commitLsn, endLsn } = last.end;
+    const value = encodeControl({ type: 'position', startId, epoch, commitLsn, endLsn, offset: last.offset });
+    await this.#options.reporter.append('sink', { key: null, value });
+  }
+}
+
+export type ReplayRun = Run<TableChanges['coverage']>;

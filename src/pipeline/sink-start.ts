@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import { isAfter, type Position } from '../event/position.ts';
+import { matchesFilter, type TableFilter } from '../event/table-pattern.ts';
+import { tableName, type TableSchema } from '../event/table.ts';
+import type { LogReader } from '../log/log.ts';
+import { decodeControl, origin, type Place, type SinkRecord, type SnapshotRecord, type TransactionRecord } from './control-records.ts';
+import { CoverageMap } from './coverage.ts';
+import { copyKey, readSchemaState, readSinkRecords, records } from './log-state.ts';
+import type { TopicNames } from './topics.ts';
+
+/** What a sink writes to its own topics; resolves when it is durable. */
+export interface SinkReporter {
+  append(kind: 'sink' | 'dead-letter', draft: { readonly key: Uint8Array | null; readonly value: Uint8Array; readonly ask?: SinkRecord }): Promise<void>;
+}
+
+export interface SinkStartOptions {
+  readonly reader: LogReader;
+  readonly topics: TopicNames;
+  readonly sink: string;
+  readonly snapshot: 'initial' | 'never';
+  readonly filter: TableFilter;
+  /** The tables that the log knows and the filter takes. */
+  readonly tables: readonly TableSchema[];
+  readonly position: Position | null;
+  readonly write: (record: SinkRecord) => Promise<void>;
+}
+
+/**
+ * Decides for each table from where on this sink applies it, asks for copies that the log no longer holds, and registers
+ * the outcome in the sink's topic before anything is read (PROTOCOL, Latecomers).
+ */
+export async function startSink(options: SinkStartOptions): Promise<CoverageMap> {
+  const { reader, topics, sink, snapshot, position, filter } = options;
+  const { copies } = await readSchemaState(reader, topics);
+  const coverage = new CoverageMap(sink, snapshot, copies);
+  // A sink whose replica is new has no past, whatever its topic says of an earlier replica.
+  const past = position === null ? [] : sinceForgotten(await readSinkRecords(reader, topics, sink));
+  const registered = past.findLast((record) => record.type === 'register');
+  const oldest = await oldestPlace(reader, topics.transaction);
+  const since: Record<string, Place> = {};
+  for (const table of options.tables) {
+    const name = tableName(table);
+    const taken = registered !== undefined && matchesFilter(registered.filter, table);
+    const place = (taken ? askedPlace(past, copies, { table: name, sink }) : undefined) ??
+      decide({ copy: coverage.copy(name), known: taken ? (registered.tables[name] ?? origin) : undefined, position, oldest, snapshot });
+    if (place === 'ask') await options.write({ type: 'ask', table: name, id: randomUUID() });
+    if (place === 'ask' || place === 'asked') coverage.await(name);
+    else {
+      coverage.startAt(name, place);
+      if (place !== null && place.epoch !== 0) since[name] = place;
+    }
+  }
+  await options.write({ type: 'register', filter, tables: since, at: position ?? origin });
+  return coverage;
+}
+
+/** What became of the sink's own ask for a table: undefined when it never asked. */
+function askedPlace(
+  past: readonly SinkRecord[],
+  copies: ReadonlyMap<string, SnapshotRecord>,
+  of: { readonly table: string; readonly sink: string },
+): Place | 'asked' | undefined {
+  const ask = past.findLast((record) => record.type === 'ask' && record.table === of.table);
+  if (ask?.type !== 'ask') return undefined;
+  const copy = copies.get(copyKey(of.table, of.sink));
+  return copy?.ask === ask.id && copy.begin !== null ? copy.begin : 'asked';
+}
+
+function sinceForgotten(past: readonly SinkRecord[]): readonly SinkRecord[] {
+  return past.slice(past.findLastIndex((record) => record.type === 'forgotten') + 1);
+}
+
+/**
+ * The place from which a table is applied; null: from its copy's beginning, which is still to come; `ask`: the sink needs a
+ * copy of its own.
+ */
+export function decide(of: {
+  readonly copy: SnapshotRecord | null;
+  /** The place registered before, for a table that is not new to the sink. */
+  readonly known: Place | undefined;
+  readonly position: Place | null;
+  /** The first place that the log still holds; null when nothing was trimmed. */
+  readonly oldest: Place | null;
+  readonly snapshot: 'initial' | 'never';
+}): Place | null | 'ask' {
+  if (of.known !== undefined) return of.known;
+  const begin = of.copy?.begin ?? null;
+  if (begin === null) {
+    // No copy has begun. With `snapshot: initial` one is to come; with `never` the log is all there is.
+    if (of.snapshot === 'initial') return null;
+    return of.position === null ? origin : 'ask';
+  }
+  const stillHeld = of.oldest === null || !isAfter(of.oldest, begin);
+  const ahead = of.position === null || isAfter(begin, of.position);
+  return stillHeld && ahead ? begin : 'ask';
+}
+
+/** The first place that the log holds when retention has removed older ones; null when the log holds everything. */
+async function oldestPlace(reader: LogReader, topic: string): Promise<Place | null> {
+  if ((await reader.range(topic, 0)).start === 0) return null;
+  for await (const cursor of records(reader, topic)) {
+    const record = decodeControl<TransactionRecord>(cursor.value, topic);
+    if (record.type === 'end') return { epoch: record.epoch, commitLsn: record.commitLsn };
+  }
+  return null;
+}
