@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const sourceFolder = fileURLToPath(new URL('../src/', import.meta.url));
+
+/**
+ * Who may import whom in src/: the table that keeps the parts apart. A module is a path prefix; the longest that fits a file
+ * counts. A module may always import itself. Entries: `folder/`, a file, `node:*`, or a package.
+ */
+const TABLE: Readonly<Record<string, readonly string[]>> = {
+  'event/': [],
+  'runtime/': ['node:*', 'pino', 'prom-client'],
+  'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
+  'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-logical-replication', 'zod'],
+  'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'kafkajs', 'zod'],
+  'sink/': ['event/', 'runtime/', 'node:*', 'zod'],
+  'sink/postgres/': ['pg', 'pg-copy-streams'],
+  // It sees the four seams and never what is behind them: so it does no input or output of its own either.
+  'pipeline/': [
+    'event/',
+    'runtime/',
+    'codec/codec.ts',
+    'log/log.ts',
+    'sink/sink.ts',
+    'source/source.ts',
+    'node:crypto',
+    'node:events',
+    'node:timers/promises',
+    'node:util',
+    'node:worker_threads',
+  ],
+  'registry.ts': ['runtime/', 'codec/codec.ts', 'log/log.ts', 'sink/sink.ts', 'source/source.ts', '*/index.ts', 'zod'],
+  // A pattern for tables means the same where it is read and where it is used.
+  'config/': ['registry.ts', 'event/table-pattern.ts', 'runtime/', 'node:*', 'yaml', 'zod'],
+  'app': ['config/', 'registry.ts', 'pipeline/', 'runtime/', 'node:*'],
+  'cli/': ['app', 'config/', 'runtime/', 'node:*', 'commander'],
+  // The demo is also the application whose tables are captured, and the one who looks at the replicas.
+  'cli/demo/': ['pg'],
+  'main.ts': ['app', 'cli/', 'config/', 'runtime/', 'node:*', 'commander'],
+};
+
+/** Folders whose subfolders are plug-ins: each may import what lies beside it in the folder, never another plug-in. */
+const PLUGIN_FOLDERS = ['codec/', 'source/', 'log/', 'sink/'];
+
+/** Every module that a file names, in whichever way: static, for types only, for effect, re-exported, dynamic, as a worker. */
+function importsOf(source: string): string[] {
+  const forms = [
+    /^\s*(?:import|export)\b[^;'"`]*?\bfrom\s*['"]([^'"]+)['"]/gm,
+    /^\s*import\s*['"]([^'"]+)['"]/gm,
+    /\bimport\(\s*['"`]([^'"`]+)['"`]/g,
+    /\bnew URL\(\s*['"`](\.[^'"`]+)['"`]\s*,\s*import\.meta\.url/g,
+    /\brequire\(\s*['"`]([^'"`]+)['"`]/g,
+  ];
+  return forms.flatMap((form) => [...source.matchAll(form)].map((match) => match[1] ?? ''));
+}
+
+/** What is wrong with this import, or null. `file` is relative to src/. */
+function violation(file: string, specifier: string): string | null {
+  const target = specifier.startsWith('.') ? normalize(join(dirname(file), specifier)) : specifier;
+  if (target.startsWith('..')) return `${file} imports ${specifier}, outside of src/`;
+  if (!specifier.startsWith('.') && !specifier.startsWith('node:') && builtinModules.includes(specifier)) {
+    return `${file} imports ${specifier} without node:`;
+  }
+  const modules = modulesOf(file);
+  if (modules.length === 0) return `${file} is in no module of the table`;
+  const ownPlugin = pluginOf(file);
+  const theirPlugin = pluginOf(target);
+  const within = modules.some((module) => target.startsWith(module));
+  if (within && (theirPlugin === null || theirPlugin === ownPlugin)) return null;
+  if (!within && modules.some((module) => TABLE[module]?.some((allowed) => allows(allowed, target)))) return null;
+  return `${file} may not import ${target}`;
+}
+
+/** All that apply: `cli/demo/` may what `cli/` may, and more. */
+function modulesOf(file: string): string[] {
+  return Object.keys(TABLE).filter((module) => file.startsWith(module));
+}
+
+function pluginOf(file: string): string | null {
+  const folder = PLUGIN_FOLDERS.find((prefix) => file.startsWith(prefix));
+  const name = folder === undefined ? undefined : file.slice(folder.length).split('/');
+  return name === undefined || name.length < 2 ? null : `${folder}${name[0]}`;
+}
+
+function allows(allowed: string, target: string): boolean {
+  if (allowed === 'node:*') return target.startsWith('node:');
+  if (allowed === '*/index.ts') return pluginOf(target) !== null && target === `${pluginOf(target)}/index.ts`;
+  if (allowed === 'app') return target === 'app.ts' || target.startsWith('app/');
+  return allowed.endsWith('/') ? target.startsWith(allowed) : target === allowed;
+}
+
+test('every import in src/ is one that the table allows', () => {
+  const files = readdirSync(sourceFolder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const imports = files.flatMap((file) =>
+    importsOf(readFileSync(join(sourceFolder, file), 'utf8')).map((target) => [file, target] as const),
+  );
+  assert.ok(imports.length > 50, 'the parser finds the imports');
+  assert.deepEqual(
+    imports.map(([file, target]) => violation(file, target)).filter((found) => found !== null),
+    [],
+  );
+});
+
+test('every form of import is seen', () => {
+  const source = `
+    import a from 'a';
+    import type { B } from 'b';
+    import {
+      c,
+      type D,
+    } from 'c';
+    import 'd';
+    export * from 'e';
+    export { f } from 'f';
+    export type { G } from 'g';
+    const h = await import('h');
+    const worker = new Worker(new URL('./i.ts', import.meta.url));
+    // import x from 'commented';
+    const sql = "select 1 from 'text'";`;
+  assert.deepEqual(importsOf(source).sort(), ['./i.ts', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']);
+});
+
+const cases: readonly [file: string, specifier: string, allowed: boolean][] = [
+  ['event/lsn.ts', './table.ts', true],
+  ['event/lsn.ts', 'node:util', false],
+  ['event/lsn.ts', '../runtime/errors.ts', false],
+  ['runtime/logger.ts', 'pino', true],
+  ['runtime/logger.ts', '../event/lsn.ts', false],
+  ['pipeline/publisher.ts', '../log/log.ts', true],
+  ['pipeline/publisher.ts', '../log/embedded/index.ts', false],
+  ['pipeline/publisher.ts', 'node:fs', false],
+  ['pipeline/publisher.ts', 'pg', false],
+  ['codec/json/index.ts', '../codec.ts', true],
+  ['codec/json/index.ts', '../tuple/tuple-codec.ts', false],
+  ['codec/codec.ts', './json/index.ts', false],
+  ['log/embedded/index.ts', '../../event/lsn.ts', false],
+  ['sink/postgres/index.ts', 'pg', true],
+  ['sink/sqlite/index.ts', 'pg', false],
+  ['sink/sqlite/index.ts', '../../source/source.ts', false],
+  ['registry.ts', './sink/sqlite/index.ts', true],
+  ['registry.ts', './sink/sqlite/writer.ts', false],
+  ['config/load.ts', '../pipeline/publisher.ts', false],
+  ['app.ts', './pipeline/publisher.ts', true],
+  ['app.ts', './sink/sqlite/index.ts', false],
+  ['cli/run.ts', '../app.ts', true],
+  ['cli/run.ts', '../registry.ts', false],
+  ['cli/run.ts', 'pg', false],
+  ['cli/demo/traffic.ts', 'pg', true],
+  ['cli/run.ts', '../../test/support/wait.ts', false],
+  ['cli/run.ts', 'fs', false],
+  ['elsewhere/x.ts', 'zod', false],
+];
+for (const [file, specifier, allowed] of cases) {
+  test(`${file} ${allowed ? 'may' : 'may not'} import ${specifier}`, () => {
+    assert.equal(violation(file, specifier) === null, allowed);
+  });
+}
