@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { parseDuration, parseSize, type Bounds, type Parsed } from '../../runtime/units.ts';
+import { openEmbeddedLog, type EmbeddedLog } from './embedded-log.ts';
+
+function size(bounds: Bounds): z.ZodType<number, string> {
+  return measure((text) => parseSize(text, bounds));
+}
+
+function duration(bounds: Bounds): z.ZodType<number, string> {
+  return measure((text) => parseDuration(text, bounds));
+}
+
+/** What stands behind `log: { type: embedded }`. Sizes become bytes, durations milliseconds. */
+export const embeddedLogConfig = z.strictObject({
+  directory: z.string().min(1).describe('The folder of the log, this pipeline\'s alone; made where it is missing.'),
+  retention: z
+    .strictObject({
+      age: duration({ min: '1s' }).optional().describe('How long events stay, such as 7d; for ever where it is not given.'),
+      size: size({ min: '1MB' }).optional().describe('How large the log may grow, such as 20GB; then the oldest events go.'),
+    })
+    .optional()
+    .describe('What may be let go. What a sink still needs stays, but for the size.'),
+  segment_size: size({ min: '64KiB', max: '1GiB' })
+    .default(64 * 1024 * 1024)
+    .describe('Events are let go by whole segments of about this size.'),
+  segment_age: duration({ min: '1s' })
+    .default(86_400_000)
+    .describe('And a segment holds events of at most this long.'),
+});
+
+export type EmbeddedLogConfig = z.output<typeof embeddedLogConfig>;
+
+/**
+ * The log that a configuration describes. `shared` is the writer's in a thread that only reads (see EmbeddedLogOptions).
+ * Retention is not the log's own business: the pipeline knows what is still needed, and trims.
+ */
+export function createEmbeddedLog(config: EmbeddedLogConfig, shared?: SharedArrayBuffer): EmbeddedLog {
+  return openEmbeddedLog({
+    directory: config.directory,
+    segmentSize: config.segment_size,
+    segmentAge: config.segment_age,
+    shared,
+  });
+}
+
+function measure(parse: (text: string) => Parsed): z.ZodType<number, string> {
+  return z.string().transform((text, context) => {
+    const parsed = parse(text);
+    if (parsed.problem === undefined) return parsed.value;
+    context.addIssue({ code: 'custom', message: parsed.problem });
+    return z.NEVER;
+  });
+}

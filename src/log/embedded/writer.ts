@@ -1,0 +1,290 @@
+import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { TailraceError } from '../../runtime/errors.ts';
+import { failpoint } from '../../runtime/failpoint.ts';
+import type { BatchBuilder, LogWriter, OffsetRange, TopicSpec } from '../log.ts';
+import { EmbeddedBatchBuilder } from './batch-builder.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { syncDirectory, syncPath, writeFileDurably } from './durable-files.ts';
+import { FileCache } from './file-cache.ts';
+import { errno, unwritable } from './fs-errors.ts';
+import type { Journal } from './journal.ts';
+import { FrameWriter, frameSeed, writeTable, type PartitionState } from './journal-format.ts';
+import { DIRECTORY_MODE, UNFINISHED, escapeTopic, topicPath, topicsPath } from './layout.ts';
+import type { Lock } from './lock.ts';
+import { topicJson } from './manifest.ts';
+import { PartitionWriter, type Placement, type SegmentLimits } from './partition-writer.ts';
+import { placeBatch } from './record-batch.ts';
+import type { RecoveryReport, Recovered } from './recovery.ts';
+
+export interface WriterOptions {
+  readonly directory: string;
+  readonly logId: string;
+  readonly lock: Lock;
+  readonly shared: SharedArrayBuffer;
+  readonly topics: readonly TopicSpec[];
+  readonly recovered: Recovered;
+  readonly limits: SegmentLimits;
+  /** Bytes after which a new journal file is begun. */
+  readonly journalSize: number;
+}
+
+/**
+ * The writer of an embedded log. An append goes to the journal with one fdatasync, then to the topic files, and is then
+ * published. At a certain size a new journal file is begun; the old one goes as soon as all that it holds is durable in the
+ * topic files. An error of the disk ends the writer for good: after a failed sync nobody knows what is on the disk, and
+ * asking again on the same file would be told that all is well.
+ */
+export class EmbeddedLogWriter implements LogWriter {
+  readonly logId: string;
+  readonly shared: SharedArrayBuffer;
+  /** What opening found. */
+  readonly recovery: RecoveryReport;
+  readonly #options: WriterOptions;
+  readonly #journal: Journal;
+  readonly #topics = new Map<string, PartitionWriter[]>();
+  readonly #files = new FileCache('r+', 512);
+  readonly #dirty = new Set<string>();
+  readonly #pool = new BufferPool(32 * 1024 * 1024);
+  readonly #frame: FrameWriter;
+  readonly #published: Int32Array;
+  #busy: Promise<unknown> = Promise.resolve();
+  #syncing: Promise<void> | undefined;
+  #failure: TailraceError | undefined;
+  #closed = false;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.logId = options.logId;
+    this.shared = options.shared;
+    this.recovery = options.recovered.report;
+    this.#journal = options.recovered.journal;
+    this.#frame = new FrameWriter(frameSeed(options.logId));
+    this.#published = new Int32Array(options.shared);
+    const states = new Map(options.recovered.states.map((state) => [`${state.topic}/${state.partition}`, state]));
+    for (const topic of options.topics) this.#load(topic, states);
+    for (const state of options.recovered.states) {
+      const partitions = this.#topics.get(state.topic);
+      if (partitions?.[state.partition] === undefined) {
+        throw new TailraceError('log-damaged', `${topicPath(options.directory, state.topic)}: the topic is missing, but the journal knows it`);
+      }
+    }
+  }
+
+  topics(): readonly TopicSpec[] {
+    return [...this.#topics].map(([topic, partitions]) => ({ topic, partitions: partitions.length }));
+  }
+
+  range(topic: string, partition: number): OffsetRange {
+    const { start, end } = this.#partition(topic, partition).state;
+    return { start, end };
+  }
+
+  size(topic: string, partition: number): number {
+    return this.#partition(topic, partition).bytes;
+  }
+
+  batch(topic: string, partition: number): EmbeddedBatchBuilder {
+    return new EmbeddedBatchBuilder(this.#partition(topic, partition), this.#pool);
+  }
+
+  createTopic(spec: TopicSpec): Promise<void> {
+    return this.#alone(async () => {
+      const existing = this.#topics.get(spec.topic)?.length;
+      if (existing === spec.partitions) return;
+      if (existing !== undefined) {
+        throw new TailraceError('log-directory', `topic ${spec.topic} has ${existing} partitions, not ${spec.partitions}`);
+      }
+      checkSpec(spec);
+      await this.#toDisk(() => makeTopic(this.#options.directory, spec));
+      this.#load(spec, new Map());
+    });
+  }
+
+  append(data: readonly BatchBuilder[], follow?: (baseOffsets: readonly number[]) => readonly BatchBuilder[]): Promise<void> {
+    return this.#alone(async () => {
+      const placements: Placement[] = [];
+      const planned = new Set<PartitionWriter>();
+      const builders = data.map(own);
+      const bases = builders.map((builder) => this.#place(builder, placements, planned));
+      for (const builder of (follow?.(bases) ?? []).map(own)) {
+        builders.push(builder);
+        this.#place(builder, placements, planned);
+      }
+      if (placements.length > 0) await this.#toDisk(() => this.#write(placements));
+      for (const builder of builders) builder.release();
+    });
+  }
+
+  trim(topic: string, partition: number, offset: number): Promise<void> {
+    return this.#alone(async () => {
+      const writer = this.#partition(topic, partition);
+      const plan = writer.planTrim(offset);
+      if (plan === undefined) return;
+      await this.#toDisk(async () => {
+        this.#frame.begin();
+        this.#frame.partition(topic, partition);
+        this.#frame.i64(plan.start);
+        this.#frame.i64(plan.base);
+        await this.#journal.append(this.#frame.finish('trim', this.#journal.sequence + 1));
+        writer.trim(plan);
+        this.#publish();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#busy.catch(() => undefined);
+    this.#closed = true;
+    try {
+      await this.#syncing;
+      if (this.#failure === undefined && this.#dirty.size > 0) {
+        const { dirty, old } = this.#rotate();
+        await syncAll(dirty);
+        old.remove();
+      }
+    } catch (error) {
+      throw unwritable(error, this.#options.directory);
+    } finally {
+      this.#files.close();
+      this.#journal.close();
+      this.#options.lock.release();
+    }
+  }
+
+  /** One operation after the other, whoever calls. */
+  #alone(operation: () => Promise<void>): Promise<void> {
+    const done = this.#busy.then(() => {
+      if (this.#closed) throw new TailraceError('internal', 'the log was closed before');
+      if (this.#failure !== undefined) throw this.#failure;
+      return operation();
+    });
+    this.#busy = done.catch(() => undefined);
+    return done;
+  }
+
+  /** The first error within is the writer's last. */
+  async #toDisk(operation: () => Promise<void> | void): Promise<void> {
+    try {
+      await operation();
+    } catch (error) {
+      this.#failure ??= unwritable(error, this.#options.directory);
+      throw this.#failure;
+    }
+  }
+
+  /** Data stands before what follows: a reader that sees an END finds the events that it names. */
+  async #write(placements: readonly Placement[]): Promise<void> {
+    this.#rotateIfDue();
+    await this.#journal.append(this.#groupFrame(placements));
+    failpoint('log.synced_unpublished');
+    for (const placement of placements) {
+      placement.partition.write(placement);
+      failpoint('log.topic_half_written');
+    }
+    this.#publish();
+  }
+
+  #place(builder: EmbeddedBatchBuilder, placements: Placement[], planned: Set<PartitionWriter>): number {
+    const partition = this.#partition(builder.topic, builder.partition);
+    if (!planned.has(partition)) partition.beginPlan();
+    planned.add(partition);
+    const base = partition.plannedEnd;
+    for (const batch of builder.finish()) placements.push(partition.place(batch));
+    return base;
+  }
+
+  #groupFrame(placements: readonly Placement[]): Buffer {
+    const frame = this.#frame;
+    frame.begin();
+    frame.u32(placements.length);
+    for (const placement of placements) {
+      const { partition, batch } = placement;
+      placeBatch(batch.bytes, batch.length, placement.baseOffset);
+      frame.partition(partition.topic, partition.partition);
+      frame.i64(placement.segmentBase);
+      frame.i64(placement.position);
+      frame.blob(batch.bytes, batch.length);
+    }
+    return frame.finish('group', this.#journal.sequence + 1);
+  }
+
+  #publish(): void {
+    Atomics.add(this.#published, 0, 1);
+    Atomics.notify(this.#published, 0);
+  }
+
+  #rotateIfDue(): void {
+    if (this.#journal.size < this.#options.journalSize || this.#syncing !== undefined) return;
+    const { dirty, old } = this.#rotate();
+    this.#syncing = syncAll(dirty)
+      .then(() => old.remove())
+      .catch((error: unknown) => {
+        this.#failure ??= unwritable(error, this.#options.directory);
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+  }
+
+  #rotate(): { dirty: readonly string[]; old: { remove: () => void } } {
+    const states = [...this.#topics.values()].flat().filter((partition) => partition.hasSegments);
+    const table = writeTable(this.#frame, states.map((partition) => partition.state), this.#journal.sequence);
+    const old = this.#journal.rotate(table);
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    return { dirty, old };
+  }
+
+  #load({ topic, partitions }: TopicSpec, states: ReadonlyMap<string, PartitionState>): void {
+    const { directory, logId, limits } = this.#options;
+    const context = { directory, logId, limits, files: this.#files, dirty: this.#dirty };
+    const writers: PartitionWriter[] = [];
+    for (let partition = 0; partition < partitions; partition++) {
+      const known = states.get(`${topic}/${partition}`);
+      writers.push(new PartitionWriter(context, known ?? { topic, partition, start: 0, end: 0, base: 0, size: 0, lastBatchAt: -1 }));
+    }
+    this.#topics.set(topic, writers);
+  }
+
+  #partition(topic: string, partition: number): PartitionWriter {
+    const found = this.#topics.get(topic)?.[partition];
+    if (found === undefined) throw new TailraceError('internal', `topic ${topic} has no partition ${partition}`);
+    return found;
+  }
+}
+
+function own(builder: BatchBuilder): EmbeddedBatchBuilder {
+  if (builder instanceof EmbeddedBatchBuilder) return builder;
+  throw new TailraceError('internal', 'a batch of another log was appended');
+}
+
+async function syncAll(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    try {
+      await syncPath(path);
+    } catch (error) {
+      // Trimmed meanwhile.
+      if (errno(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+function checkSpec(spec: TopicSpec): void {
+  const { topic, partitions } = spec;
+  if (topic !== '' && topic.isWellFormed() && Number.isInteger(partitions) && partitions >= 1) return;
+  throw new TailraceError('internal', `not a topic: ${JSON.stringify(spec)}`);
+}
+
+/** Under another name first: a topic is there whole or not at all. */
+function makeTopic(directory: string, spec: TopicSpec): void {
+  const unfinished = join(topicsPath(directory), UNFINISHED + escapeTopic(spec.topic));
+  mkdirSync(unfinished, { recursive: true, mode: DIRECTORY_MODE });
+  for (let partition = 0; partition < spec.partitions; partition++) {
+    mkdirSync(join(unfinished, String(partition)), { recursive: true, mode: DIRECTORY_MODE });
+  }
+  writeFileDurably(join(unfinished, 'topic.json'), topicJson(spec));
+  renameSync(unfinished, topicPath(directory, spec.topic));
+  syncDirectory(topicsPath(directory));
+}
