@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { Codec } from './codec/codec.ts';
+import { createJsonCodec } from './codec/json/index.ts';
+import { createTupleCodec } from './codec/tuple/index.ts';
 import type { Log } from './log/log.ts';
 import { TailraceError } from './runtime/errors.ts';
 import type { Logger } from './runtime/logger.ts';
 import { realPath } from './runtime/real-path.ts';
 import { Secret } from './runtime/secret.ts';
-import { parseDuration } from './runtime/units.ts';
 import type { Sink } from './sink/sink.ts';
 import type { Source } from './source/source.ts';
 
@@ -13,6 +14,11 @@ import type { Source } from './source/source.ts';
 export interface PluginContext {
   readonly pipeline: string;
   readonly logger: Logger;
+}
+
+export interface LogContext extends PluginContext {
+  /** From the writer of this process, so that its readers are woken; undefined for a reader on its own. */
+  readonly shared?: SharedArrayBuffer | undefined;
 }
 
 export interface SinkContext extends PluginContext {
@@ -44,7 +50,7 @@ export interface Claim {
 function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>): Plugin<S, PluginContext, Source> {
   return plugin;
 }
-function log<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Log>): Plugin<S, PluginContext, Log> {
+function log<S extends z.ZodObject>(plugin: Plugin<S, LogContext, Log>): Plugin<S, LogContext, Log> {
   return plugin;
 }
 function sink<S extends z.ZodObject>(plugin: Plugin<S, SinkContext, Sink>): Plugin<S, SinkContext, Sink> {
@@ -56,24 +62,12 @@ const missing = (what: string) => (): never => {
   throw new TailraceError('internal', `${what} is not built in yet`);
 };
 const secret = z.string().min(1).transform((value) => new Secret(value));
-const patterns = z.array(z.string().min(1)).min(1);
-const duration = z.string().transform((text, context) => {
-  const parsed = parseDuration(text);
-  if (parsed.problem === undefined) return parsed.value;
-  context.addIssue({ code: 'custom', message: parsed.problem });
-  return z.NEVER;
-}).meta({ examples: ['7d'] });
 const temporaryPostgresSource = z.strictObject({
   url: secret.describe('Where the source is: postgres://user:password@host:port/database.'),
-  tables: z.strictObject({ include: patterns.default(['public.*']), exclude: patterns.optional() }).prefault({}),
-  snapshot: z.enum(['initial', 'never']).default('initial'),
   slot: z.string().optional(),
   publication: z.string().optional(),
 });
-const temporaryEmbeddedLog = z.strictObject({
-  directory: z.string().min(1),
-  retention: z.strictObject({ age: duration.optional(), size: z.string().optional() }).optional(),
-});
+const temporaryEmbeddedLog = z.strictObject({ directory: z.string().min(1) });
 const temporaryPostgresSink = z.strictObject({ url: secret, schema: z.string().optional() });
 const temporarySqliteSink = z.strictObject({ path: z.string().min(1) });
 // ----------------------------------------------------------------------------------------------------------------------
@@ -103,10 +97,7 @@ export const sinks = {
   }),
 };
 
-export const codecs = {
-  tuple: missing('the tuple codec') as () => Codec,
-  json: missing('the json codec') as () => Codec,
-};
+export const codecs = { tuple: createTupleCodec, json: createJsonCodec };
 
 /** A slot's name is unique on its server, whatever the database. */
 function slotClaim(config: { readonly url: Secret; readonly slot?: string | undefined }, { pipeline }: { readonly pipeline: string }): readonly Claim[] {
@@ -129,7 +120,7 @@ export function createSource(config: SourceConfig, context: PluginContext): Sour
   return sources[config.type].create(config, context);
 }
 
-export function createLog(config: LogConfig, context: PluginContext): Log {
+export function createLog(config: LogConfig, context: LogContext): Log {
   return logs[config.type].create(config, context);
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { splitPattern, type TableFilter } from '../event/table-pattern.ts';
+import { duration, size } from './units-schema.ts';
 import { codecs, logs, sinks, sources, type Format, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
 
 /** Pipeline and sink names become topics, slots and folders, which is why they are this narrow; a topic's parts are split at dots. */
@@ -8,14 +9,36 @@ const name = z.string().regex(namePattern, 'a lower-case letter, then up to 39 l
 
 const tablePattern = z.string().refine((text) => splitPattern(text) !== null, 'write schema.table, with * for any run of characters').meta({ examples: ['public.*'] });
 
+const patterns = (what: string) => ({
+  include: z.array(tablePattern).min(1).default(['*.*']).describe(`Tables that ${what}: schema.table, with * for any run of characters.`),
+  exclude: z.array(tablePattern).default([]).describe('Tables that are left out, although they are included.'),
+});
+
+/** What every source has, whatever its type; a plug-in that knows better says it in its own schema. */
+const sourceKeys = {
+  tables: z.strictObject(patterns('are captured')).prefault({}).describe('Which tables are captured; without it, all that are not the database\'s own.'),
+  snapshot: z
+    .enum(['initial', 'never'])
+    .default('initial')
+    .describe('Whether the rows that were there before are copied first: initial, or never.'),
+};
+
+/** What every log has. */
+const logKeys = {
+  retention: z
+    .strictObject({
+      age: duration({ min: '1m' }, '7d').optional().describe('Transactions older than this go, once every sink has them.'),
+      size: size({ min: '1MB' }, '50GB').optional().describe('When the log is larger than this the oldest transactions go, even if a sink still needs them (unless it says hold: true).'),
+    })
+    .optional()
+    .describe('When old transactions go; without it the log keeps everything.'),
+};
+
 /** What every sink has, whatever its type. */
 const sinkKeys = {
   name: name.describe('Unique in its pipeline; names the sink in its topic, its position in the replica, and every message.'),
   tables: z
-    .strictObject({
-      include: z.array(tablePattern).min(1).default(['*.*']).describe('Tables that this sink gets, of those that the source captures: schema.table, * for any run of characters.'),
-      exclude: z.array(tablePattern).default([]).describe('Tables that it does not get, although they are included.'),
-    })
+    .strictObject(patterns('this sink gets, of those that are captured'))
     .prefault({})
     .describe('Which of the captured tables this sink gets; without it, all.'),
   on_error: z
@@ -35,12 +58,23 @@ export interface SinkKeys {
   readonly hold: boolean;
 }
 
+export interface SourceKeys {
+  readonly tables: TableFilter;
+  readonly snapshot: 'initial' | 'never';
+}
+
+export interface LogKeys {
+  /** Milliseconds and bytes. */
+  readonly retention?: { readonly age?: number | undefined; readonly size?: number | undefined } | undefined;
+}
+
 /** One connector file, checked and frozen. Keys are as in the YAML; durations are milliseconds, sizes bytes. */
 export interface PipelineConfig {
   readonly name: string;
-  readonly source: SourceConfig;
-  readonly log: LogConfig;
+  readonly source: SourceConfig & SourceKeys;
+  readonly log: LogConfig & LogKeys;
   readonly format: Format;
+  readonly on_gap: 'stop' | 'snapshot';
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -50,12 +84,16 @@ export type SinkConfig = OwnSinkConfig & SinkKeys;
 export const pipelineSchema = z
   .strictObject({
     name: name.describe('Names the pipeline: its topics, and the slot and publication that Tailrace makes (tailrace_<name>).'),
-    source: union(sources, {}).describe('Where the changes come from.'),
-    log: union(logs, {}).describe('Where the topics live.'),
+    source: union(sources, sourceKeys).describe('Where the changes come from.'),
+    log: union(logs, logKeys).describe('Where the topics live.'),
     format: z
       .enum(Object.keys(codecs) as [Format, ...Format[]])
       .default('tuple')
       .describe("How events are written: tuple, Postgres's own bytes; or json, Debezium's envelope."),
+    on_gap: z
+      .enum(['stop', 'snapshot'])
+      .default('stop')
+      .describe('What happens when changes are missing between the log and the source: stop and say so, or say so and copy every table anew.'),
     sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
   })
   .describe('A Tailrace pipeline: one source, one log, any number of sinks.');
@@ -64,6 +102,9 @@ type PluginTable = Record<string, { readonly config: z.ZodObject }>;
 
 /** One strict object for each type of plug-in, told apart by `type`; unknown keys are errors in each. */
 function union(plugins: PluginTable, common: z.ZodRawShape): z.ZodDiscriminatedUnion {
-  const options = Object.entries(plugins).map(([type, plugin]) => plugin.config.safeExtend({ ...common, type: z.literal(type) }));
+  const options = Object.entries(plugins).map(([type, { config }]) => {
+    const missing = Object.entries(common).filter(([key]) => !Object.hasOwn(config.shape, key));
+    return config.safeExtend({ type: z.literal(type), ...Object.fromEntries(missing) });
+  });
   return z.discriminatedUnion('type', options as unknown as [z.ZodObject, ...z.ZodObject[]]);
 }

@@ -51,7 +51,7 @@ export function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodTy
   const inner = bare(schema);
   if (step === undefined) return schema;
   if (inner instanceof z.ZodArray) return typeof step === 'number' ? schemaAt(inner.element as z.ZodType, field(value, step), rest) : undefined;
-  const next = (fitting(inner, value)?.shape)?.[step];
+  const next = field(fitting(inner, value)?.shape, step) as z.ZodType | undefined;
   return next === undefined ? undefined : schemaAt(next, field(value, step), rest);
 }
 

@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { BroadcastChannel, getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 import { redact } from './secret.ts';
 import { TailraceError } from './errors.ts';
 
@@ -27,8 +28,31 @@ export function createLogger(options: { readonly level: LogLevel; readonly desti
     serializers: { err: describeError, error: describeError },
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  // Synchronous: the last lines before a crash are the ones that matter, and no flush can be forgotten on the way out.
-  return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true }));
+  return pino(settings, options.destination ?? defaultDestination());
+}
+
+const channelName = 'tailrace.log-lines';
+
+/**
+ * Lets `write` have the log lines of threads that are started from now on. Without it they go to stdout by themselves, as
+ * those of the main thread do: a progress display must not have lines land in the middle of its block.
+ */
+export function routeThreadLogs(write: (line: string) => void): void {
+  const channel = new BroadcastChannel(channelName);
+  channel.addEventListener('message', (event) => write(String((event as MessageEvent<unknown>).data)));
+  channel.unref();
+  setEnvironmentData(channelName, 'routed');
+}
+
+function defaultDestination(): DestinationStream {
+  if (isMainThread || getEnvironmentData(channelName) !== 'routed') {
+    // Synchronous: the last lines before a crash are the ones that matter, and no flush can be forgotten on the way out.
+    return pino.destination({ fd: 1, sync: true });
+  }
+  const channel = new BroadcastChannel(channelName);
+  channel.unref();
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is for windows
+  return { write: (line) => channel.postMessage(line) };
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });
