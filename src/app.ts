@@ -1,13 +1,16 @@
+import { daemonRoutes } from './app/daemon-http.ts';
+import { PipelineHost } from './app/pipeline-host.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
-import { TailraceError } from './runtime/errors.ts';
 import type { Finding } from './runtime/finding.ts';
-import type { HttpAddress } from './runtime/http.ts';
+import { serveHttp, type HttpAddress } from './runtime/http.ts';
 import type { Logger } from './runtime/logger.ts';
 
 /** What `tailrace run` hands over. */
 export interface RunOptions {
   readonly logger: Logger;
+  /** This program's, for /status. */
+  readonly version: string;
   /** Where /healthz, /readyz, /metrics and /status are served; null for nowhere. */
   readonly http: HttpAddress | null;
   /** Aborted by the first SIGINT or SIGTERM: stop taking in, finish or give up what is under way, and return. */
@@ -26,8 +29,20 @@ export interface CheckedPart {
  * Runs the pipelines until the signal aborts or every one of them has stopped for good; resolves with the exit code: 0 after a
  * signal, else the code of the first error. One pipeline that stops leaves the others running.
  */
-export function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
-  void configs;
-  void options;
-  throw new TailraceError('internal', 'running is not built in yet');
+export async function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
+  const { logger, signal } = options;
+  const hosts = configs.map((config) => new PipelineHost(config, logger));
+  const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
+  const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);
+  if (http !== null) logger.info({ host: http.address.host, port: http.address.port }, 'status and metrics are served');
+  options.onRunning?.(look);
+  const stopAll = (): Promise<void[]> => Promise.all(hosts.map((host) => host.stop()));
+  let stopping: Promise<void[]> | null = null;
+  const stop = (): void => void (stopping ??= stopAll());
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  const exits = await Promise.all(hosts.map((host) => host.ended));
+  await stopping;
+  await http?.close();
+  return signal.aborted ? 0 : (exits.find((exit) => exit !== 0) ?? 0);
 }

@@ -1,5 +1,5 @@
 import type { BatchBuilder, LogWriter, RecordDraft } from '../log/log.ts';
-import { encodeControl, type EndRecord, type Part } from './control-records.ts';
+import { encodeControl, type EndRecord, type Part, type StartRecord } from './control-records.ts';
 
 /**
  * What one transaction has in one topic-partition. A transaction can span many groups; the offsets of its records in a
@@ -48,7 +48,9 @@ export class Group {
   readonly #writer: LogWriter;
   readonly #transactionTopic: string;
   readonly #batches = new Map<string, BatchBuilder>();
-  readonly #ends: PendingEnd[] = [];
+  /** For the `transaction` topic, in order. */
+  readonly #records: (PendingEnd | StartRecord)[] = [];
+  #lastEnd: Omit<EndRecord, 'parts'> | null = null;
   /** Of complete and of unfinished transactions. */
   readonly #spans: Span[] = [];
   #batchBytes = 0;
@@ -59,7 +61,7 @@ export class Group {
   }
 
   get isEmpty(): boolean {
-    return this.#batches.size === 0 && this.#ends.length === 0;
+    return this.#batches.size === 0 && this.#records.length === 0;
   }
 
   /** Encoded bytes so far, ENDs aside. */
@@ -69,7 +71,7 @@ export class Group {
 
   /** The last END in this group: what may be acknowledged once the group is durable. */
   get lastEnd(): Omit<EndRecord, 'parts'> | null {
-    return this.#ends.at(-1)?.end ?? null;
+    return this.#lastEnd;
   }
 
   batch(topic: string, partition: number): BatchBuilder {
@@ -101,7 +103,12 @@ export class Group {
   }
 
   end(pending: PendingEnd): void {
-    this.#ends.push(pending);
+    this.#records.push(pending);
+    this.#lastEnd = pending.end;
+  }
+
+  start(record: StartRecord): void {
+    this.#records.push(record);
   }
 
   /** Hands the group to the log; resolves when it is durable. */
@@ -114,15 +121,16 @@ export class Group {
         if (extent.first < 0) extent.first = base + first;
         extent.last = base + last;
       }
-      return this.#ends.length === 0 ? [] : [this.#endBatch()];
+      return this.#records.length === 0 ? [] : [this.#transactionBatch()];
     });
   }
 
-  #endBatch(): BatchBuilder {
+  #transactionBatch(): BatchBuilder {
     const batch = this.#writer.batch(this.#transactionTopic, 0);
     const timestamp = Date.now();
-    for (const { end, extents } of this.#ends) {
-      batch.add(controlDraft(encodeControl({ ...end, parts: extents.map((extent) => extent.part()) }), timestamp));
+    for (const record of this.#records) {
+      const value = 'type' in record ? record : { ...record.end, parts: record.extents.map((extent) => extent.part()) };
+      batch.add(controlDraft(encodeControl(value), timestamp));
     }
     return batch;
   }

@@ -89,16 +89,17 @@ export class Publisher {
     if (draft.ask?.type === 'ask') this.#asked({ sink, table: draft.ask.table, id: draft.ask.id });
   }
 
-  /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. */
-  async publish(signal: AbortSignal): Promise<void> {
+  /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. `streaming` hears that it has begun. */
+  async publish(signal: AbortSignal, streaming: () => void): Promise<void> {
     const session = await this.#options.source.connect({ signal });
     try {
       const progress = await readProgress(this.#reader, this.#topics);
       const gap = this.#checkGap(session, progress);
       const schema = await readSchemaState(this.#reader, this.#topics);
       const start = await this.#start(session, progress, gap);
+      const startOffset = this.#writer.range(this.#topics.transaction, 0).end - 1;
       const end = await this.#firstEnd(start, progress, session);
-      await this.#stream(session, { start, end, schema: gap === null ? schema : { ...schema, copies: new Map() }, gap }, signal);
+      await this.#stream(session, { start, startOffset, end, schema: gap === null ? schema : { ...schema, copies: new Map() }, gap }, { signal, streaming });
     } finally {
       this.#session = null;
       await session.close();
@@ -173,18 +174,19 @@ export class Publisher {
 
   async #stream(
     session: SourceSession,
-    from: { readonly start: StartRecord; readonly end: EndRecord; readonly schema: SchemaState; readonly gap: string | null },
-    signal: AbortSignal,
+    from: { readonly start: StartRecord; readonly startOffset: number; readonly end: EndRecord; readonly schema: SchemaState; readonly gap: string | null },
+    until: { readonly signal: AbortSignal; readonly streaming: () => void },
   ): Promise<void> {
     const versions = new SchemaVersions(from.schema.versions);
     versions.enterEpoch(from.start.epoch);
     const publishing = new PublishingSession({
       session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
-      pipeline: this.#options.pipeline, start: from.start, end: from.end, versions, copies: from.schema.copies,
-      logger: this.#options.logger, signal,
+      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, end: from.end, versions, copies: from.schema.copies,
+      logger: this.#options.logger, signal: until.signal,
     });
     for (const job of await this.#jobs(session.tables, from)) publishing.copy(job);
     this.#session = publishing;
+    until.streaming();
     await publishing.run();
   }
 

@@ -6,12 +6,13 @@ import type { LogWriter } from '../log/log.ts';
 import type { SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { randomBytes } from 'node:crypto';
 import { encodeControl, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
 import { CopiedFilter } from './copied-filter.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { controlDraft, Group } from './group.ts';
 import { copyKey } from './log-state.ts';
-import { startIdBytes } from './record-header.ts';
+import { startIdBytes, startIdText } from './record-header.ts';
 import type { SchemaVersions } from './schema-versions.ts';
 import { Snapshotter, type CopyJob, type CopyPiece } from './snapshotter.ts';
 import type { TopicNames } from './topics.ts';
@@ -26,6 +27,8 @@ export interface PublishingOptions {
   readonly codec: Codec;
   readonly pipeline: string;
   readonly start: StartRecord;
+  /** Where START stands in the `transaction` topic. */
+  readonly startOffset: number;
   /** The END that the stream continues behind. */
   readonly end: EndRecord;
   readonly versions: SchemaVersions;
@@ -47,7 +50,12 @@ const emptyEndInterval = 2000;
 export class PublishingSession {
   readonly #options: PublishingOptions;
   readonly #encoder: EventEncoder;
-  readonly #startIdBytes: Uint8Array;
+  #start: StartRecord;
+  #startIdBytes: Uint8Array;
+  #startOffset: number;
+  /** Whether an END of this START is durable. */
+  #ended = false;
+  #renewing = false;
   readonly #snapshotter: Snapshotter;
   readonly #streamed = new StreamedTransactions();
   readonly #copied = new CopiedFilter();
@@ -76,6 +84,8 @@ export class PublishingSession {
   /** Copies' records whose END is in a group that is not durable yet. */
   readonly #unconfirmed: { readonly group: Group; readonly record: SnapshotRecord }[] = [];
 
+  /** Commit time of the last transaction with events: milliseconds since 1970, by the source's clock; for people. */
+  lastCommitAt: number | null = null;
   /** Counters for status and metrics. */
   readonly counts = { transactions: 0, changes: 0, bytes: 0 };
 
@@ -83,7 +93,9 @@ export class PublishingSession {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
     this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
+    this.#start = start;
     this.#startIdBytes = startIdBytes(start.startId);
+    this.#startOffset = options.startOffset;
     this.#group = this.#newGroup();
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
@@ -115,6 +127,19 @@ export class PublishingSession {
   /** What may be acknowledged: the end LSN of the last durable END. */
   get durableLsn(): Lsn {
     return this.#durableLsn;
+  }
+
+  /** Retention never cuts behind this offset of `transaction`: the last START, and an END that counts behind it. */
+  get cornerstone(): number {
+    return this.#ended ? this.#startOffset : 0;
+  }
+
+  /**
+   * Appends a new START between two transactions, so that the one that stands can go with what is old: a daemon that runs for
+   * months would otherwise keep everything since its own.
+   */
+  renewStart(): void {
+    this.#renewing = true;
   }
 
   copy(job: CopyJob): void {
@@ -190,13 +215,14 @@ export class PublishingSession {
   }
 
   #begin(item: TransactionBegin): void {
+    if (this.#renewing) this.#renew();
     this.#transaction = item;
     this.#ordinal = 0;
     this.#streamed.add(item.xid);
     // What is sent again up to the last END is passed over. Not `<=`: a keepalive's position, which an END without events
     // names, can equal the commit LSN of the next real transaction (PROTOCOL, END; measured).
     this.#skipping = item.commitLsn < this.#endLsn;
-    if (!this.#skipping) this.#encoder.begin(item, this.#startIdBytes, this.#options.start.epoch);
+    if (!this.#skipping) this.#encoder.begin(item, this.#startIdBytes, this.#start.epoch);
   }
 
   #row(target: Target, item: RowChange): void {
@@ -234,7 +260,8 @@ export class PublishingSession {
       if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
       return;
     }
-    const { start } = this.#options;
+    this.lastCommitAt = Number(item.commitTime / 1000n);
+    const start = this.#start;
     const place = { epoch: start.epoch, commitLsn: item.commitLsn };
     const snapshot = record && { record: record.id, table: record.table, first: record.first, last: record.last && record.rereads.length === 0, sink: record.sink };
     const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot };
@@ -281,12 +308,28 @@ export class PublishingSession {
     this.#group.add(batch, controlDraft(encodeControl(record), Date.now()), null);
   }
 
+  #renew(): void {
+    this.#renewing = false;
+    const { start, writer, topics, versions } = this.#options;
+    this.#start = {
+      ...start, epoch: this.#start.epoch + 1, startId: startIdText(randomBytes(8)), gap: null,
+      continues: { ...this.#place, endLsn: this.#endLsn },
+    };
+    this.#startIdBytes = startIdBytes(this.#start.startId);
+    versions.enterEpoch(this.#start.epoch);
+    // A lower bound: records of this group may come before it.
+    this.#startOffset = writer.range(topics.transaction, 0).end;
+    this.#ended = false;
+    this.#group.start(this.#start);
+  }
+
   /** The slot of an idle pipeline moves too, and the source can let go of its WAL. */
   #endIdle(): void {
     if (this.#transaction !== null || this.#idleLsn <= this.#endLsn || Date.now() < this.#emptyEndAt) return;
     this.#emptyEndAt = Date.now() + emptyEndInterval;
+    if (this.#renewing) this.#renew();
     this.#endLsn = this.#idleLsn;
-    const { start } = this.#options;
+    const start = this.#start;
     // It repeats the place of the last END with events: no reader's position moves (PROTOCOL, END).
     const end = { type: 'end' as const, startId: start.startId, ...this.#place, endLsn: this.#endLsn, commitTime: 0n, previous: this.#place, snapshot: null };
     this.#group.end({ end, extents: [] });
@@ -332,6 +375,7 @@ export class PublishingSession {
     const { lastEnd } = group;
     if (lastEnd !== null) {
       this.#durableLsn = lastEnd.endLsn;
+      if (lastEnd.startId === this.#start.startId) this.#ended = true;
       this.#options.session.acknowledge(this.#durableLsn);
       failpoint('publisher.acked');
     }

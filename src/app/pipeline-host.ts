@@ -1,0 +1,157 @@
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { portableConfig } from '../config/load.ts';
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { lsn } from '../event/lsn.ts';
+import type { PipelineStatus, SinkStatus } from '../pipeline/status.ts';
+import { statusError } from '../pipeline/supervision.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { FromPublisher, FromSink, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
+
+/** A thread that doesn't end within this time after a stop is ended. */
+const stopTimeout = 10_000;
+
+/** In a checkout the threads are TypeScript, in the published package JavaScript: the same ending as this file's. */
+const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
+
+/**
+ * One pipeline's threads: the publisher, and a thread a sink, which begins once the log is open. They share the log and
+ * nothing else: a sink that waits, retries or dies holds up neither the capture nor another sink.
+ */
+export class PipelineHost {
+  readonly #config: PipelineConfig;
+  readonly #logger: Logger;
+  readonly #threads = new Map<string, Worker>();
+  readonly #ended: Promise<number>;
+  #end: (exit: number) => void = () => {};
+  #publisher: PublisherReport | null = null;
+  readonly #sinks = new Map<string, SinkReport>();
+  #stopping = false;
+  #sinksStarted = false;
+
+  constructor(config: PipelineConfig, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#ended = new Promise((resolve) => (this.#end = resolve));
+    const data: PublisherThreadData = { role: 'publisher', config: portableConfig(config), logLevel: logger.level };
+    const worker = this.#start('publisher', 'publisher-thread', data);
+    worker.on('message', (message: FromPublisher) => {
+      if (message.kind === 'publisher') this.#publisher = message.report;
+      else if (message.kind === 'log-open') this.#startSinks(message.shared);
+      else this.#publisherEnded(message.exit);
+    });
+  }
+
+  /** Resolves with the exit code once the publisher has ended and every thread with it. */
+  get ended(): Promise<number> {
+    return this.#ended;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    // Sinks first: what they have under way needs the publisher's writer to be said in the log.
+    await this.#stopThreads((name) => name !== 'publisher');
+    await this.#stopThreads((name) => name === 'publisher');
+  }
+
+  status(): PipelineStatus {
+    const publisher = this.#publisher;
+    const copying = publisher?.copies.some((copy) => copy.state !== 'done') ?? false;
+    const state = publisher?.state ?? 'starting';
+    return {
+      pipeline: this.#config.name,
+      state: state === 'streaming' && copying ? 'snapshotting' : state,
+      error: publisher?.error ?? null,
+      source: publisher?.source ?? null,
+      snapshot: publisher?.copies ?? [],
+      leftOut: publisher?.leftOut ?? [],
+      sinks: this.#config.sinks.map(({ name }) => sinkStatus(name, this.#sinks.get(name), publisher)),
+    };
+  }
+
+  #startSinks(shared: SharedArrayBuffer | undefined): void {
+    // The log was opened again after a failure: its readers find what is new by themselves.
+    if (this.#sinksStarted || this.#stopping) return;
+    this.#sinksStarted = true;
+    for (const { name } of this.#config.sinks) this.#startSink(name, shared);
+  }
+
+  #startSink(name: string, shared: SharedArrayBuffer | undefined): void {
+    const { port1, port2 } = new MessageChannel();
+    const message: ToThread = { kind: 'sink-port', sink: name, port: port1 };
+    this.#threads.get('publisher')?.postMessage(message, [port1]);
+    const data: SinkThreadData = { role: 'sink', config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, shared, port: port2 };
+    const worker = this.#start(`sink ${name}`, 'sink-thread', data);
+    worker.on('message', (received: FromSink) => {
+      if (received.kind === 'sink') this.#sinks.set(name, received.report);
+    });
+  }
+
+  #start(name: string, file: string, data: PublisherThreadData | SinkThreadData): Worker {
+    const transferList = data.role === 'sink' ? [data.port] : [];
+    const worker = new Worker(new URL(`./${file}${extension}`, import.meta.url), { workerData: data, transferList, name });
+    this.#threads.set(name, worker);
+    worker.on('error', (error) => this.#crashed(name, error));
+    worker.on('exit', () => this.#threads.delete(name));
+    return worker;
+  }
+
+  /** An error that nobody caught: the part has stopped, and says so. */
+  #crashed(name: string, error: unknown): void {
+    this.#logger.error({ pipeline: this.#config.name, part: name, err: error }, 'a thread ended unexpectedly');
+    const stopped = { state: 'stopped' as const, error: statusError(error) };
+    if (name !== 'publisher') {
+      const sink = name.slice('sink '.length);
+      this.#sinks.set(sink, { ...(this.#sinks.get(sink) ?? emptySink), ...stopped });
+      return;
+    }
+    if (this.#publisher !== null) this.#publisher = { ...this.#publisher, ...stopped };
+    this.#publisherEnded(1);
+  }
+
+  /** Without its publisher a pipeline is over: a dead pipeline must not look alive. */
+  #publisherEnded(exit: number): void {
+    void this.#stopThreads(() => true).then(() => this.#end(exit));
+  }
+
+  async #stopThreads(which: (name: string) => boolean): Promise<void> {
+    const threads = [...this.#threads].filter(([name]) => which(name));
+    await Promise.all(threads.map(([name, worker]) => this.#stopThread(name, worker)));
+  }
+
+  async #stopThread(name: string, worker: Worker): Promise<void> {
+    const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    if (!this.#threads.has(name)) return;
+    const message: ToThread = { kind: 'stop' };
+    worker.postMessage(message);
+    const timer = setTimeout(() => {
+      this.#logger.warn({ pipeline: this.#config.name, part: name }, 'a thread did not end in time and is ended; nothing durable is lost');
+      void worker.terminate();
+    }, stopTimeout);
+    await gone;
+    clearTimeout(timer);
+  }
+}
+
+const emptySink: SinkReport = {
+  state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
+};
+
+function sinkStatus(name: string, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
+  const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptySink;
+  const behind = publisher === null ? null : Math.max(0, publisher.transactionEnd - offset);
+  const logEnd = publisher?.source?.lastEnd ?? null;
+  const lagBytes = logEnd === null || report === undefined ? null : Math.max(0, Number(lsn(logEnd) - lsn(endLsn)));
+  return {
+    name,
+    state: state === 'running' ? (behind === 0 ? 'current' : 'catching-up') : state,
+    error,
+    position,
+    // By the source's clock against ours: clamped, because clocks differ.
+    lagMs: behind === 0 ? 0 : commitAt === 0 ? null : Math.max(0, Date.now() - commitAt),
+    lagBytes,
+    behindTransactions: behind,
+    applied,
+    missing,
+    blockedKeys,
+  };
+}

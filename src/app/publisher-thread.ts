@@ -1,0 +1,139 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { configFromPortable } from '../config/load.ts';
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { formatLsn } from '../event/lsn.ts';
+import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
+import { enforceRetention } from '../pipeline/retention.ts';
+import { supervise, type Health } from '../pipeline/supervision.ts';
+import { createCodec, createLog, createSource } from '../registry.ts';
+import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
+import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
+import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
+
+/** How often the main thread hears how it goes, and how often old data is let go of. */
+const reportInterval = 250;
+const retentionInterval = 10_000;
+
+/** The thread that owns a pipeline's log and its slot. */
+class PublisherThread {
+  readonly #config: PipelineConfig;
+  readonly #logger: Logger;
+  readonly #stop = new AbortController();
+  #publisher: Publisher | null = null;
+  /** Sinks' records wait here while the log is being opened again. */
+  #whenOpen = Promise.withResolvers<Publisher>();
+  #health: Health | { readonly state: 'starting' } = { state: 'starting' };
+  #counted = { changes: 0, transactions: 0 };
+  #walHeld: number | null = null;
+
+  constructor(data: PublisherThreadData) {
+    this.#config = configFromPortable(data.config);
+    this.#logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: this.#config.name });
+  }
+
+  async run(): Promise<void> {
+    const port = parentPort as NonNullable<typeof parentPort>;
+    port.on('message', (message: ToThread) => {
+      if (message.kind === 'stop') this.#stop.abort(new TailraceError('internal', 'stopped'));
+      else serveReporter(message.port, async (topic, draft) => (await this.#whenOpen.promise).appendForSink(message.sink, topic, draft));
+    });
+    const timers = [
+      setInterval(() => this.#report(), reportInterval),
+      setInterval(() => void this.#retain(), retentionInterval),
+    ];
+    const error = await supervise({ run: (signal, healthy) => this.#publish(signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, this.#stop.signal);
+    for (const timer of timers) clearInterval(timer);
+    await this.#publisher?.close();
+    this.#report();
+    send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
+    port.close();
+  }
+
+  async #publish(signal: AbortSignal, healthy: () => void): Promise<void> {
+    const publisher = this.#publisher ?? (await this.#open());
+    try {
+      await publisher.publish(signal, healthy);
+    } catch (error) {
+      // After a failed append nobody knows what the log holds: only opening it again tells.
+      if (error instanceof TailraceError && error.code.startsWith('log-')) await this.#closeLog();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<Publisher> {
+    const { name, source, log, format, sinks } = this.#config;
+    const context = { pipeline: name, logger: this.#logger };
+    const options: PublisherOptions = {
+      pipeline: name,
+      source: createSource(source, context),
+      log: createLog(log, context),
+      codec: createCodec(format),
+      snapshot: source.snapshot,
+      onGap: this.#config.on_gap,
+      sinks: sinks.map((sink) => sink.name),
+      logger: this.#logger,
+    };
+    this.#publisher = await Publisher.open(options);
+    this.#whenOpen.resolve(this.#publisher);
+    send({ kind: 'log-open', shared: this.#publisher.writer.shared });
+    return this.#publisher;
+  }
+
+  async #closeLog(): Promise<void> {
+    const publisher = this.#publisher;
+    this.#publisher = null;
+    this.#whenOpen = Promise.withResolvers();
+    await publisher?.close().catch(() => undefined);
+  }
+
+  async #retain(): Promise<void> {
+    const publisher = this.#publisher;
+    if (publisher === null) return;
+    try {
+      this.#walHeld = (await publisher.session?.source.health())?.walHeldBytes ?? null;
+      const { name, log, sinks } = this.#config;
+      await enforceRetention(publisher, { name, retention: log.retention, sinks }, this.#logger);
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
+    }
+  }
+
+  #heard(health: Health, error: unknown): void {
+    this.#health = health;
+    if (health.state === 'retrying') this.#logger.warn({ err: error, remedy: health.error.remedy }, 'publishing is interrupted; it is tried again');
+    if (health.state === 'stopped') this.#logger.error({ err: error, remedy: health.error.remedy }, 'publishing has stopped');
+    this.#report();
+  }
+
+  #report(): void {
+    send({ kind: 'publisher', report: this.#view() });
+  }
+
+  #view(): PublisherReport {
+    const session = this.#publisher?.session ?? null;
+    if (session !== null) this.#counted = { changes: session.counts.changes, transactions: session.counts.transactions };
+    const transactionTopic = `${this.#config.name}.transaction`;
+    return {
+      state: this.#health.state === 'running' ? 'streaming' : this.#health.state,
+      error: 'error' in this.#health ? this.#health.error : null,
+      source: session && {
+        slot: session.source.server.slot,
+        confirmedFlush: formatLsn(session.durableLsn),
+        walHeldBytes: this.#walHeld,
+        lastEnd: formatLsn(session.durableLsn),
+        lastCommitAt: session.lastCommitAt,
+        events: this.#counted.changes,
+        transactions: this.#counted.transactions,
+      },
+      copies: (session?.progress ?? []).map((copy) => ({ ...copy, estimate: copy.estimate ?? null })),
+      leftOut: (session?.source.leftOut ?? []).map((finding) => finding.message),
+      transactionEnd: this.#publisher?.writer.range(transactionTopic, 0).end ?? 0,
+    };
+  }
+}
+
+function send(message: FromPublisher): void {
+  parentPort?.postMessage(message);
+}
+
+await new PublisherThread(workerData as PublisherThreadData).run();

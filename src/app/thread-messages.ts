@@ -1,0 +1,102 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { SinkRecord } from '../pipeline/control-records.ts';
+import type { SinkReporter } from '../pipeline/sink-start.ts';
+import type { SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
+import { TailraceError } from '../runtime/errors.ts';
+
+/** What a thread is started with. `config` is portable: it holds secrets in clear and goes to `workerData` only. */
+export interface PublisherThreadData {
+  readonly role: 'publisher';
+  readonly config: unknown;
+  readonly logLevel: string;
+}
+
+export interface SinkThreadData {
+  readonly role: 'sink';
+  readonly config: unknown;
+  readonly logLevel: string;
+  readonly sink: string;
+  /** Wakes the log's readers; from the publisher's writer. */
+  readonly shared: SharedArrayBuffer | undefined;
+  /** To the publisher, which owns the log's only writer. */
+  readonly port: MessagePort;
+}
+
+export type ToThread = { readonly kind: 'stop' } | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort };
+
+export type FromPublisher =
+  | { readonly kind: 'log-open'; readonly shared: SharedArrayBuffer | undefined }
+  | { readonly kind: 'publisher'; readonly report: PublisherReport }
+  | { readonly kind: 'ended'; readonly exit: number };
+
+export type FromSink =
+  | { readonly kind: 'sink'; readonly report: SinkReport }
+  | { readonly kind: 'ended'; readonly exit: number };
+
+export interface PublisherReport {
+  readonly state: 'starting' | 'streaming' | 'retrying' | 'stopped';
+  readonly error: StatusError | null;
+  readonly source: SourceStatus | null;
+  readonly copies: readonly TableCopyStatus[];
+  readonly leftOut: readonly string[];
+  /** End of the `transaction` topic, and the end LSN of its last END: what sinks are measured against. */
+  readonly transactionEnd: number;
+}
+
+export interface SinkReport {
+  readonly state: 'starting' | 'running' | 'retrying' | 'stopped';
+  readonly error: StatusError | null;
+  readonly position: SinkStatus['position'];
+  readonly endLsn: string;
+  readonly offset: number;
+  /** Milliseconds since 1970 of the last transaction applied, by the source's clock; 0 for none. */
+  readonly commitAt: number;
+  readonly applied: number;
+  readonly missing: number;
+  readonly blockedKeys: number;
+}
+
+interface AppendRequest {
+  readonly id: number;
+  readonly topic: 'sink' | 'dead-letter';
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly ask: SinkRecord | undefined;
+}
+
+interface AppendReply {
+  readonly id: number;
+  readonly error: string | null;
+}
+
+/** The sink's end of the port: what it reports is appended by the publisher and is durable when the promise resolves. */
+export function reporterOver(port: MessagePort): SinkReporter {
+  const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
+  let next = 0;
+  port.on('message', ({ id, error }: AppendReply) => {
+    const request = waiting.get(id);
+    waiting.delete(id);
+    if (error === null) request?.resolve();
+    else request?.reject(new TailraceError('log-unwritable', `the sink's own record could not be written: ${error}`));
+  });
+  return {
+    append: (topic, draft) =>
+      new Promise((resolve, reject) => {
+        const id = next++;
+        waiting.set(id, { resolve, reject });
+        port.postMessage({ id, topic, key: draft.key, value: draft.value, ask: draft.ask } satisfies AppendRequest);
+      }),
+  };
+}
+
+/** The publisher's end. */
+export function serveReporter(port: MessagePort, append: SinkReporter['append']): void {
+  port.on('message', (request: AppendRequest) => {
+    const { id, topic, key, value, ask } = request;
+    const reply = (error: string | null): void => port.postMessage({ id, error } satisfies AppendReply);
+    append(topic, { key, value, ...(ask === undefined ? {} : { ask }) }).then(
+      () => reply(null),
+      (error: unknown) => reply(error instanceof Error ? error.message : String(error)),
+    );
+  });
+}
