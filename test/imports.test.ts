@@ -14,8 +14,9 @@ const sourceFolder = fileURLToPath(new URL('../src/', import.meta.url));
 const TABLE: Readonly<Record<string, readonly string[]>> = {
   'event/': [],
   'runtime/': ['node:*', 'pino', 'prom-client'],
+  'runtime/postgres/': ['pg', 'zod'],
   'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
-  'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-logical-replication', 'zod'],
+  'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-copy-streams', 'pg-logical-replication', 'zod'],
   'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'kafkajs', 'zod'],
   'sink/': ['event/', 'runtime/', 'node:*', 'zod'],
   'sink/postgres/': ['pg', 'pg-copy-streams'],
@@ -43,6 +44,9 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['app', 'cli/', 'config/', 'runtime/', 'node:*', 'commander'],
 };
 
+/** Everybody may import runtime/, but its driver only they (docs/adr/0003-shared-postgres-connection.md). */
+const DRIVER_USERS = ['runtime/postgres/', 'source/postgres/', 'sink/postgres/', 'cli/'];
+
 /** Folders whose subfolders are plug-ins: each may import what lies beside it in the folder, never another plug-in. */
 const PLUGIN_FOLDERS = ['codec/', 'source/', 'log/', 'sink/'];
 
@@ -64,6 +68,9 @@ function violation(file: string, specifier: string): string | null {
   if (target.startsWith('..')) return `${file} imports ${specifier}, outside of src/`;
   if (!specifier.startsWith('.') && !specifier.startsWith('node:') && builtinModules.includes(specifier)) {
     return `${file} imports ${specifier} without node:`;
+  }
+  if (target.startsWith('runtime/postgres/') && !DRIVER_USERS.some((user) => file.startsWith(user))) {
+    return `${file} may not import ${target}`;
   }
   const modules = modulesOf(file);
   if (modules.length === 0) return `${file} is in no module of the table`;
@@ -130,6 +137,12 @@ const cases: readonly [file: string, specifier: string, allowed: boolean][] = [
   ['event/lsn.ts', '../runtime/errors.ts', false],
   ['runtime/logger.ts', 'pino', true],
   ['runtime/logger.ts', '../event/lsn.ts', false],
+  ['runtime/http.ts', 'pg', false],
+  ['runtime/http.ts', './postgres/client.ts', false],
+  ['runtime/postgres/client.ts', 'pg', true],
+  ['source/postgres/session.ts', '../../runtime/postgres/client.ts', true],
+  ['sink/sqlite/index.ts', '../../runtime/postgres/client.ts', false],
+  ['pipeline/publisher.ts', '../runtime/postgres/client.ts', false],
   ['pipeline/publisher.ts', '../log/log.ts', true],
   ['pipeline/publisher.ts', '../log/embedded/index.ts', false],
   ['pipeline/publisher.ts', 'node:fs', false],

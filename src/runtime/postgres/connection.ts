@@ -1,0 +1,88 @@
+import pg from 'pg';
+import { asConnectionError, codedError, connectPostgres, type ConnectOptions } from './client.ts';
+import type { ConnectionTarget } from './connection-url.ts';
+import { failureKind } from './sqlstate.ts';
+
+/**
+ * One ordinary session. Statements wait for each other, so that any part of a program may ask at any time; `exclusively` keeps
+ * the session for a transaction or a COPY.
+ */
+export class PgConnection {
+  readonly client: pg.Client;
+  readonly #onLost: (error: unknown) => void;
+  #tail: Promise<unknown> = Promise.resolve();
+  #lost = false;
+  #closing = false;
+
+  private constructor(client: pg.Client, onLost: (error: unknown) => void) {
+    this.client = client;
+    this.#onLost = onLost;
+    client.on('error', (error) => this.#lose(error));
+    client.on('end', () => this.#lose(codedError('ECONNRESET', 'the server closed the connection')));
+  }
+
+  /** `onLost` is called once, when the session ends without `close`: 57P01 is heard here even when no statement runs. */
+  static async open(
+    target: ConnectionTarget,
+    options: ConnectOptions & { readonly onLost?: ((error: unknown) => void) | undefined },
+  ): Promise<PgConnection> {
+    const connection = await connectPostgres(target, options, async (config) => {
+      const client = new pg.Client(config);
+      // Until the session has its own: an error event that nobody hears ends the process.
+      client.on('error', () => {});
+      await client.connect();
+      return new PgConnection(client, options.onLost ?? (() => {}));
+    });
+    // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
+    await connection.query(
+      "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
+    );
+    return connection;
+  }
+
+  /** The backend's process id. */
+  get pid(): number {
+    return (this.client as unknown as { readonly processID: number }).processID;
+  }
+
+  async query<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
+    return this.exclusively(async (query) => query<Row>(text, params));
+  }
+
+  /** Runs `work` with the session to itself; `work` asks by the function that it is given, never by `this.query`. */
+  async exclusively<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    const turn = this.#tail.then(() => work((text, params) => this.#ask(text, params)));
+    this.#tail = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (!this.#lost) await this.client.end().catch(() => undefined);
+  }
+
+  /** Ends the session without waiting for what it is doing. */
+  destroy(): void {
+    this.#closing = true;
+    (this.client as unknown as { readonly connection: pg.Connection }).connection.stream.destroy();
+  }
+
+  async #ask<Row extends pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
+    try {
+      const result = await this.client.query<Row>(text, params === undefined ? undefined : [...params]);
+      return result.rows;
+    } catch (error) {
+      const named = this.#lost || this.#closing ? asConnectionError(error) : error;
+      if (failureKind(named) === 'unreachable') this.#lose(named);
+      throw named;
+    }
+  }
+
+  #lose(error: unknown): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    if (!this.#closing) this.#onLost(asConnectionError(error));
+  }
+}
+
+export type Query = <Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, params?: readonly unknown[]) => Promise<Row[]>;
