@@ -2,7 +2,9 @@ import { z } from 'zod';
 import type { Codec } from './codec/codec.ts';
 import { createJsonCodec } from './codec/json/index.ts';
 import { createTupleCodec } from './codec/tuple/index.ts';
+import { checkEmbeddedLog, createEmbeddedLog, embeddedLogConfig } from './log/embedded/index.ts';
 import type { Log } from './log/log.ts';
+import type { Finding } from './runtime/finding.ts';
 import { TailraceError } from './runtime/errors.ts';
 import type { Logger } from './runtime/logger.ts';
 import { realPath } from './runtime/real-path.ts';
@@ -33,6 +35,8 @@ export interface SinkContext extends PluginContext {
 interface Plugin<Schema extends z.ZodObject, Context, Made> {
   readonly config: Schema;
   create(config: z.output<Schema>, context: Context): Made;
+  /** What can be looked at from outside, where the thing made has no `check` of its own; changes nothing. */
+  check?(config: z.output<Schema>): readonly Finding[];
   /** What no two of them may hold at once: a slot, a folder, a file. Compared over all pipelines of a run. */
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
@@ -67,7 +71,6 @@ const temporaryPostgresSource = z.strictObject({
   slot: z.string().optional(),
   publication: z.string().optional(),
 });
-const temporaryEmbeddedLog = z.strictObject({ directory: z.string().min(1) });
 const temporaryPostgresSink = z.strictObject({ url: secret, schema: z.string().optional() });
 const temporarySqliteSink = z.strictObject({ path: z.string().min(1) });
 // ----------------------------------------------------------------------------------------------------------------------
@@ -78,8 +81,9 @@ export const sources = {
 
 export const logs = {
   embedded: log({
-    config: temporaryEmbeddedLog,
-    create: missing('the embedded log'),
+    config: embeddedLogConfig,
+    create: (config, { shared }) => createEmbeddedLog(config, shared),
+    check: checkEmbeddedLog,
     claims: ({ directory }) => [
       { identity: `directory ${realPath(directory)}`, what: `the log directory ${directory}`, key: 'directory', remedy: 'give each pipeline a directory of its own' },
     ],
@@ -128,6 +132,11 @@ export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
   // Each entry takes its own config; the discriminant has picked the right one, which the compiler cannot follow.
   const plugin = sinks[config.type] as Plugin<z.ZodObject, SinkContext, Sink>;
   return plugin.create(config, context);
+}
+
+/** A log is no more than a place: it is looked at without being opened. */
+export function checkLog(config: LogConfig): readonly Finding[] {
+  return logs[config.type].check?.(config) ?? [];
 }
 
 /** Everything that a pipeline holds for itself, with the path of the key that says so. */

@@ -39,7 +39,7 @@ const channelName = 'tailrace.log-lines';
  */
 export function routeThreadLogs(write: (line: string) => void): void {
   const channel = new BroadcastChannel(channelName);
-  channel.addEventListener('message', (event) => write(String((event as MessageEvent<unknown>).data)));
+  channel.addEventListener('message', (event) => write(String((event as unknown as { readonly data: unknown }).data)));
   channel.unref();
   setEnvironmentData(channelName, 'routed');
 }

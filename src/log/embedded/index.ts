@@ -13,20 +13,15 @@ function duration(bounds: Bounds): z.ZodType<number, string> {
 /** What stands behind `log: { type: embedded }`. Sizes become bytes, durations milliseconds. */
 export const embeddedLogConfig = z.strictObject({
   directory: z.string().min(1).describe('The folder of the log, this pipeline\'s alone; made where it is missing.'),
-  retention: z
-    .strictObject({
-      age: duration({ min: '1s' }).optional().describe('How long events stay, such as 7d; for ever where it is not given.'),
-      size: size({ min: '1MB' }).optional().describe('How large the log may grow, such as 20GB; then the oldest events go.'),
-    })
-    .optional()
-    .describe('What may be let go. What a sink still needs stays, but for the size.'),
   segment_size: size({ min: '64KiB', max: '1GiB' })
-    .default(64 * 1024 * 1024)
+    .prefault('64MiB')
     .describe('Events are let go by whole segments of about this size.'),
   segment_age: duration({ min: '1s' })
-    .default(86_400_000)
+    .prefault('1d')
     .describe('And a segment holds events of at most this long.'),
 });
+
+export { checkEmbeddedLog } from './check.ts';
 
 export type EmbeddedLogConfig = z.output<typeof embeddedLogConfig>;
 
