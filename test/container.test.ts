@@ -38,7 +38,9 @@ function last(name: string): string | undefined {
 test('docker-compose.yml is one by the Compose specification', () => {
   // The schema names its draft by an old address and its parts by an old keyword; its formats are Compose's own.
   const old = (key: string, value: unknown): boolean => (key === 'id' || key === '$schema') && typeof value === 'string';
-  const schema = JSON.parse(JSON.stringify(composeSchema), (key, value: unknown) => (old(key, value) ? undefined : value)) as object;
+  const schema = JSON.parse(JSON.stringify(composeSchema), (key, value: unknown) =>
+    old(key, value) ? undefined : value,
+  ) as object;
   const check = new Ajv2019({ strict: false, validateFormats: false, allErrors: true }).compile(schema);
   assert.equal(check(compose), true, JSON.stringify(check.errors));
   assert.equal(check({ services: { x: { imagee: 'y' } } }), false, 'the schema refuses an unknown key');
@@ -70,7 +72,7 @@ test('Tailrace runs without capabilities on a read-only file system, and every p
 
 test('the linter finds nothing in the Dockerfile', () => {
   assert.deepEqual(
-    validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`),
+    validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${JSON.stringify(message)}`),
     [],
   );
   assert.notEqual(validate('FROM node\nCOPPY a b').length, 0, 'it finds what is wrong');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
@@ -13,6 +13,10 @@ const { version, files: packed } = JSON.parse(readFileSync(join(root, 'package.j
   files: string[];
 };
 
+// Here and not in the hook, whose end would remove it.
+const workspace = await tempDirectory();
+const installed = join(workspace, 'installed');
+
 function run(command: string, args: readonly string[], cwd: string): string {
   const done = spawnSync(command, args, { cwd, encoding: 'utf8' });
   assert.equal(done.status, 0, `${command} ${args.join(' ')}:\n${done.stdout}${done.stderr}`);
@@ -20,13 +24,11 @@ function run(command: string, args: readonly string[], cwd: string): string {
 }
 
 describe('the published package', () => {
-  let tarball = '';
   let contents: string[] = [];
-  let installed = '';
 
   before(async () => {
     // From a copy: the build would otherwise write dist/ into a checkout that others are testing in.
-    const copy = join(await tempDirectory(), 'checkout');
+    const copy = join(workspace, 'checkout');
     const wanted = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'LICENSE', 'README.md', 'bin', 'src'];
     for (const name of wanted)
       if (existsSync(join(root, name))) await cp(join(root, name), join(copy, name), { recursive: true });
@@ -34,14 +36,13 @@ describe('the published package', () => {
     await cp(join(root, 'test'), join(copy, 'test'), { recursive: true });
     writeFileSync(join(copy, 'server.key'), 'secret');
     await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
-    const [made] = JSON.parse(run('npm', ['pack', '--json', '--silent'], copy)) as {
-      filename: string;
-      files: { path: string }[];
-    }[];
-    assert.ok(made !== undefined);
-    contents = made.files.map(({ path }) => path);
-    tarball = join(copy, made.filename);
-    installed = await tempDirectory();
+    run('npm', ['pack', '--silent'], copy);
+    const tarball = join(copy, `tailrace-${version}.tgz`);
+    contents = run('tar', ['-tzf', tarball], copy)
+      .trim()
+      .split('\n')
+      .map((path) => path.replace(/^package\//, ''));
+    mkdirSync(installed);
     writeFileSync(join(installed, 'package.json'), '{"private": true}');
     run(
       'npm',
