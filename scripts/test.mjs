@@ -38,7 +38,13 @@ async function main(args) {
     process.stdout.write(`FAILED   no test file matches ${patterns.join(' ')}\n`);
     tally.failed += 1;
   } else {
-    await runTests(files, title, new Reporter({ tally, root: packageRoot, ci: process.env.CI === 'true' }));
+    try {
+      await runTests(files, title, new Reporter({ tally, root: packageRoot, ci: process.env.CI === 'true' }));
+    } catch (error) {
+      // Whatever happens, the closing line comes: here the Postgres of the run did not start.
+      process.stdout.write(`FAILED   the run itself\n${error.message}\n`);
+      tally.failed += 1;
+    }
   }
   process.stdout.write(`\n${tally.line()}\n`);
   process.exit(tally.failed > 0 ? 1 : 0);
