@@ -1,6 +1,7 @@
 import { type TableSchema, tableName } from '../../event/table.ts';
 import { KIND_ABSENT, KIND_NULL, KIND_TEXT, TupleReader } from '../../event/tuple.ts';
 import { TailraceError } from '../../runtime/errors.ts';
+import type { Slice } from '../../runtime/slice.ts';
 import type { ByteWriter } from '../byte-writer.ts';
 import type { JsonReader } from './json-reader.ts';
 import { type JsonForm, jsonFormOf, readJsonValue, writeJsonValue } from './json-value.ts';
@@ -21,8 +22,8 @@ export function planJsonRow(table: TableSchema): JsonRowPlan {
 }
 
 /** Writes one column's value; the name is the caller's. */
-export function writeColumn(writer: ByteWriter, plan: JsonRowPlan, index: number, value: { bytes: Uint8Array; start: number; end: number }): void {
-  if (writeJsonValue(writer, plan.forms[index] as JsonForm, value.bytes, value.start, value.end)) return;
+export function writeColumn(writer: ByteWriter, plan: JsonRowPlan, index: number, value: Readonly<Slice>): void {
+  if (writeJsonValue(writer, plan.forms[index] as JsonForm, value)) return;
   const { table } = plan;
   throw new TailraceError('source-unreadable', `a value of ${tableName(table)}.${table.columns[index]?.name} is not in the form that the session's settings ask for`);
 }

@@ -1,4 +1,5 @@
 import type { Column } from '../../event/table.ts';
+import type { Slice } from '../../runtime/slice.ts';
 import type { ByteWriter } from '../byte-writer.ts';
 import { base64ToHex, hexToBase64 } from './base64.ts';
 import type { JsonReader } from './json-reader.ts';
@@ -41,7 +42,8 @@ export function jsonFormOf(column: Column): JsonForm {
 }
 
 /** Writes Postgres's text as a JSON value; false when the form can say neither it nor tell it apart. */
-export function writeJsonValue(writer: ByteWriter, form: JsonForm, bytes: Uint8Array, start: number, end: number): boolean {
+export function writeJsonValue(writer: ByteWriter, form: JsonForm, text: Readonly<Slice>): boolean {
+  const { bytes, start, end } = text;
   switch (form) {
     case 'text':
       writeJsonString(writer, bytes, start, end);
@@ -62,32 +64,32 @@ export function writeJsonValue(writer: ByteWriter, form: JsonForm, bytes: Uint8A
       return written;
     }
     case 'zoned':
-      return writeZoned(writer, bytes, start, end);
+      return writeZoned(writer, text);
     default:
-      if (!writeTemporal(writer, form, bytes, start, end)) writeJsonString(writer, bytes, start, end);
+      if (!writeTemporal(writer, form, text)) writeJsonString(writer, bytes, start, end);
       return true;
   }
 }
 
 type TemporalForm = 'date' | 'time' | 'time-ms' | 'timestamp' | 'timestamp-ms';
 
-function writeTemporal(writer: ByteWriter, form: TemporalForm, bytes: Uint8Array, start: number, end: number): boolean {
+function writeTemporal(writer: ByteWriter, form: TemporalForm, text: Readonly<Slice>): boolean {
   switch (form) {
     case 'date':
-      return dateToNumber(writer, bytes, start, end);
+      return dateToNumber(writer, text);
     case 'time':
-      return timeToNumber(writer, bytes, start, end, 6);
+      return timeToNumber(writer, text, 6);
     case 'time-ms':
-      return timeToNumber(writer, bytes, start, end, 3);
+      return timeToNumber(writer, text, 3);
     case 'timestamp':
-      return timestampToNumber(writer, bytes, start, end, 6);
+      return timestampToNumber(writer, text, 6);
     case 'timestamp-ms':
-      return timestampToNumber(writer, bytes, start, end, 3);
+      return timestampToNumber(writer, text, 3);
   }
 }
 
 /** `2024-01-31 10:00:00.5+00` becomes `2024-01-31T10:00:00.5Z`; a text of any other form stays as it is. */
-function writeZoned(writer: ByteWriter, bytes: Uint8Array, start: number, end: number): boolean {
+function writeZoned(writer: ByteWriter, { bytes, start, end }: Readonly<Slice>): boolean {
   const utc = bytes[end - 3] === 0x2b && bytes[end - 2] === 0x30 && bytes[end - 1] === 0x30;
   if (end - start >= 22 && utc && bytes[start + 4] === 0x2d && bytes[start + 10] === 0x20) {
     writer.byte(0x22);
@@ -129,20 +131,20 @@ export function readJsonValue(writer: ByteWriter, form: JsonForm, token: JsonRea
   throw new SyntaxError(`${token.type} where the column's type has none`);
 }
 
-function readNumber(writer: ByteWriter, form: JsonForm, { bytes, start, end }: JsonReader): void {
+function readNumber(writer: ByteWriter, form: JsonForm, token: JsonReader): void {
   switch (form) {
     case 'number':
-      return writer.copy(bytes, start, end);
+      return writer.copy(token.bytes, token.start, token.end);
     case 'date':
-      return dateFromNumber(writer, bytes, start, end);
+      return dateFromNumber(writer, token);
     case 'time':
-      return timeFromNumber(writer, bytes, start, end, 6);
+      return timeFromNumber(writer, token, 6);
     case 'time-ms':
-      return timeFromNumber(writer, bytes, start, end, 3);
+      return timeFromNumber(writer, token, 3);
     case 'timestamp':
-      return timestampFromNumber(writer, bytes, start, end, 6);
+      return timestampFromNumber(writer, token, 6);
     case 'timestamp-ms':
-      return timestampFromNumber(writer, bytes, start, end, 3);
+      return timestampFromNumber(writer, token, 3);
     default:
       throw new SyntaxError(`a number where the column's type has none`);
   }

@@ -1,4 +1,7 @@
+import type { Slice } from '../../runtime/slice.ts';
 import type { ByteWriter } from '../byte-writer.ts';
+
+type Text = Readonly<Slice>;
 
 /**
  * Postgres's ISO texts of `date`, `time` and `timestamp` to Debezium's numbers and back, exactly: days, milliseconds or
@@ -12,19 +15,19 @@ let seconds = 0;
 let micros = 0;
 let at = 0;
 
-export function dateToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number): boolean {
+export function dateToNumber(writer: ByteWriter, { bytes, start, end }: Text): boolean {
   const era = eraStart(bytes, start, end);
   if (!parseDate(bytes, start, era, era < end) || at !== era) return false;
   writer.ascii(String(days));
   return true;
 }
 
-export function timeToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): boolean {
+export function timeToNumber(writer: ByteWriter, { bytes, start, end }: Text, digits: 3 | 6): boolean {
   if (!parseTime(bytes, start, end) || at !== end) return false;
   return writeScaled(writer, digits);
 }
 
-export function timestampToNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): boolean {
+export function timestampToNumber(writer: ByteWriter, { bytes, start, end }: Text, digits: 3 | 6): boolean {
   const era = eraStart(bytes, start, end);
   if (!parseDate(bytes, start, era, era < end) || bytes[at] !== 0x20) return false;
   if (!parseTime(bytes, at + 1, era) || at !== era || seconds >= secondsPerDay) return false;
@@ -33,20 +36,20 @@ export function timestampToNumber(writer: ByteWriter, bytes: Uint8Array, start: 
 }
 
 /** Each `…FromNumber` writes the text for a JSON number's digits; throws a `SyntaxError` for one that no text gives. */
-export function dateFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number): void {
-  readScaled(bytes, start, end, 0);
+export function dateFromNumber(writer: ByteWriter, text: Text): void {
+  readScaled(text, 0);
   writeDate(writer, seconds);
   if (civilYear <= 0) writer.ascii(' BC');
 }
 
-export function timeFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): void {
-  readScaled(bytes, start, end, digits);
+export function timeFromNumber(writer: ByteWriter, text: Text, digits: 3 | 6): void {
+  readScaled(text, digits);
   if (seconds < 0 || seconds + micros / 1e6 > secondsPerDay) throw new SyntaxError('a time outside its day');
   writeTime(writer, seconds);
 }
 
-export function timestampFromNumber(writer: ByteWriter, bytes: Uint8Array, start: number, end: number, digits: 3 | 6): void {
-  readScaled(bytes, start, end, digits);
+export function timestampFromNumber(writer: ByteWriter, text: Text, digits: 3 | 6): void {
+  readScaled(text, digits);
   const day = Math.floor(seconds / secondsPerDay);
   const rest = seconds - day * secondsPerDay;
   writeDate(writer, day);
@@ -126,7 +129,7 @@ function writeScaled(writer: ByteWriter, digits: 3 | 6): boolean {
 }
 
 /** The inverse of `writeScaled`, into `seconds` (floored) and `micros`. */
-function readScaled(bytes: Uint8Array, start: number, end: number, digits: 0 | 3 | 6): void {
+function readScaled({ bytes, start, end }: Text, digits: 0 | 3 | 6): void {
   const negative = bytes[start] === 0x2d;
   const split = end - digits;
   let whole = 0;

@@ -5,8 +5,13 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { sqliteError } from './sqlite-error.ts';
 
-/** Beyond this the write-ahead log is emptied by force, which waits for nobody, and a reader in the way is named. */
-const walLimit = 256 * 1024 * 1024;
+export interface DatabaseFileOptions {
+  /** Milliseconds to wait for another writer. */
+  readonly busyTimeout: number;
+  /** Bytes beyond which the write-ahead log is emptied by force, or a reader in the way is complained of. */
+  readonly walLimit?: number;
+  readonly logger: Logger;
+}
 
 /** One open SQLite file: its settings, whether it is still the file at its path, and its write-ahead log. */
 export class DatabaseFile {
@@ -14,12 +19,14 @@ export class DatabaseFile {
   readonly path: string;
   readonly #inode: bigint | undefined;
   readonly #busyTimeout: number;
+  readonly #walLimit: number;
   readonly #logger: Logger;
   #pinned = false;
 
-  /** Opens for writing, making the file and its folder where they are missing. `busyTimeout` in milliseconds. */
-  constructor(path: string, { busyTimeout, logger }: { busyTimeout: number; logger: Logger }) {
+  /** Opens for writing, making the file and its folder where they are missing. */
+  constructor(path: string, { busyTimeout, walLimit = 256 * 1024 * 1024, logger }: DatabaseFileOptions) {
     this.path = path;
+    this.#walLimit = walLimit;
     this.#busyTimeout = busyTimeout;
     this.#logger = logger;
     this.db = attempt(path, () => {
@@ -50,7 +57,7 @@ export class DatabaseFile {
    */
   boundWal(): void {
     const size = sizeOf(`${this.path}-wal`);
-    if (size <= walLimit) {
+    if (size <= this.#walLimit) {
       this.#pinned = false;
       return;
     }

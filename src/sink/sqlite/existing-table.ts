@@ -1,8 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { fold, type ReplicaTable } from './replica-table.ts';
-import type { StorageType } from './representation.ts';
-import { storageOf } from './representation.ts';
 import { quote } from './quote.ts';
+import { type StorageType, storageOf } from './representation.ts';
 
 /** A table, view or virtual table that stands in the file, as SQLite's catalog tells. */
 export interface ExistingTable {

@@ -115,8 +115,7 @@ function parseInteger(bytes: Buffer, start: number, end: number): number | bigin
 }
 
 const nibbles = new Int8Array(256).fill(-1);
-for (const [digits, first] of [['0123456789', 0], ['abcdef', 10]] as const)
-  [...digits].forEach((digit, i) => (nibbles[digit.charCodeAt(0)] = first + i));
+for (const [i, digit] of Buffer.from('0123456789abcdef').entries()) nibbles[digit] = i;
 
 /** From the bytes: a bytea of 500 MB has a text that no string holds. */
 function parseHex(bytes: Buffer, start: number, end: number): Uint8Array {

@@ -65,7 +65,7 @@ function columnOf(oid: number, typmod: number): Column {
 function write(column: Column, text: string): string {
   const writer = new ByteWriter();
   const bytes = Buffer.from(`<${text}>`);
-  assert.ok(writeJsonValue(writer, jsonFormOf(column), bytes, 1, bytes.length - 1), text);
+  assert.ok(writeJsonValue(writer, jsonFormOf(column), { bytes, start: 1, end: bytes.length - 1 }), text);
   return writer.bytes.toString('utf8', 0, writer.length);
 }
 
@@ -105,7 +105,7 @@ test('numbers that no text gives are damage', () => {
 
 test('a text that the column\'s form could not tell from its own is refused', () => {
   const writer = new ByteWriter();
-  const refused = (oid: number, text: string): boolean => !writeJsonValue(writer, jsonFormOf(columnOf(oid, -1)), Buffer.from(text), 0, text.length);
+  const refused = (oid: number, text: string): boolean => !writeJsonValue(writer, jsonFormOf(columnOf(oid, -1)), { bytes: Buffer.from(text), start: 0, end: text.length });
   assert.ok(refused(17, 'AP8='), 'bytea_output = escape');
   assert.ok(refused(1184, '2024-02-29T12:34:56.789Z'), 'a DateStyle that nobody pinned');
 });
