@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ledgerSetting } from '../support/shop.ts';
+import { eventually } from '../support/wait.ts';
+import { Ledger } from '../support/workload.ts';
+
+test('rows that stood before and rows that change arrive in a Postgres and a SQLite replica', async (t) => {
+  const setting = await ledgerSetting(t);
+  const { source, daemon } = setting;
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal();
+  await source.sql(`
+    INSERT INTO ledger (w, s, crc) SELECT 9, n, 'x' FROM generate_series(1, 10) n;
+    UPDATE wide SET small = 7 WHERE id < 10;
+    UPDATE wide SET id = id + 1000 WHERE id < 5;
+    DELETE FROM acct WHERE id > 40;
+    DELETE FROM nopk WHERE ctid IN (SELECT ctid FROM nopk LIMIT 3);
+    UPDATE nopk SET s = s + 10 WHERE w = 1;
+  `);
+  await setting.equal();
+  await source.sql('TRUNCATE wide; INSERT INTO wide VALUES (1, 1, \'after\')');
+  await setting.equal();
+  assert.equal(await daemon.stop(), 0);
+});
+
+test('a copy that runs beside a workload loses nothing and doubles nothing', async (t) => {
+  const setting = await ledgerSetting(t);
+  const ledger = new Ledger(setting.source.url, 7);
+  setting.daemon.start();
+  await setting.daemon.streaming();
+  await eventually(() => ledger.committed > 1500, { what: 'enough transactions', timeoutMs: 60_000 });
+  await ledger.stop();
+  await setting.equal();
+});
+
+test('a stop in good order and a start again send nothing twice into the log', async (t) => {
+  const setting = await ledgerSetting(t);
+  setting.daemon.start();
+  await setting.daemon.streaming();
+  await setting.source.sql('INSERT INTO nopk VALUES (77, 77)');
+  await setting.equal();
+  assert.equal(await setting.daemon.stop(), 0);
+  await setting.source.sql('INSERT INTO nopk VALUES (78, 78)');
+  setting.daemon.start();
+  await setting.daemon.streaming();
+  await setting.equal();
+  const status = await setting.daemon.status();
+  assert.equal(status.source?.events, 1);
+});

@@ -1,0 +1,104 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { DaemonStatus } from '../../src/app/daemon-http.ts';
+import type { PipelineStatus } from '../../src/pipeline/status.ts';
+import type { Scope } from './postgres.ts';
+import { eventually } from './wait.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs one command of the program to its end, as a user would. */
+export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, out, err };
+}
+
+/** The daemon as a process of its own, which can be killed: `tailrace run FILE`. */
+export class TestDaemon {
+  readonly file: string;
+  #child: ChildProcess | null = null;
+  #url: string | null = null;
+  /** Everything that it has printed, over all its lives. */
+  output = '';
+
+  private constructor(file: string) {
+    this.file = file;
+  }
+
+  /** Writes the connector file into `directory`; `start` runs it. Killed when the scope ends. */
+  static async create(scope: Scope, directory: string, yaml: string): Promise<TestDaemon> {
+    const file = join(directory, 'pipeline.yaml');
+    await writeFile(file, yaml);
+    const daemon = new TestDaemon(file);
+    scope.after(() => daemon.kill());
+    return daemon;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(environment: Readonly<Record<string, string>> = {}): void {
+    const child = spawn(process.execPath, [main, 'run', this.file, '--http', '127.0.0.1:0'], {
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_ENV: 'test', ...environment },
+    });
+    this.#child = child;
+    this.#url = null;
+    const take = (chunk: Buffer): void => {
+      this.output += chunk.toString();
+      const port = /"port":(\d+)/.exec(chunk.toString())?.[1];
+      if (port !== undefined) this.#url ??= `http://127.0.0.1:${port}`;
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+  }
+
+  /** Where `/status` and the others are served. */
+  async url(): Promise<string> {
+    return eventually(() => this.#url, { what: `the daemon's address (it has said: ${this.output.slice(-2000)})` });
+  }
+
+  async status(): Promise<PipelineStatus> {
+    const response = await fetch(`${await this.url()}/status`, { signal: AbortSignal.timeout(5000) });
+    const [pipeline] = ((await response.json()) as DaemonStatus).pipelines;
+    if (pipeline === undefined) throw new Error('no pipeline');
+    return pipeline;
+  }
+
+  /** Waits until the daemon streams and every table is copied. */
+  async streaming(): Promise<void> {
+    await eventually(async () => (await this.status()).state === 'streaming', { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 60_000 });
+  }
+
+  /** Resolves with the exit code, null after a signal. */
+  async exited(): Promise<number | null> {
+    const child = this.#child;
+    if (child === null) return null;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.exitCode;
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.exited();
+  }
+
+  async stop(): Promise<number | null> {
+    this.#child?.kill('SIGTERM');
+    return this.exited();
+  }
+}
