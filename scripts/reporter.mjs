@@ -22,7 +22,7 @@ export class Reporter {
   #root;
   #ci;
   #write;
-  /** By file: { passed, failed, skipped, output, deepest } */
+  /** By the file that was run, which is not always the one that a test stands in: { passed, failed, skipped, output, deepest } */
   #files = new Map();
 
   constructor({ tally, root, ci, write = (text) => process.stdout.write(text) }) {
@@ -46,7 +46,7 @@ export class Reporter {
   }
 
   #onPass(data) {
-    const file = this.#file(data.file);
+    const file = this.#file(data.entryFile ?? data.file);
     const held = this.#heldOthers(file, data);
     if (data.skip !== undefined && data.skip !== false) return this.#onSkip(data, file, data.skip);
     if (data.todo !== undefined && data.todo !== false) return this.#onSkip(data, file, `todo: ${data.todo}`);
@@ -58,7 +58,7 @@ export class Reporter {
   }
 
   #onFail(data) {
-    const file = this.#file(data.file);
+    const file = this.#file(data.entryFile ?? data.file);
     this.#heldOthers(file, data);
     const error = data.details.error;
     // The failed test within has been counted and shown.
@@ -87,12 +87,12 @@ export class Reporter {
   }
 
   #onOutput(data) {
-    const file = this.#file(data.file);
+    const file = this.#file(data.entryFile ?? data.file);
     file.output = (file.output + data.message).slice(-KEPT_OUTPUT_BYTES);
   }
 
   #onFileEnd(data) {
-    const file = this.#file(data.file);
+    const file = this.#file(data.entryFile ?? data.file);
     if (file.failed > 0) this.#showOutput(file);
     // A file without a test: its failure follows.
     if (file.passed + file.failed + file.skipped === 0) return;
@@ -116,7 +116,7 @@ export class Reporter {
   }
 
   #isFile(data) {
-    return data.nesting === 0 && (data.name === data.file || this.#name(data.name) === this.#name(data.file));
+    return data.nesting === 0 && this.#name(data.name) === this.#name(data.file);
   }
 
   #file(path) {
