@@ -4,6 +4,9 @@ import type { BufferPool } from './buffer-pool.ts';
 import { BATCH_HEADER, MAX_BATCH, writeBatchHeader, type Stamp } from './record-batch.ts';
 import { varintSize, varlongSize, writeVarint, writeVarlong } from './varint.ts';
 
+/** Milliseconds: the difference of any two below it is a varlong that doubles hold exactly. */
+const longestTimestamp = 2 ** 51;
+
 /** A batch that is finished but for its place. `bytes[0, length)`. */
 export interface FinishedBatch {
   readonly bytes: Buffer;
@@ -58,6 +61,9 @@ export class EmbeddedBatchBuilder implements BatchBuilder {
 
   add(draft: RecordDraft): void {
     if (this.#closed) throw new TailraceError('internal', 'a record was added to a batch that was appended before');
+    if (!Number.isInteger(draft.timestamp) || Math.abs(draft.timestamp) >= longestTimestamp) {
+      throw new TailraceError('internal', `a record's timestamp is ${draft.timestamp}`);
+    }
     let size = recordSize(draft, this.#inBatch, draft.timestamp - this.#baseTimestamp);
     if (this.#inBatch > 0 && this.#at + size + 5 > MAX_BATCH) this.#finish();
     if (this.#inBatch === 0) {

@@ -134,8 +134,17 @@ export interface Frame {
   readonly size: number;
 }
 
-/** The frame at `at` of a file of `fileSize` bytes, or what is wrong with it. Throws `log-unknown-version`. */
-export function readFrame(fd: number, at: number, { fileSize, seed }: { fileSize: number; seed: number }): Frame | string {
+/** A journal file that is being read. */
+export interface JournalFile {
+  readonly fd: number;
+  readonly path: string;
+  readonly seed: number;
+  /** Bytes of it that count. */
+  readonly fileSize: number;
+}
+
+/** The frame at `at`, or what is wrong with it. Throws `log-unknown-version`. */
+export function readFrame({ fd, path, seed, fileSize }: JournalFile, at: number): Frame | string {
   const header = Buffer.allocUnsafe(FRAME_HEADER);
   if (at + FRAME_HEADER > fileSize || readSync(fd, header, 0, FRAME_HEADER, at) < FRAME_HEADER) {
     return 'the file ends within the header of a frame';
@@ -144,7 +153,7 @@ export function readFrame(fd: number, at: number, { fileSize, seed }: { fileSize
   if (header.readUInt32BE(24) !== crc32c(header.subarray(0, 24), seed)) return "the checksum of a frame's header does not fit";
   const kind = kinds[header[5] ?? -1];
   if (header[4] !== FRAME_VERSION || kind === undefined) {
-    throw new TailraceError('log-unknown-version', `a journal frame of version ${header[4]}, kind ${header[5]}; this Tailrace knows ${FRAME_VERSION}`);
+    throw new TailraceError('log-unknown-version', `${path}, byte ${at}: a frame of version ${header[4]}, kind ${header[5]}; this Tailrace knows ${FRAME_VERSION}`);
   }
   const length = header.readUInt32BE(16);
   if (at + FRAME_HEADER + length > fileSize) return 'the file ends within a frame';

@@ -1,12 +1,13 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { damaged } from './fs-errors.ts';
-import { FRAME_HEADER, FRAME_MAGIC, readFrame, type Frame } from './journal-format.ts';
+import { FRAME_HEADER, FRAME_MAGIC, readFrame, type Frame, type FrameKind, type JournalFile } from './journal-format.ts';
 import { journalName } from './layout.ts';
 
 export interface ScannedFrame {
   readonly path: string;
   readonly at: number;
+  readonly kind: FrameKind;
 }
 
 /** What the journal holds, checked to the last byte; nothing has been changed. */
@@ -36,7 +37,7 @@ export function scanJournals(directory: string, files: readonly number[], seed: 
     const path = join(directory, journalName(number));
     const last = number === files.at(-1);
     const file = scanFile(path, { seed, sequence, last });
-    for (const at of file.starts) frames.push({ path, at });
+    frames.push(...file.frames);
     ({ sequence, end, tornBytes } = file);
   }
   return { frames, files, sequence: sequence ?? 0, end, tornBytes };
@@ -44,71 +45,73 @@ export function scanJournals(directory: string, files: readonly number[], seed: 
 
 /** Calls `visit` with each frame again, one at a time: a journal may be larger than memory should be. */
 export function forEachFrame(frames: readonly ScannedFrame[], seed: number, visit: (frame: Frame, at: ScannedFrame) => void): void {
-  let open: { path: string; fd: number } | undefined;
+  let file: JournalFile | undefined;
   try {
     for (const at of frames) {
-      if (open?.path !== at.path) {
-        if (open !== undefined) closeSync(open.fd);
-        open = { path: at.path, fd: openSync(at.path, 'r') };
+      if (file?.path !== at.path) {
+        if (file !== undefined) closeSync(file.fd);
+        file = openJournal(at.path, seed);
       }
-      const frame = readFrame(open.fd, at.at, { fileSize: fstatSync(open.fd).size, seed });
+      const frame = readFrame(file, at.at);
       if (typeof frame === 'string') throw damaged(at.path, at.at, frame);
       visit(frame, at);
     }
   } finally {
-    if (open !== undefined) closeSync(open.fd);
+    if (file !== undefined) closeSync(file.fd);
   }
 }
 
+export function openJournal(path: string, seed: number): JournalFile {
+  const fd = openSync(path, 'r');
+  return { fd, path, seed, fileSize: fstatSync(fd).size };
+}
+
 interface FileScan {
-  readonly starts: readonly number[];
+  readonly frames: readonly ScannedFrame[];
   readonly sequence: number;
   readonly end: number;
   readonly tornBytes: number;
 }
 
 function scanFile(path: string, options: { seed: number; sequence: number | undefined; last: boolean }): FileScan {
-  const fd = openSync(path, 'r');
+  const file = openJournal(path, options.seed);
   try {
-    const fileSize = fstatSync(fd).size;
-    const starts: number[] = [];
+    const frames: ScannedFrame[] = [];
     let { sequence } = options;
     let at = 0;
-    while (at < fileSize || at === 0) {
-      const frame = readFrame(fd, at, { fileSize, seed: options.seed });
+    while (at < file.fileSize || at === 0) {
+      const frame = readFrame(file, at);
       if (typeof frame === 'string') {
         // The table is written before the file gets its name, so that it is never torn.
-        if (at > 0 && options.last && !frameBehind(fd, at, { fileSize, seed: options.seed })) {
-          return { starts, sequence: sequence ?? 0, end: at, tornBytes: fileSize - at };
-        }
-        throw damaged(path, at, frame);
+        if (at === 0 || !options.last || frameBehind(file, at)) throw damaged(path, at, frame);
+        return { frames, sequence: sequence ?? 0, end: at, tornBytes: file.fileSize - at };
       }
       const isTable = frame.kind === 'table';
       if (isTable !== (at === 0)) throw damaged(path, at, `a ${frame.kind} frame does not belong here`);
       const expected = sequence === undefined ? frame.sequence : isTable ? sequence : sequence + 1;
       if (frame.sequence !== expected) throw damaged(path, at, `the frame has number ${frame.sequence}, but ${expected} is due`);
-      starts.push(at);
+      frames.push({ path, at, kind: frame.kind });
       sequence = frame.sequence;
       at += frame.size;
     }
-    return { starts, sequence: sequence ?? 0, end: at, tornBytes: 0 };
+    return { frames, sequence: sequence ?? 0, end: at, tornBytes: 0 };
   } finally {
-    closeSync(fd);
+    closeSync(file.fd);
   }
 }
 
 /** Whether a whole frame lies anywhere behind `from`: then what stands at `from` was whole once. */
-function frameBehind(fd: number, from: number, file: { fileSize: number; seed: number }): boolean {
+function frameBehind(file: JournalFile, from: number): boolean {
   const chunk = Buffer.allocUnsafeSlow(1024 * 1024);
   const magic = Buffer.alloc(4);
   magic.writeUInt32BE(FRAME_MAGIC);
   for (let at = from + 1; at + FRAME_HEADER <= file.fileSize; ) {
-    const read = readSync(fd, chunk, 0, chunk.length, at);
-    let found = chunk.subarray(0, read).indexOf(magic);
-    for (; found >= 0; found = chunk.subarray(0, read).indexOf(magic, found + 1)) {
-      if (typeof readFrame(fd, at + found, file) !== 'string') return true;
+    const read = chunk.subarray(0, readSync(file.fd, chunk, 0, chunk.length, at));
+    for (let found = read.indexOf(magic); found >= 0; found = read.indexOf(magic, found + 1)) {
+      if (typeof readFrame(file, at + found) !== 'string') return true;
     }
-    at += Math.max(read - 3, 1);
+    // The magic may lie across the border.
+    at += Math.max(read.length - 3, 1);
   }
   return false;
 }

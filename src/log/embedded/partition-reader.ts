@@ -32,6 +32,8 @@ export class PartitionReader {
   readonly #stamp: Stamp;
   readonly #files: FileCache;
   #bases: readonly number[] = [];
+  /** The latest timestamp of segments that do not change any more. */
+  readonly #newest = new Map<number, number>();
   /** Behind what was fetched last: most fetches go on there. */
   #next: Spot | undefined;
 
@@ -107,6 +109,20 @@ export class PartitionReader {
   bases(): readonly number[] {
     this.#refresh();
     return this.#bases;
+  }
+
+  /** False when the segment is known to hold only records before `timestamp`. */
+  mayHold(base: number, timestamp: number): boolean {
+    if (base === this.#bases.at(-1)) return true;
+    let newest = this.#newest.get(base);
+    if (newest === undefined) {
+      newest = -Infinity;
+      const walker = this.walk(base);
+      while (walker?.next()) newest = Math.max(newest, walker.maxTimestamp);
+      if (walker === undefined || walker.problem !== undefined) return true;
+      this.#newest.set(base, newest);
+    }
+    return newest >= timestamp;
   }
 
   /** A walk over a whole segment; undefined when it was trimmed. */

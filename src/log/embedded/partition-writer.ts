@@ -1,7 +1,7 @@
 import { readSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { failpoint } from '../../runtime/failpoint.ts';
 import type { FinishedBatch } from './batch-builder.ts';
-import { syncDirectory, writeAll } from './durable-files.ts';
+import { writeAll } from './durable-files.ts';
 import type { FileCache } from './file-cache.ts';
 import type { PartitionState } from './journal-format.ts';
 import { FILE_MODE, indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
@@ -54,8 +54,8 @@ export class PartitionWriter {
   readonly #directory: string;
   readonly #segments: Segment[] = [];
   readonly #indexEntry = Buffer.alloc(INDEX_ENTRY);
-  #state: PartitionState;
-  #plan: PartitionState;
+  readonly #state: PartitionState;
+  readonly #plan: PartitionState;
   #firstTimestamp: number | undefined;
   #planFirstTimestamp: number | undefined;
   #indexedAt = 0;
@@ -137,7 +137,7 @@ export class PartitionWriter {
     return kept > start ? { start: kept, base } : undefined;
   }
 
-  /** Does what `planTrim` said. Oldest first: whoever lists the files meanwhile sees no hole. */
+  /** Does what `planTrim` said and the journal holds. Oldest first: whoever lists the files meanwhile sees no hole. */
   trim(plan: { readonly start: number; readonly base: number }): void {
     if (plan.base !== this.#state.base || this.#segments.length === 0) this.#roll(plan.base);
     while ((this.#segments[0]?.base ?? plan.start) < plan.start) {
@@ -147,7 +147,7 @@ export class PartitionWriter {
       failpoint('log.trim_mid');
     }
     this.#state.start = plan.start;
-    syncDirectory(this.#directory);
+    this.#context.dirty.add(this.#directory);
   }
 
   #mustRoll(batch: FinishedBatch): boolean {

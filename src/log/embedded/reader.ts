@@ -58,12 +58,14 @@ export class EmbeddedLogReader implements LogReader {
   async offsetAt(topic: string, partition: number, timestamp: number): Promise<number> {
     const reader = this.#partition(topic, partition);
     for (const base of reader.bases()) {
-      const walker = reader.walk(base);
+      const walker = reader.mayHold(base, timestamp) ? reader.walk(base) : undefined;
       while (walker?.next()) {
         if (walker.maxTimestamp < timestamp) continue;
         const cursor = await reader.fetch(walker.offset, walker.size);
         while (cursor.next()) if (cursor.timestamp >= timestamp) return cursor.offset;
       }
+      // Nobody jumps over damage in silence: the fetch says what it is.
+      if (walker?.problem !== undefined) await reader.fetch(walker.end.offset, 1);
     }
     return reader.range().end;
   }
@@ -99,7 +101,12 @@ function nextPublish(published: Int32Array, seen: number, { left, signal }: { le
     const timer = setTimeout(done, left);
     signal.addEventListener('abort', done);
     const wait = Atomics.waitAsync(published, 0, seen, left);
-    if (wait.async) void wait.value.then(done);
+    if (wait.async) void settled(wait.value, done);
     else done();
   });
+}
+
+async function settled(promise: Promise<unknown>, done: () => void): Promise<void> {
+  await promise;
+  done();
 }

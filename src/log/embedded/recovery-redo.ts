@@ -16,7 +16,8 @@ import { batchCount } from './record-batch.ts';
  */
 export class TopicFiles {
   readonly #directory: string;
-  readonly #topics: ReadonlyMap<string, TopicSpec>;
+  readonly #topics: readonly TopicSpec[];
+  readonly #partitions: ReadonlyMap<string, number>;
   readonly #files = new FileCache('r+', 64);
   readonly #states = new Map<string, PartitionState>();
   /** Where each partition begins once all trims are done; segments before it are not written again. */
@@ -25,9 +26,10 @@ export class TopicFiles {
   readonly touched = new Set<string>();
   cutBytes = 0;
 
-  constructor(directory: string, topics: ReadonlyMap<string, TopicSpec>) {
+  constructor(directory: string, topics: readonly TopicSpec[]) {
     this.#directory = directory;
     this.#topics = topics;
+    this.#partitions = new Map(topics.map(({ topic, partitions }) => [topic, partitions]));
   }
 
   get states(): PartitionState[] {
@@ -35,14 +37,19 @@ export class TopicFiles {
   }
 
   begin(states: readonly PartitionState[]): void {
-    for (const state of states) this.#states.set(keyOf(state.topic, state.partition), { ...state });
+    for (const state of states) Object.assign(this.#state(state.topic, state.partition), state);
   }
 
-  findTrims(frame: Frame): void {
-    if (frame.kind !== 'trim') return;
+  /** To be called with every trim before anything is done. */
+  expectTrim(frame: Frame): void {
     const reader = new PayloadReader(frame.payload);
     const key = keyOf(reader.text(), reader.u32());
     this.#starts.set(key, reader.i64());
+  }
+
+  /** Whether the segment that `state` stands in outlives the trims. */
+  isKept(state: PartitionState): boolean {
+    return state.base >= (this.#starts.get(keyOf(state.topic, state.partition)) ?? 0);
   }
 
   redo(frame: Frame, at: ScannedFrame): void {
@@ -65,14 +72,14 @@ export class TopicFiles {
 
   /** Cuts what the journal does not know. */
   finish(): void {
-    for (const { topic, partitions } of this.#topics.values()) {
+    for (const { topic, partitions } of this.#topics) {
       for (let partition = 0; partition < partitions; partition++) this.#cut(topic, partition);
     }
   }
 
   /** Path of any segment with something in it. */
   anySegment(): string | undefined {
-    for (const { topic, partitions } of this.#topics.values()) {
+    for (const { topic, partitions } of this.#topics) {
       for (let partition = 0; partition < partitions; partition++) {
         const directory = partitionPath(this.#directory, topic, partition);
         for (const base of segmentsIn(directory)) {
@@ -91,6 +98,9 @@ export class TopicFiles {
     const key = keyOf(topic, partition);
     let state = this.#states.get(key);
     if (state === undefined) {
+      if (partition >= (this.#partitions.get(topic) ?? 0)) {
+        throw damaged(partitionPath(this.#directory, topic, partition), 0, 'the journal knows this partition, but its topic is missing or has fewer');
+      }
       state = { topic, partition, start: 0, end: 0, base: 0, size: 0, lastBatchAt: -1 };
       this.#states.set(key, state);
     }
@@ -109,17 +119,13 @@ export class TopicFiles {
   }
 
   #append(state: PartitionState, batch: Buffer): void {
-    if (this.#isKept(state)) {
+    if (this.isKept(state)) {
       const file = this.#open(state);
       writeAll(file.fd, batch, state.size);
     }
     state.lastBatchAt = state.size;
     state.size += batch.length;
     state.end += batchCount(batch, 0);
-  }
-
-  #isKept(state: PartitionState): boolean {
-    return state.base >= (this.#starts.get(keyOf(state.topic, state.partition)) ?? 0);
   }
 
   #open(state: PartitionState): OpenFile {
@@ -135,7 +141,7 @@ export class TopicFiles {
   }
 
   #truncate(state: PartitionState): void {
-    if (!this.#isKept(state)) return;
+    if (!this.isKept(state)) return;
     const path = segmentPath(partitionPath(this.#directory, state.topic, state.partition), state.base);
     const excess = (statSync(path, { throwIfNoEntry: false })?.size ?? -1) - state.size;
     if (excess === 0) return;

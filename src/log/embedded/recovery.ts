@@ -1,11 +1,11 @@
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync } from 'node:fs';
+import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { syncDirectory, syncPath, writeAll } from './durable-files.ts';
 import { damaged } from './fs-errors.ts';
 import { Journal, removeJournal } from './journal.ts';
-import { FrameWriter, frameSeed, readFrame, readTable, writeTable, type Frame, type PartitionState } from './journal-format.ts';
-import { forEachFrame, scanJournals, type JournalScan, type ScannedFrame } from './journal-scan.ts';
+import { FrameWriter, frameSeed, readFrame, readTable, writeTable, type PartitionState } from './journal-format.ts';
+import { forEachFrame, scanJournals, type JournalScan } from './journal-scan.ts';
 import { UNFINISHED, journalName, journalsPath, numberOf, topicsPath } from './layout.ts';
 import { entries, readTopics } from './manifest.ts';
 import { checkState } from './recovery-check.ts';
@@ -40,32 +40,29 @@ export async function recover(directory: string, logId: string): Promise<Recover
     .map((name) => numberOf(name, '.journal'))
     .filter((number) => number !== undefined)
     .toSorted((a, b) => a - b);
-  const topics = new TopicFiles(directory, readTopics(directory));
+  const topics = new TopicFiles(directory, [...readTopics(directory).values()]);
   try {
     if (files.length === 0) return { journal: firstJournal(directory, seed, topics), states: [], report: { redone: 0, dropped: 0, cut: 0 } };
     const scan = scanJournals(journals, files, seed);
-    const states = readStates(scan, seed);
-    for (const state of states) checkState(directory, logId, state);
-    return await redo({ directory, journals, seed, scan, states, topics });
+    forEachFrame(scan.frames.slice(0, 1), seed, (frame) => topics.begin(readTable(frame.payload)));
+    forEachFrame(scan.frames.filter(({ kind }) => kind === 'trim'), seed, (frame) => topics.expectTrim(frame));
+    for (const state of topics.states) if (topics.isKept(state)) checkState(directory, logId, state);
+    return await redo({ journals, seed, scan, topics });
   } finally {
     topics.close();
   }
 }
 
 interface Redo {
-  readonly directory: string;
   readonly journals: string;
   readonly seed: number;
   readonly scan: JournalScan;
-  readonly states: readonly PartitionState[];
   readonly topics: TopicFiles;
 }
 
-async function redo({ journals, seed, scan, states, topics }: Redo): Promise<Recovered> {
+async function redo({ journals, seed, scan, topics }: Redo): Promise<Recovered> {
   settleLastFrame(journals, scan, seed);
-  topics.begin(states);
-  const frames = scan.frames.filter((frame) => frame.at > 0);
-  forEachFrame(frames, seed, (frame) => topics.findTrims(frame));
+  const frames = scan.frames.filter(({ kind }) => kind !== 'table');
   forEachFrame(frames, seed, (frame, at) => topics.redo(frame, at));
   topics.finish();
   const number = scan.files.at(-1) ?? 0;
@@ -88,32 +85,20 @@ async function redo({ journals, seed, scan, states, topics }: Redo): Promise<Rec
  */
 function settleLastFrame(journals: string, scan: JournalScan, seed: number): void {
   const last = scan.frames.at(-1);
-  if (last === undefined || (last.at === 0 && scan.tornBytes === 0)) return;
+  if (last === undefined || (last.kind === 'table' && scan.tornBytes === 0)) return;
   const path = join(journals, journalName(scan.files.at(-1) ?? 0));
   const fd = openSync(path, 'r+');
   try {
     ftruncateSync(fd, scan.end);
-    if (last.path === path && last.at > 0) rewrite(fd, last, scan.end);
+    const bytes = Buffer.allocUnsafeSlow(scan.end - last.at);
+    readSync(fd, bytes, 0, bytes.length, last.at);
+    writeAll(fd, bytes, last.at);
     fdatasyncSync(fd);
-    const frame = readFrame(fd, last.path === path ? last.at : 0, { fileSize: fstatSync(fd).size, seed });
+    const frame = readFrame({ fd, path, seed, fileSize: scan.end }, last.at);
     if (typeof frame === 'string') throw damaged(path, last.at, frame);
   } finally {
     closeSync(fd);
   }
-}
-
-function rewrite(fd: number, frame: ScannedFrame, end: number): void {
-  const bytes = Buffer.allocUnsafeSlow(end - frame.at);
-  readSync(fd, bytes, 0, bytes.length, frame.at);
-  writeAll(fd, bytes, frame.at);
-}
-
-function readStates(scan: JournalScan, seed: number): PartitionState[] {
-  let states: PartitionState[] = [];
-  forEachFrame(scan.frames.slice(0, 1), seed, (frame: Frame) => {
-    states = readTable(frame.payload);
-  });
-  return states;
 }
 
 function firstJournal(directory: string, seed: number, topics: TopicFiles): Journal {

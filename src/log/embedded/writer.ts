@@ -63,12 +63,6 @@ export class EmbeddedLogWriter implements LogWriter {
     this.#published = new Int32Array(options.shared);
     const states = new Map(options.recovered.states.map((state) => [`${state.topic}/${state.partition}`, state]));
     for (const topic of options.topics) this.#load(topic, states);
-    for (const state of options.recovered.states) {
-      const partitions = this.#topics.get(state.topic);
-      if (partitions?.[state.partition] === undefined) {
-        throw new TailraceError('log-damaged', `${topicPath(options.directory, state.topic)}: the topic is missing, but the journal knows it`);
-      }
-    }
   }
 
   topics(): readonly TopicSpec[] {
@@ -93,7 +87,7 @@ export class EmbeddedLogWriter implements LogWriter {
       const existing = this.#topics.get(spec.topic)?.length;
       if (existing === spec.partitions) return;
       if (existing !== undefined) {
-        throw new TailraceError('log-directory', `topic ${spec.topic} has ${existing} partitions, not ${spec.partitions}`);
+        throw new TailraceError('config-invalid', `topic ${spec.topic} has ${existing} partitions, not ${spec.partitions}`);
       }
       checkSpec(spec);
       await this.#toDisk(() => makeTopic(this.#options.directory, spec));
