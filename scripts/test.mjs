@@ -1,9 +1,10 @@
 // `npm test`: types, lint and every test, with one closing line `N passed, N failed`.
 // `npm test -- test/log crash.test.ts` runs the tests under or named like these; `-t PATTERN` those with such a title.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { delimiter, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endWithParent, handOver } from '../bin/hand-over.mjs';
 import { isNewEnough, nodeOfCheckout, packageRoot, whatIsNeeded } from '../bin/find-node.mjs';
 
 const CONCURRENCY = 2;
@@ -11,19 +12,16 @@ const TEST_DEADLINE_MS = 5 * 60_000;
 // Slow ones first, so that the two workers end at about the same time.
 const FIRST = ['test/crash/', 'test/e2e/'];
 
+endWithParent();
 if (isNewEnough(process.version)) await main(process.argv.slice(2));
-else handOver();
+else onNewerNode();
 
 /** The shell of `npm test` may still know the older Node that ran the set-up. */
-function handOver() {
+function onNewerNode() {
   const node = nodeOfCheckout();
-  if (node === undefined) {
-    process.stderr.write(`${whatIsNeeded()}\n`);
-    process.exit(3);
-  }
-  process.on('SIGINT', () => {});
-  const result = spawnSync(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  process.exit(result.status ?? 1);
+  if (node !== undefined) return handOver(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)]);
+  process.stderr.write(`${whatIsNeeded()}\n`);
+  process.exit(3);
 }
 
 async function main(args) {
