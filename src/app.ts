@@ -2,7 +2,6 @@ import { daemonRoutes } from './app/daemon-http.ts';
 import { PipelineHost } from './app/pipeline-host.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
-import type { Finding } from './runtime/finding.ts';
 import { serveHttp, type HttpAddress } from './runtime/http.ts';
 import type { Logger } from './runtime/logger.ts';
 
@@ -19,22 +18,18 @@ export interface RunOptions {
   readonly onRunning?: (look: () => readonly PipelineStatus[]) => void;
 }
 
-/** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
-export interface CheckedPart {
-  readonly part: string;
-  readonly findings: readonly Finding[];
-}
-
 /**
  * Runs the pipelines until the signal aborts or every one of them has stopped for good; resolves with the exit code: 0 after a
  * signal, else the code of the first error. One pipeline that stops leaves the others running.
  */
 export async function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
   const { logger, signal } = options;
-  const hosts = configs.map((config) => new PipelineHost(config, logger));
+  const hosts: PipelineHost[] = [];
   const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
   const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);
   if (http !== null) logger.info({ host: http.address.host, port: http.address.port }, 'status and metrics are served');
+  // Only now: an address that can't be had must not leave threads behind.
+  hosts.push(...configs.map((config) => new PipelineHost(config, logger)));
   options.onRunning?.(look);
   const stopAll = (): Promise<void[]> => Promise.all(hosts.map((host) => host.stop()));
   let stopping: Promise<void[]> | null = null;

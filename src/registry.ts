@@ -10,6 +10,7 @@ import type { Logger } from './runtime/logger.ts';
 import { realPath } from './runtime/real-path.ts';
 import { Secret } from './runtime/secret.ts';
 import type { Sink } from './sink/sink.ts';
+import { createSqliteSink, sqliteSinkConfig } from './sink/sqlite/index.ts';
 import type { Source } from './source/source.ts';
 
 /** What every plug-in gets beside its own part of the configuration. */
@@ -72,7 +73,6 @@ const temporaryPostgresSource = z.strictObject({
   publication: z.string().optional(),
 });
 const temporaryPostgresSink = z.strictObject({ url: secret, schema: z.string().optional() });
-const temporarySqliteSink = z.strictObject({ path: z.string().min(1) });
 // ----------------------------------------------------------------------------------------------------------------------
 
 export const sources = {
@@ -93,8 +93,8 @@ export const logs = {
 export const sinks = {
   postgres: sink({ config: temporaryPostgresSink, create: missing('the postgres sink') }),
   sqlite: sink({
-    config: temporarySqliteSink,
-    create: missing('the sqlite sink'),
+    config: sqliteSinkConfig,
+    create: createSqliteSink,
     claims: ({ path }) => [
       { identity: `file ${realPath(path)}`, what: `the SQLite file ${path}`, key: 'path', remedy: 'give each sink a file of its own: SQLite takes one writer at a time' },
     ],

@@ -51,7 +51,6 @@ function defaultDestination(): DestinationStream {
   }
   const channel = new BroadcastChannel(channelName);
   channel.unref();
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is for windows
   return { write: (line) => channel.postMessage(line) };
 }
 

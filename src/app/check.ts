@@ -1,0 +1,30 @@
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { checkLog, createSink, createSource } from '../registry.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Finding } from '../runtime/finding.ts';
+import type { Logger } from '../runtime/logger.ts';
+
+/** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
+export interface CheckedPart {
+  readonly part: string;
+  readonly findings: readonly Finding[];
+}
+
+/** Every problem of every part at once; changes nothing. A part that can't even be asked is a finding itself. */
+export function checkPipeline(config: PipelineConfig, logger: Logger): Promise<readonly CheckedPart[]> {
+  const context = { pipeline: config.name, logger };
+  return Promise.all([
+    checked('source', () => createSource(config.source, context).check()),
+    checked('log', () => checkLog(config.log)),
+    ...config.sinks.map((sink) => checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name }).check([]))),
+  ]);
+}
+
+async function checked(part: string, check: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<CheckedPart> {
+  try {
+    return { part, findings: await check() };
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    return { part, findings: [{ severity: 'error', check: error.code, message: error.message, remedy: error.remedy }] };
+  }
+}

@@ -1,0 +1,110 @@
+import type { Codec } from '../codec/codec.ts';
+import { formatLsn } from '../event/lsn.ts';
+import { tableName, type TableSchema } from '../event/table.ts';
+import { tupleTexts } from '../event/tuple.ts';
+import type { LogReader, RecordCursor } from '../log/log.ts';
+import { extraHeaderName, headerName, HeaderReader } from '../pipeline/record-header.ts';
+import { SchemaReader } from '../pipeline/schema-reader.ts';
+import { topicNames } from '../pipeline/topics.ts';
+import { codecs, createCodec, type Format } from '../registry.ts';
+import type { Slice } from '../runtime/slice.ts';
+
+/** A row as people read it: Postgres's own text by column, null for NULL; absent columns are not there. */
+export type RowView = Readonly<Record<string, string | null>>;
+
+/** A record as `consume` prints it. What does not apply is not there. */
+export interface RecordView {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: string;
+  readonly op?: string;
+  readonly table?: string;
+  /** Identity: (epoch, commit LSN, ordinal). */
+  readonly epoch?: number;
+  readonly commit_lsn?: string;
+  readonly ordinal?: number;
+  /** A key change is two records: the old key's half and the new one's. */
+  readonly half?: 'old' | 'new';
+  readonly key?: RowView | null;
+  readonly before?: RowView | null;
+  readonly after?: RowView | null;
+  /** Columns that Postgres did not send because they did not change. */
+  readonly absent?: readonly string[];
+  /** Of the topics that hold no events. */
+  readonly value?: unknown;
+}
+
+/** Makes records readable, one at a time: for people, not for the hot path. */
+export class EventView {
+  readonly #schemas: SchemaReader;
+  readonly #codecs: ReadonlyMap<number, Codec>;
+  readonly #header = new HeaderReader();
+
+  constructor(reader: LogReader, pipeline: string) {
+    this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
+    // By the number in the record, not by the config: the topic says what it holds.
+    const all = (Object.keys(codecs) as Format[]).map(createCodec);
+    this.#codecs = new Map(all.map((codec) => [codec.id, codec]));
+  }
+
+  async view(topic: string, partition: number, cursor: RecordCursor): Promise<RecordView> {
+    const place = { topic, partition, offset: cursor.offset, timestamp: new Date(cursor.timestamp).toISOString() };
+    const slice: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
+    if (!cursor.header(headerName, slice)) {
+      return cursor.value.start < 0 ? { ...place, op: 'tombstone' } : { ...place, value: plain(cursor.value) };
+    }
+    const header = this.#header.reset(slice);
+    const { op, half, ordinal, epoch } = header;
+    const identity = { ...place, op, epoch, commit_lsn: formatLsn(header.commitLsn), ordinal, ...(half === 'whole' ? {} : { half }) };
+    const codec = this.#codecs.get(header.codec);
+    if (op === 'm' || half === 'old' || codec === undefined) return { ...identity, value: plain(cursor.value) };
+    const table = await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
+    if (op === 't') return { ...identity, table: tableName(table) };
+    const extra: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
+    if (!cursor.header(extraHeaderName, extra)) extra.start = extra.end = -1;
+    const change = codec.decodeRow({ op, ordinal, key: cursor.key, value: cursor.value, extra }, table);
+    const before = change.oldAt < 0 ? null : rowView(table, change.bytes, change.oldAt, change.oldKind === 'key');
+    const after = change.newAt < 0 ? null : rowView(table, change.bytes, change.newAt, false);
+    const absent = after === null ? [] : table.columns.filter(({ name }) => !Object.hasOwn(after, name)).map(({ name }) => name);
+    return { ...identity, table: tableName(table), key: keyOf(table, after ?? before), before, after, ...(absent.length === 0 ? {} : { absent }) };
+  }
+}
+
+function rowView(table: TableSchema, bytes: Uint8Array, at: number, keyOnly: boolean): RowView {
+  const texts = tupleTexts(bytes, at);
+  // Without a prototype: a column may be called __proto__.
+  const row = Object.create(null) as Record<string, string | null>;
+  for (const [i, column] of table.columns.entries()) {
+    const text = texts[i];
+    // Outside of the key, NULL in an old key means nothing.
+    if (text !== undefined && !(keyOnly && text === null && !table.key.includes(i))) row[column.name] = text;
+  }
+  return row;
+}
+
+function keyOf(table: TableSchema, row: RowView | null): RowView | null {
+  if (row === null || table.key.length === 0) return null;
+  const key = Object.create(null) as Record<string, string | null>;
+  for (const i of table.key) {
+    const name = table.columns[i]?.name;
+    if (name !== undefined) key[name] = row[name] ?? null;
+  }
+  return key;
+}
+
+/** JSON where it is JSON, else text, else base64. */
+function plain({ bytes, start, end }: Slice): unknown {
+  if (start < 0) return null;
+  const part = bytes.subarray(start, end);
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(part);
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  } catch {
+    return { base64: Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64') };
+  }
+}

@@ -1,0 +1,106 @@
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { formatLsn } from '../event/lsn.ts';
+import type { LogReader } from '../log/log.ts';
+import { readProgress, readSchemaState, readSinkRecords } from '../pipeline/log-state.ts';
+import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
+import { topicNames } from '../pipeline/topics.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { HttpAddress } from '../runtime/http.ts';
+import type { DaemonStatus } from './daemon-http.ts';
+import { withLogReader } from './topics.ts';
+
+const daemonTimeout = 3000;
+
+/** The daemon's own word where one runs these pipelines, else what their logs hold. */
+export async function pipelineStatuses(configs: readonly PipelineConfig[], daemonAt: HttpAddress | null): Promise<readonly PipelineStatus[]> {
+  const daemon = daemonAt === null ? null : await askDaemon(daemonAt);
+  // Two daemons in two folders may both run a pipeline of this name.
+  const running = daemon?.workingDirectory === process.cwd() ? daemon.pipelines : [];
+  return Promise.all(configs.map(async (config) => running.find(({ pipeline }) => pipeline === config.name) ?? statusFromLog(config)));
+}
+
+/** Null when nobody answers there, or somebody who is no Tailrace. */
+export async function askDaemon({ host, port }: HttpAddress): Promise<DaemonStatus | null> {
+  try {
+    const response = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${port}/status`, { signal: AbortSignal.timeout(daemonTimeout) });
+    const answer = (await response.json()) as Partial<DaemonStatus> | null;
+    return response.ok && Array.isArray(answer?.pipelines) && typeof answer.pid === 'number' ? (answer as DaemonStatus) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Where a pipeline stands that nobody runs. Reads the whole `transaction` topic: seconds on a log of millions of them. */
+async function statusFromLog(config: PipelineConfig): Promise<PipelineStatus> {
+  const nothing: PipelineStatus = {
+    pipeline: config.name,
+    state: 'not-running',
+    error: null,
+    source: null,
+    snapshot: [],
+    leftOut: [],
+    sinks: config.sinks.map(({ name }) => ({ ...unknownSink, name })),
+  };
+  try {
+    return await withLogReader(config, async (reader) => ({ ...nothing, ...(await readLog(reader, config)) }));
+  } catch (error) {
+    // A pipeline that was never run has no log yet, which is no error here.
+    if (error instanceof TailraceError && error.code === 'log-missing') return nothing;
+    throw error;
+  }
+}
+
+async function readLog(reader: LogReader, config: PipelineConfig): Promise<Partial<PipelineStatus>> {
+  const topics = topicNames(config.name);
+  const known = new Set((await reader.topics()).map(({ topic }) => topic));
+  if (!known.has(topics.transaction)) return {};
+  const { start, end, nextOffset } = await readProgress(reader, topics);
+  const copies = known.has(topics.schema) ? (await readSchemaState(reader, topics)).copies : new Map<string, never>();
+  const endLsn = end?.endLsn ?? null;
+  const sinks = await Promise.all(
+    config.sinks.map(async ({ name }) => (known.has(topics.sink(name)) ? sinkFromLog(reader, config, { name, nextOffset, endLsn }) : { ...unknownSink, name })),
+  );
+  return {
+    source: {
+      slot: start?.slot ?? '',
+      confirmedFlush: null,
+      walHeldBytes: null,
+      lastEnd: end === null ? null : formatLsn(end.endLsn),
+      lastCommitAt: end === null ? null : Number(end.commitTime / 1000n),
+      events: 0,
+      transactions: 0,
+    },
+    snapshot: [...copies.values()].map(
+      (copy): TableCopyStatus => ({ table: copy.table, sink: copy.sink, state: copy.last ? 'done' : 'copying', rows: copy.rows, estimate: null, retries: 0, waitingFor: null }),
+    ),
+    sinks,
+  };
+}
+
+const unknownSink: SinkStatus = {
+  name: '',
+  state: 'not-running',
+  error: null,
+  position: null,
+  lagMs: null,
+  lagBytes: null,
+  behindTransactions: null,
+  applied: 0,
+  missing: 0,
+  blockedKeys: 0,
+};
+
+/** What a sink last said of itself in its topic: never ahead of its replica, maybe a little behind. */
+async function sinkFromLog(reader: LogReader, config: PipelineConfig, at: { name: string; nextOffset: number; endLsn: bigint | null }): Promise<SinkStatus> {
+  const { name, nextOffset, endLsn } = at;
+  const records = await readSinkRecords(reader, topicNames(config.name), name);
+  const last = records.findLast((record) => record.type === 'position' || record.type === 'forgotten');
+  if (last?.type !== 'position') return { ...unknownSink, name };
+  return {
+    ...unknownSink,
+    name,
+    position: formatLsn(last.commitLsn),
+    lagBytes: endLsn === null ? null : Number(endLsn > last.endLsn ? endLsn - last.endLsn : 0n),
+    behindTransactions: Math.max(0, nextOffset - 1 - last.offset),
+  };
+}

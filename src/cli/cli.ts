@@ -1,0 +1,85 @@
+import { Command, CommanderError } from 'commander';
+import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
+import { describeError } from '../runtime/logger.ts';
+import type { CliContext, DefineCommand } from './context.ts';
+import { errorText } from './terminal.ts';
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<DefineCommand>;
+}
+
+/** The commands, in the order of the help. Each file is loaded when its command is asked for: `--help` needs none of them. */
+const commands: readonly Entry[] = [
+  { name: 'run', summary: 'run pipelines until a signal', load: () => import('./run.ts').then((file) => file.defineRun) },
+  { name: 'check', summary: 'find every problem with config, source, log and sinks; changes nothing', load: () => import('./check.ts').then((file) => file.defineCheck) },
+  { name: 'status', summary: 'where each pipeline and sink stands', load: () => import('./status.ts').then((file) => file.defineStatus) },
+  { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => later('./verify.ts', 'defineVerify') },
+  { name: 'topics', summary: 'list and describe topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
+  { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
+  { name: 'sinks', summary: 'end a sink', load: () => import('./sinks.ts').then((file) => file.defineSinks) },
+  { name: 'teardown', summary: 'drop the slot and publication that Tailrace made', load: () => import('./teardown.ts').then((file) => file.defineTeardown) },
+  { name: 'schema', summary: 'print the JSON Schema of connector files', load: () => import('./schema.ts').then((file) => file.defineSchema) },
+  { name: 'demo', summary: 'a real Postgres, live traffic, two replicas, proof that they are equal', load: () => import('./demo.ts').then((file) => file.defineDemo) },
+];
+
+/** For a command whose file is not there yet. */
+async function later(path: string, name: string): Promise<DefineCommand> {
+  const found = (await import(path)) as Record<string, DefineCommand>;
+  const define = found[name];
+  if (define === undefined) throw new TailraceError('internal', `${path} has no ${name}`);
+  return define;
+}
+
+/** The whole command line with every command filled in: for the reference in docs/. */
+export async function wholeProgram(context: CliContext): Promise<Command> {
+  return program(context, commands.map(({ name }) => name));
+}
+
+/** Parses and runs; resolves with the exit code (DESIGN: 0, 1, 2, 3, 4). */
+export async function runCli(args: readonly string[], context: CliContext): Promise<number> {
+  const { terminal } = context;
+  try {
+    process.exitCode = undefined;
+    // The first word that is no option; none of our options in front of a command takes a value.
+    const asked = args.find((arg) => !arg.startsWith('-'));
+    const wanted = asked === 'help' ? args.slice(args.indexOf('help') + 1) : [asked];
+    const cli = await program(context, commands.filter(({ name }) => wanted.includes(name)).map(({ name }) => name));
+    if (args.length === 0) {
+      terminal.err(cli.helpInformation());
+      return 2;
+    }
+    await cli.parseAsync(args, { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    terminal.err(error instanceof TailraceError ? errorText(error, terminal.style) : unforeseen(error));
+    return exitCodeFor(error);
+  }
+}
+
+async function program(context: CliContext, filled: readonly string[]): Promise<Command> {
+  const { terminal } = context;
+  const cli = new Command('tailrace')
+    .description('Change data capture for Postgres: an append-only log of every row change, and replicas that are provably equal to the source.')
+    .version(context.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help, also for each command')
+    .helpCommand('help [command]', 'print help for a command')
+    .showHelpAfterError('See tailrace --help.')
+    .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.err(text.trimEnd()), getOutHelpWidth: () => terminal.width, getErrHelpWidth: () => terminal.width })
+    .exitOverride()
+    .addHelpText('after', '\nStart with: tailrace check, then tailrace run. Files in connectors/ are read by default.\nExit codes: 0 ok, 1 failed while running, 2 wrong usage or config, 3 environment, 4 data.');
+  for (const { name, summary, load } of commands) {
+    const command = cli.command(name).summary(summary).description(`${summary[0]?.toUpperCase()}${summary.slice(1)}.`);
+    if (!filled.includes(name)) continue;
+    command.showHelpAfterError(`See tailrace ${name} --help.`);
+    (await load())(command, context);
+  }
+  return cli;
+}
+
+function unforeseen(error: unknown): string {
+  const { message, stack } = describeError(error) as { message?: string; stack?: string };
+  return `tailrace: this should not have happened: ${message ?? String(error)}\n${stack ?? ''}\nPlease report it with the lines above.`;
+}

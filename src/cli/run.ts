@@ -1,0 +1,61 @@
+import { runPipelines } from '../app.ts';
+import { requirePipelines } from '../config/load.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { parseHttpAddress, type HttpAddress } from '../runtime/http.ts';
+import { createLogger, LOG_LEVELS, routeThreadLogs, type LogLevel } from '../runtime/logger.ts';
+import { action, examples, type CliContext, type DefineCommand } from './context.ts';
+import { word } from './options.ts';
+import { ProgressDisplay } from './progress-display.ts';
+
+export const DEFAULT_HTTP = '127.0.0.1:7717';
+
+interface Options {
+  readonly http?: string | false;
+  readonly httpAllowRemote?: boolean;
+  readonly logLevel?: string;
+  readonly progress: boolean;
+}
+
+export const defineRun: DefineCommand = (command, context) => {
+  command
+    .description('Run pipelines until a signal. The first SIGINT or SIGTERM stops them in good order, a second one at once.')
+    .argument('[paths...]', 'connector files, or folders of them (default: connectors/)')
+    .option('--http <host:port>', `serve /healthz, /readyz, /metrics and /status there (default: ${DEFAULT_HTTP}; environment: TAILRACE_HTTP)`, word())
+    .option('--no-http', 'serve nothing (environment: TAILRACE_HTTP=off)')
+    .option('--http-allow-remote', 'allow an address that others can reach; what is served needs no login (environment: TAILRACE_HTTP_ALLOW_REMOTE=1)')
+    .option('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: info; environment: TAILRACE_LOG_LEVEL)`, word(LOG_LEVELS))
+    .option('--no-progress', 'log lines on a terminal too, in place of the progress display')
+    .addHelpText('after', examples('run', 'run connectors/shop.yaml', 'run connectors/ --http 127.0.0.1:9000 --log-level debug'))
+    .action(action((paths: string[], options: Options) => run(paths, options, context)));
+};
+
+async function run(paths: readonly string[], options: Options, context: CliContext): Promise<number> {
+  const configs = requirePipelines(paths, context.environment).map(({ config }) => config);
+  const http = httpAddress(options, context);
+  const level = logLevel(options.logLevel ?? context.environment['TAILRACE_LOG_LEVEL']);
+  const display = context.terminal.interactive && options.progress ? new ProgressDisplay(context.terminal, process.stdout) : null;
+  const logger = createLogger(display === null ? { level } : { level, destination: display });
+  if (display !== null) routeThreadLogs((line) => display.write(line));
+  const signal = context.takeSignals();
+  signal.addEventListener('abort', () => logger.info('stopping; a second signal ends it at once'));
+  try {
+    return await runPipelines(configs, { logger, http, signal, version: context.version, ...(display === null ? {} : { onRunning: (look) => display.start(look) }) });
+  } finally {
+    display?.stop();
+  }
+}
+
+/** The flag counts before the environment, and the environment before the default. */
+export function httpAddress(options: Pick<Options, 'http' | 'httpAllowRemote'>, { environment }: Pick<CliContext, 'environment'>): HttpAddress | null {
+  if (options.http === false) return null;
+  const given = typeof options.http === 'string' ? options.http : environment['TAILRACE_HTTP'];
+  if (given === 'off') return null;
+  const allowRemote = options.httpAllowRemote === true || environment['TAILRACE_HTTP_ALLOW_REMOTE'] === '1';
+  return parseHttpAddress(given === undefined || given === '' ? DEFAULT_HTTP : given, { allowRemote });
+}
+
+function logLevel(text: string | undefined): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === (text ?? 'info'));
+  if (level === undefined) throw new TailraceError('usage', 'TAILRACE_LOG_LEVEL is no log level', { remedy: `one of ${LOG_LEVELS.join(', ')}` });
+  return level;
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runCli } from './cli/cli.ts';
+import { createTerminal } from './cli/terminal.ts';
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
+
+// `tailrace … | head`: nobody reads on, which is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stderr.on('error', () => {});
+
+const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+type Signal = keyof typeof numbers;
+const signals = Object.keys(numbers) as Signal[];
+const end = (signal: Signal): never => process.exit(128 + numbers[signal]);
+for (const signal of signals) process.on(signal, end);
+
+function takeSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of signals) {
+    process.off(signal, end);
+    process.on(signal, () => {
+      if (controller.signal.aborted) end(signal);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+const terminal = createTerminal({ stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, environment: process.env });
+const code = await runCli(process.argv.slice(2), { terminal, environment: process.env, version, takeSignals });
+// Not by exit(): what is still being written to a pipe would be lost.
+process.exitCode = code;
