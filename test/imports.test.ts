@@ -51,8 +51,9 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'node:*',
   ],
   'cli/': ['app', 'config/', 'pipeline/status.ts', 'runtime/', 'node:*', 'commander'],
-  // The demo is also the application whose tables are captured, and the one who looks at the replicas.
-  'cli/demo/': ['pg'],
+  // The demo is also the application whose tables are captured, and the one who looks at the replicas;
+  // the daemon it starts, and kills, is a process of its own, whose program is main.ts.
+  'cli/demo/': ['pg', 'main.ts'],
   'main.ts': ['app', 'cli/', 'config/', 'runtime/', 'node:*', 'commander'],
 };
 
@@ -71,7 +72,10 @@ function importsOf(source: string): string[] {
     /\bnew URL\(\s*['"`](\.[^'"`]+)['"`]\s*,\s*import\.meta\.url/g,
     /\brequire\(\s*['"`]([^'"`]+)['"`]/g,
   ];
-  return forms.flatMap((form) => [...source.matchAll(form)].map((match) => match[1] ?? ''));
+  // A worker's or program's extension is .ts here and .js in the package.
+  return forms.flatMap((form) =>
+    [...source.matchAll(form)].map((match) => (match[1] ?? '').replace(/\$\{extension\}$/, '.ts')),
+  );
 }
 
 /** What is wrong with this import, or null. `file` is relative to src/. */
