@@ -114,8 +114,13 @@ export class SqliteSession implements SinkSession {
       this.missing += this.#missing;
       this.#missing = 0;
       this.#options.onCommit();
-      this.#file.boundWal();
     });
+    try {
+      this.#file.boundWal();
+    } catch (error) {
+      // The commit stands, and must not be told as failed.
+      this.#options.logger.warn({ err: error }, 'the write-ahead log of the replica could not be emptied');
+    }
   }
 
   async abort(): Promise<void> {

@@ -44,15 +44,33 @@ export async function sqliteReplica(t: TestContext, options: { readonly busyTime
       return withDb((db) => {
         const statement = db.prepare(`SELECT ${wanted.map((column) => quote(column.name)).join(', ')} FROM ${name(table, renamed)}`);
         statement.setReturnArrays(true);
+      statement.setReadBigInts(true);
         const rows = statement.all() as unknown as SqliteValue[][];
         return rows.map((row) => row.map((value, i) => toPostgresText((wanted[i] as (typeof wanted)[number]).form, value)));
       });
     },
     kill: (session) => session.close(),
+    deaf: async (settings) => ({ sink: openSink(path, settings, options.busyTimeout), ...deafCommits(t, path) }),
   };
 }
 
 export function openSink(path: string, settings: SinkSettings = {}, busyTimeout = '300ms'): Sink {
   const config = sqliteSinkConfig.parse({ path, rename: settings.rename ?? {}, leave_out: settings.leftOut ?? {}, busy_timeout: busyTimeout });
   return createSqliteSink(config, { pipeline: 'shop', sink: settings.sink ?? 'local', logger: silentLogger });
+}
+
+/** While it is spoiled, a COMMIT on this file goes through and then says that reading or writing failed, as a bad disk might. */
+function deafCommits(t: TestContext, path: string): { spoil(): void; heal(): void } {
+  let spoiled = false;
+  const { prototype } = DatabaseSync;
+  // oxlint-disable-next-line typescript/unbound-method -- called with its own receiver below
+  const exec = prototype.exec;
+  prototype.exec = function (this: DatabaseSync, sql: string): void {
+    exec.call(this, sql);
+    if (spoiled && sql === 'COMMIT' && this.location() === path) throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: 10 });
+  };
+  t.after(() => {
+    prototype.exec = exec;
+  });
+  return { spoil: () => (spoiled = true), heal: () => (spoiled = false) };
 }

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toPostgresText, toSqlite } from '../../../src/sink/sqlite/representation.ts';
+import { freshDatabase } from '../../support/postgres.ts';
+
+test('floats stand as REAL and give the text that Postgres itself writes', async (t) => {
+  const database = await freshDatabase(t);
+  for (const [form, type, factor] of [['float8', 'float8', 300], ['float4', 'float4', 37]] as const) {
+    const rows = await database.sql<{ text: string }>(
+      `SELECT ((random() - 0.5) * 10 ^ (random() * ${factor * 2} - ${factor}))::${type}::text AS text FROM generate_series(1, 10000)
+       UNION ALL SELECT (n * 10.0 ^ e)::${type}::text FROM generate_series(-9, 9) n, generate_series(-20, 20) e`,
+    );
+    let real = 0;
+    for (const { text } of rows) {
+      const value = toSqlite(form, Buffer.from(text), 0, text.length);
+      assert.equal(toPostgresText(form, value), text);
+      if (typeof value === 'number') real++;
+    }
+    assert.ok(real >= rows.length - 5, `${rows.length - real} of ${rows.length} ${type} stand as TEXT`);
+  }
+});

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { fold, replicaName } from '../../../src/sink/sqlite/replica-table.ts';
+import { openSession, sorted } from '../../contract/sink.ts';
+import { altered, apply, changes, insert, positionAt, tableOf } from '../../contract/sink-samples.ts';
+import { sqliteReplica } from './replica.ts';
+
+const columns = [['id', 'integer'], ['name', 'text'], ['note', 'text']] as const;
+const table = tableOf({ columns });
+
+test('no two tables of the source get one name', () => {
+  const none = { rename: {}, leaveOut: {} };
+  const part = fc.oneof(fc.constantFrom('public', 'a', 'a.b', '.', 'a%2Eb', '%', 'public.a'), fc.string({ unit: fc.constantFrom('a', '.', '%', '2', 'E'), minLength: 1, maxLength: 5 }));
+  const pair = fc.record({ schema: part, name: part });
+  fc.assert(
+    fc.property(pair, pair, (a, b) => {
+      assert.equal(replicaName(a, none) === replicaName(b, none), a.schema === b.schema && a.name === b.name);
+    }),
+    { numRuns: 5000 },
+  );
+  assert.equal(replicaName({ schema: 'public', name: 'orders' }, none), 'orders');
+  assert.equal(replicaName({ schema: 'sales', name: 'orders' }, none), 'sales.orders');
+});
+
+test('names are folded as SQLite folds them: ASCII letters only', () => {
+  assert.equal(fold('ÄbC'), 'Äbc');
+});
+
+test('tables that differ in case alone stop the sink before one writes into the other', async (t) => {
+  const replica = await sqliteReplica(t);
+  const upper = tableOf({ columns, name: 'People' });
+  const findings = await replica.sink().check([table, upper]);
+  assert.equal(findings.length, 1);
+  assert.match(findings[0]?.message ?? '', /public\.people and public\.People/);
+  const session = await openSession(t, replica.sink());
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  await assert.rejects(apply(session, positionAt(2), changes(upper, [insert(upper, ['1', 'b', 'y'])])), { code: 'sink-conflict' });
+});
+
+test('columns that differ in case alone both arrive, and keep their names when others come and go', async (t) => {
+  const replica = await sqliteReplica(t);
+  const twins = tableOf({ name: 'twins', columns: [['id', 'integer'], ['Name', 'text'], ['name', 'text']] });
+  const session = await openSession(t, replica.sink());
+  await apply(session, positionAt(1), changes(twins, [insert(twins, ['1', 'A', 'a'])]));
+  assert.deepEqual(await replica.columns(twins), ['id', 'Name', 'name%3']);
+  const left = altered(twins, { columns: [['id', 'integer'], ['name', 'text']], attnums: [1, 3] });
+  await apply(session, positionAt(2), changes(left, [insert(left, ['2', 'b'])]));
+  assert.deepEqual(await replica.columns(left), ['id', 'name%3']);
+  assert.deepEqual(replica.query('SELECT "name%3" n FROM twins').map((row) => row['n']), ['a', 'b']);
+});
+
+test('names that SQLite keeps for itself, views, and a name taken by another table are in the way', async (t) => {
+  const replica = await sqliteReplica(t);
+  await replica.sql('CREATE VIEW people AS SELECT 1 AS id, 2 AS name, 3 AS note');
+  const named = (name: string): typeof table => tableOf({ columns, name });
+  for (const each of [table, named('sqlite_stat1'), named('_tailrace_position')]) {
+    assert.equal((await replica.sink().check([each])).length, 1, each.name);
+    const session = await openSession(t, replica.sink());
+    await assert.rejects(apply(session, positionAt(1), changes(each, [insert(each, ['1', 'a', 'x'])])), { code: 'sink-conflict' });
+    await session.abort();
+  }
+  const elsewhere = await openSession(t, replica.sink({ rename: { 'public.people': 'folk' } }));
+  await apply(elsewhere, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+});
+
+test('a table whose types would change values does not fit', async (t) => {
+  const replica = await sqliteReplica(t);
+  const typed = tableOf({ name: 'typed', columns: [['id', 'integer'], ['n', 'numeric'], ['f', 'double precision'], ['b', 'bytea']] });
+  await replica.sql('CREATE TABLE typed (id INTEGER PRIMARY KEY, n NUMERIC, f REAL, b TEXT)');
+  const [finding] = await replica.sink().check([typed]);
+  for (const column of ['n', 'f', 'b']) assert.match(finding?.message ?? '', new RegExp(`column ${column} `));
+  await replica.sql('DROP TABLE typed; CREATE TABLE typed (id INTEGER PRIMARY KEY, n TEXT, f ANY, b BLOB) STRICT');
+  assert.deepEqual(await replica.sink().check([typed]), []);
+});
+
+test('the operator\'s own columns, defaults and indexes stay, and a NOT NULL without a default is in the way', async (t) => {
+  const replica = await sqliteReplica(t);
+  await replica.sql("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, note TEXT, mine TEXT NOT NULL DEFAULT 'd'); CREATE INDEX by_name ON people (name)");
+  const session = await openSession(t, replica.sink());
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  await replica.sql("UPDATE people SET mine = 'kept'");
+  await apply(session, positionAt(2), changes(table, [insert(table, ['1', 'b', 'y'])]));
+  assert.deepEqual(replica.query('SELECT name, mine FROM people').map((row) => Object.values(row)), [['b', 'kept']]);
+  const strict = tableOf({ columns, name: 'strict' });
+  await replica.sql('CREATE TABLE strict (id INTEGER PRIMARY KEY, name TEXT, note TEXT, mine TEXT NOT NULL)');
+  assert.match((await replica.sink().check([strict]))[0]?.message ?? '', /mine/);
+});
+
+test('foreign keys of the operator\'s do not refuse what the source allowed', async (t) => {
+  const replica = await sqliteReplica(t);
+  await replica.sql('CREATE TABLE other (id INTEGER PRIMARY KEY); CREATE TABLE people (id INTEGER PRIMARY KEY REFERENCES other, name TEXT, note TEXT)');
+  const session = await openSession(t, replica.sink());
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  assert.equal((await replica.rows(table)).length, 1);
+});
+
+test('after the statement of the remedy a renamed column is followed', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  const renamed = altered(table, { columns: [columns[0], ['label', 'text'], columns[2]] });
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  const refused = await apply(session, positionAt(2), changes(renamed, [insert(renamed, ['2', 'b', 'y'])])).catch((error: unknown) => error as { remedy: string });
+  await session.abort();
+  const statement = /ALTER TABLE .*/.exec((refused as { remedy: string }).remedy)?.[0];
+  await replica.sql(statement ?? '');
+  await apply(session, positionAt(2), changes(renamed, [insert(renamed, ['2', 'b', 'y'])]));
+  assert.deepEqual(sorted(await replica.rows(renamed)), sorted([['1', 'a', 'x'], ['2', 'b', 'y']]));
+  assert.deepEqual(await replica.sink().check([renamed]), []);
+});
+
+test('after the statement of the remedy a column newly left out, and a table newly renamed, are followed', async (t) => {
+  const replica = await sqliteReplica(t);
+  await apply(await openSession(t, replica.sink()), positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  const settings = { leftOut: { 'public.people': ['name'] }, rename: { 'public.people': 'folk' } };
+  for (let round = 0; round < 2; round++) {
+    const [finding] = await replica.sink(settings).check([table]);
+    const statement = /ALTER TABLE .*/.exec(finding?.remedy ?? '')?.[0];
+    assert.ok(statement, 'a statement to paste');
+    const session = await openSession(t, replica.sink(settings));
+    await assert.rejects(apply(session, positionAt(2), changes(table, [insert(table, ['2', 'b', 'y'])])), { code: 'sink-shape' });
+    await session.close();
+    await replica.sql(statement);
+  }
+  await apply(await openSession(t, replica.sink(settings)), positionAt(2), changes(table, [insert(table, ['2', 'b', 'y'])]));
+  assert.deepEqual(replica.query('SELECT * FROM folk').map((row) => Object.values(row)), [[1, 'x'], [2, 'y']]);
+});
+
+test('a dropped column that an index of the operator\'s uses is named, and goes once that is gone', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  const narrower = altered(table, { columns: [columns[0], columns[2]], attnums: [1, 3] });
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  await replica.sql('CREATE INDEX by_name ON people (name)');
+  await assert.rejects(apply(session, positionAt(2), changes(narrower, [insert(narrower, ['2', 'y'])])), { code: 'sink-shape' });
+  await session.abort();
+  await replica.sql('DROP INDEX by_name');
+  await apply(session, positionAt(2), changes(narrower, [insert(narrower, ['2', 'y'])]));
+  assert.deepEqual(await replica.columns(narrower), ['id', 'note']);
+});
+
+test('a new column whose name the operator has taken stops the sink', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  const wider = altered(table, { columns: [...columns, ['mine', 'text']] });
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  await replica.sql("ALTER TABLE people ADD COLUMN mine TEXT DEFAULT 'operator'");
+  await assert.rejects(apply(session, positionAt(2), changes(wider, [insert(wider, ['2', 'b', 'y', 'z'])])), { code: 'sink-shape' });
+});
+
+test('a wider integer and a text of another length need nothing', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  const narrow = tableOf({ name: 'grows', columns: [['id', 'integer'], ['n', 'smallint']] });
+  const wide = altered(narrow, { columns: [['id', 'bigint'], ['n', 'bigint']] });
+  await apply(session, positionAt(1), changes(narrow, [insert(narrow, ['1', '2'])]));
+  await apply(session, positionAt(2), changes(wide, [insert(wide, ['9007199254740993', '3'])]));
+  assert.deepEqual(sorted(await replica.rows(wide)), sorted([['1', '2'], ['9007199254740993', '3']]));
+});
+
+test('a table dropped and made again in the same shape goes on; in another it stops', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a', 'x'])]));
+  const again = tableOf({ columns: [columns[0], columns[2], columns[1]] });
+  await apply(session, positionAt(2), changes(again, [{ op: 't' }, insert(again, ['2', 'note', 'name'])]));
+  assert.deepEqual(await replica.rows(again, { columns: ['id', 'name'] }), [['2', 'name']]);
+  const other = tableOf({ columns: [columns[0], ['name', 'boolean']] });
+  await assert.rejects(apply(session, positionAt(3), changes(other, [insert(other, ['3', 't'])])), { code: 'sink-shape' });
+});
