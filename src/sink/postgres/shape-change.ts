@@ -1,0 +1,89 @@
+import type { SchemaVersion, TableSchema } from '../../event/table.ts';
+
+/** A source column as it was when the replica's table was last brought into line. */
+export interface RecordedColumn {
+  readonly name: string;
+  readonly attnum: number | null;
+  readonly type: string;
+  readonly leftOut: boolean;
+}
+
+/** What `tailrace.tables` keeps of a replica table's source. */
+export interface RecordedTable {
+  readonly relid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly version: SchemaVersion;
+  readonly columns: readonly RecordedColumn[];
+  /** Names of the key's columns, in the key's order. */
+  readonly key: readonly string[];
+}
+
+export function recordOf(table: TableSchema, leftOut: Uint8Array | null): RecordedTable {
+  const { relid, schema, name, version, columns, key } = table;
+  return {
+    relid,
+    schema,
+    name,
+    version: { epoch: version.epoch, number: version.number },
+    columns: columns.map((column, i) => ({ name: column.name, attnum: column.attnum, type: column.type, leftOut: leftOut?.[i] === 1 })),
+    key: key.map((index) => columns[index]?.name as string),
+  };
+}
+
+/** How a column of the source became another since; `before` and `after` are the same attribute of the same table. */
+export interface ColumnChange {
+  readonly what: 'renamed' | 'retyped' | 'left out' | 'no longer left out';
+  readonly before: RecordedColumn;
+  readonly after: RecordedColumn;
+}
+
+export interface ShapeChange {
+  /** Followed by itself: columns that the replica lacks, and columns that it has too many. */
+  readonly added: readonly string[];
+  readonly dropped: readonly string[];
+  /** Not followed: somebody has to say what becomes of the values that are there. */
+  readonly changed: readonly ColumnChange[];
+  readonly keyChanged: boolean;
+}
+
+/**
+ * What became of a source table between two versions. Columns are told apart by attnum: a column dropped and added again
+ * under its name is another one, whose old values are gone. A table that was dropped and made again counts by names, because
+ * its attnums begin anew; its rows come anew too.
+ */
+export function shapeChange(before: RecordedTable, after: RecordedTable): ShapeChange {
+  const sameTable = before.relid === after.relid;
+  const isSame = (a: RecordedColumn, b: RecordedColumn): boolean =>
+    sameTable && a.attnum !== null && b.attnum !== null ? a.attnum === b.attnum : a.name === b.name;
+  const added: string[] = [];
+  const changed: ColumnChange[] = [];
+  for (const column of after.columns) {
+    const old = before.columns.find((other) => isSame(other, column));
+    if (old === undefined) {
+      if (!column.leftOut) added.push(column.name);
+    } else {
+      changed.push(...columnChanges(old, column));
+    }
+  }
+  const dropped = before.columns.filter((old) => !old.leftOut && !after.columns.some((column) => isSame(old, column)));
+  const keyOf = (table: RecordedTable): string => {
+    const parts = table.key.map((name) => table.columns.find((column) => column.name === name));
+    return parts.map((column) => String(sameTable ? (column?.attnum ?? column?.name) : column?.name)).toSorted().join();
+  };
+  return { added, dropped: dropped.map((column) => column.name), changed, keyChanged: keyOf(before) !== keyOf(after) };
+}
+
+function columnChanges(before: RecordedColumn, after: RecordedColumn): ColumnChange[] {
+  if (before.leftOut !== after.leftOut) return [{ what: after.leftOut ? 'left out' : 'no longer left out', before, after }];
+  if (after.leftOut) return [];
+  const changes: ColumnChange[] = [];
+  if (before.name !== after.name) changes.push({ what: 'renamed', before, after });
+  if (before.type !== after.type) changes.push({ what: 'retyped', before, after });
+  return changes;
+}
+
+/** Whether version a is older than b. */
+export function isOlder(a: SchemaVersion, b: SchemaVersion): boolean {
+  return a.epoch !== b.epoch ? a.epoch < b.epoch : a.number < b.number;
+}

@@ -1,0 +1,4 @@
+import { sinkContract } from '../../contract/sink.ts';
+import { postgresHarness } from './harness.ts';
+
+sinkContract('postgres', postgresHarness);
