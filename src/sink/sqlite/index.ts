@@ -5,6 +5,7 @@ import type { Sink } from '../sink.ts';
 import { SqliteSink } from './sqlite-sink.ts';
 
 const name = z.string().min(1);
+const tableKey = z.string().regex(/^[^.]+\..+$/s, 'a source table as schema.table');
 const duration = z.string().transform((text, context) => {
   const parsed = parseTimer(text);
   if (parsed.problem === undefined) return parsed.value;
@@ -14,8 +15,11 @@ const duration = z.string().transform((text, context) => {
 
 export const sqliteSinkConfig = z.strictObject({
   path: z.string().min(1).describe('The SQLite file; made, with its folder, where it is missing. Other processes may read it at any time.'),
-  rename: z.record(name, name).default({}).describe('Names of tables at the replica, by schema.table. Without one: the name in schema public, schema.table elsewhere.'),
-  leave_out: z.record(name, z.array(name).min(1)).default({}).describe('Columns that the replica does not get, by schema.table. No column of a key.'),
+  rename: z.record(tableKey, name).default({}).describe('Other names at the replica, by source table. Without one: the name in schema public, schema.name elsewhere.'),
+  columns: z
+    .record(tableKey, z.strictObject({ exclude: z.array(name).min(1).describe('Columns that the replica does not get; none of the key.') }))
+    .default({})
+    .describe('Columns to leave out, by source table.'),
   busy_timeout: duration.prefault('5s').meta({ examples: ['5s'] }).describe('How long the sink waits for another writer of the file before it says so and tries again.'),
 });
 
@@ -26,10 +30,11 @@ export interface SqliteSinkContext {
 }
 
 export function createSqliteSink(config: z.output<typeof sqliteSinkConfig>, { pipeline, sink, logger }: SqliteSinkContext): Sink {
+  const leaveOut = Object.fromEntries(Object.entries(config.columns).map(([table, { exclude }]) => [table, exclude]));
   return new SqliteSink({
     path: config.path,
     busyTimeout: config.busy_timeout,
-    placement: { rename: config.rename, leaveOut: config.leave_out },
+    placement: { rename: config.rename, leaveOut },
     // Neither name has a dot.
     sink: `${pipeline}.${sink}`,
     logger,

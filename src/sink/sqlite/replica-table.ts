@@ -44,7 +44,7 @@ export function placeTable(table: TableShape, placement: Placement, known: reado
   const leftOut = new Set(placement.leaveOut[tableName(table)] ?? []);
   const keyLeftOut = table.key.map((i) => table.columns[i] as Column).find((column) => leftOut.has(column.name));
   if (keyLeftOut !== undefined)
-    throw new TailraceError('config-invalid', `column ${keyLeftOut.name} of ${tableName(table)} belongs to its key and cannot be left out`);
+    throw new TailraceError('config-invalid', `column ${keyLeftOut.name} of ${tableName(table)} belongs to its key and cannot be left out`, { remedy: 'Rows could not be told apart without it: remove it from exclude.' });
   const taken = new Set(known.filter((name) => name !== undefined).map(fold));
   const columns: ReplicaColumn[] = [];
   const index = table.columns.map((source, i) => {
@@ -53,6 +53,10 @@ export function placeTable(table: TableShape, placement: Placement, known: reado
     taken.add(fold(name));
     return columns.push({ source, name, form: formOf(source) }) - 1;
   });
+  if (columns.length === 0) {
+    const problem = table.columns.length > 0 ? 'every column is left out' : 'it has no columns, and a table of SQLite must';
+    throw new TailraceError('config-invalid', `${tableName(table)} cannot go to SQLite: ${problem}`, { remedy: 'Leave the table out of this sink (tables: exclude).' });
+  }
   return { name: replicaName(table, placement), columns, key: table.key.map((i) => index[i] as number), index };
 }
 

@@ -55,7 +55,8 @@ export async function sqliteReplica(t: TestContext, options: { readonly busyTime
 }
 
 export function openSink(path: string, settings: SinkSettings = {}, busyTimeout = '300ms'): Sink {
-  const config = sqliteSinkConfig.parse({ path, rename: settings.rename ?? {}, leave_out: settings.leftOut ?? {}, busy_timeout: busyTimeout });
+  const columns = Object.fromEntries(Object.entries(settings.leftOut ?? {}).map(([table, exclude]) => [table, { exclude }]));
+  const config = sqliteSinkConfig.parse({ path, rename: settings.rename ?? {}, columns, busy_timeout: busyTimeout });
   return createSqliteSink(config, { pipeline: 'shop', sink: settings.sink ?? 'local', logger: silentLogger });
 }
 

@@ -168,3 +168,15 @@ test('a table dropped and made again in the same shape goes on; in another it st
   const other = tableOf({ columns: [columns[0], ['name', 'boolean']] });
   await assert.rejects(apply(session, positionAt(3), changes(other, [insert(other, ['3', 't'])])), { code: 'sink-shape' });
 });
+
+test('a table of which nothing would be left is refused with what to do', async (t) => {
+  const replica = await sqliteReplica(t);
+  const bag = tableOf({ name: 'bag', columns: [['a', 'text']], key: [] });
+  const bare = tableOf({ name: 'bare', columns: [], key: [] });
+  for (const [each, settings] of [[bag, { leftOut: { 'public.bag': ['a'] } }], [bare, {}]] as const) {
+    assert.equal((await replica.sink(settings).check([each]))[0]?.severity, 'error');
+    const session = await openSession(t, replica.sink(settings));
+    await assert.rejects(apply(session, positionAt(1), changes(each, [])), { code: 'config-invalid' });
+    await session.abort();
+  }
+});
