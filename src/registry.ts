@@ -10,6 +10,7 @@ import type { Logger } from './runtime/logger.ts';
 import { realPath } from './runtime/real-path.ts';
 import { Secret } from './runtime/secret.ts';
 import type { Sink } from './sink/sink.ts';
+import { createPostgresSink, postgresSinkConfig } from './sink/postgres/index.ts';
 import { createSqliteSink, sqliteSinkConfig } from './sink/sqlite/index.ts';
 import type { Source } from './source/source.ts';
 
@@ -72,7 +73,6 @@ const temporaryPostgresSource = z.strictObject({
   slot: z.string().optional(),
   publication: z.string().optional(),
 });
-const temporaryPostgresSink = z.strictObject({ url: secret, schema: z.string().optional() });
 // ----------------------------------------------------------------------------------------------------------------------
 
 export const sources = {
@@ -91,7 +91,7 @@ export const logs = {
 };
 
 export const sinks = {
-  postgres: sink({ config: temporaryPostgresSink, create: missing('the postgres sink') }),
+  postgres: sink({ config: postgresSinkConfig, create: createPostgresSink }),
   sqlite: sink({
     config: sqliteSinkConfig,
     create: createSqliteSink,

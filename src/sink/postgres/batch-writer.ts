@@ -3,7 +3,7 @@ import type { TableSchema } from '../../event/table.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { TableChanges } from '../sink.ts';
 import { Bag, type Copies } from './bag.ts';
-import { appendCopyRow } from './copy-text.ts';
+import { CopyText } from './copy-text.ts';
 import { codeFor } from './errors.ts';
 import { Fold, type Folded } from './fold.ts';
 import { newImage, oldImage, type Image } from './images.ts';
@@ -64,10 +64,10 @@ export class BatchWriter {
   /** The hot path: nothing is made a row. */
   async #copyChanges(target: Target, changes: Rows): Promise<void> {
     const { wire } = this.#sender;
-    const row = { leftOut: target.leftOut, first: undefined };
+    const copyText = new CopyText({ leftOut: target.leftOut });
     this.#sender.run(copyInto(target), { kind: 'batch', target, expected: null });
     for (const change of changes) {
-      appendCopyRow(wire.copyBuffer, change.bytes, change.newAt, change.end, row);
+      copyText.append(wire.copyBuffer, change.bytes, change.newAt, change.end);
       if (wire.copyFull && !(await wire.copied())) break;
     }
     wire.endCopy();
@@ -75,10 +75,10 @@ export class BatchWriter {
 
   async #copyRows(target: Target, images: readonly Image[]): Promise<void> {
     const { wire } = this.#sender;
-    const row = { leftOut: target.leftOut, first: undefined };
+    const copyText = new CopyText({ leftOut: target.leftOut });
     this.#sender.run(copyInto(target), { kind: 'batch', target, expected: null });
     for (const { bytes, at, end } of images) {
-      appendCopyRow(wire.copyBuffer, bytes, at, end, row);
+      copyText.append(wire.copyBuffer, bytes, at, end);
       if (wire.copyFull && !(await wire.copied())) break;
     }
     wire.endCopy();
@@ -147,9 +147,9 @@ export class BatchWriter {
     const { wire } = this.#sender;
     this.#sender.run(copyIntoStage(target), { kind: 'batch', target, expected: null });
     for (const [op, rows] of groups) {
-      const row = { leftOut: target.leftOut, first: op };
+      const copyText = new CopyText({ leftOut: target.leftOut, first: op });
       for (const { bytes, at, end } of rows) {
-        appendCopyRow(wire.copyBuffer, bytes, at, end, row);
+        copyText.append(wire.copyBuffer, bytes, at, end);
         if (wire.copyFull && !(await wire.copied())) return wire.endCopy();
       }
     }

@@ -8,41 +8,46 @@ const BACKSLASH = 0x5c;
 const reader = new TupleReader();
 
 /**
- * Appends one row in COPY's text format ("COPY", "Text Format" in the PostgreSQL manual): a tuple's values are Postgres's
- * own text already, so that escaping the four bytes that the format minds is the only pass over them. NULL and absent
- * columns both become `\N`: who writes absent columns never reads them back.
- *
- * `leftOut[i]` not 0 leaves the i-th column out. `first`, where there is one, is a number in a column of its own in front.
+ * Rows in COPY's text format ("COPY", "Text Format" in the PostgreSQL manual): a tuple's values are Postgres's own text
+ * already, so that escaping the four bytes that the format minds is the only pass over them. NULL and absent columns both
+ * become `\N`: who writes absent columns never reads them back.
  */
-export function appendCopyRow(out: OutBuffer, bytes: Uint8Array, at: number, end: number, row: CopyRow): void {
-  out.reserve(roomFor(bytes, at, end));
-  const to = out.bytes;
-  let o = out.length;
-  if (row.first !== undefined) {
-    o += to.write(String(row.first), o, 'latin1');
-    to[o++] = TAB;
+export class CopyText {
+  readonly #leftOut: Uint8Array | null;
+  readonly #first: string;
+
+  /** `leftOut[i]` not 0 leaves the i-th column out. `first` is a number in a column of its own in front. */
+  constructor(options: { readonly leftOut: Uint8Array | null; readonly first?: number }) {
+    this.#leftOut = options.leftOut;
+    this.#first = options.first === undefined ? '' : `${options.first}\t`;
   }
-  const { leftOut } = row;
-  reader.reset(bytes, at);
-  while (reader.next()) {
-    if (leftOut !== null && leftOut[reader.index] !== 0) continue;
-    const kind = reader.kind;
-    if (kind === KIND_NULL || kind === KIND_ABSENT) {
-      to[o++] = BACKSLASH;
-      to[o++] = 0x4e;
-    } else {
-      if (kind === KIND_BINARY) throw new TailraceError('internal', 'a tuple holds a binary value, which no sink was promised');
-      o = escapeInto(to, o, bytes, reader.start, reader.end);
+
+  /** Appends the tuple at `at`; `end` is at or behind its end. */
+  append(out: OutBuffer, bytes: Uint8Array, at: number, end: number): void {
+    out.reserve(roomFor(bytes, at, end));
+    const before = out.length;
+    if (this.#first !== '') out.length += out.bytes.latin1Write(this.#first, out.length);
+    const leftOut = this.#leftOut;
+    reader.reset(bytes, at);
+    while (reader.next()) {
+      if (leftOut !== null && leftOut[reader.index] !== 0) continue;
+      const kind = reader.kind;
+      if (kind === KIND_NULL || kind === KIND_ABSENT) {
+        out.bytes[out.length++] = BACKSLASH;
+        out.bytes[out.length++] = 0x4e;
+      } else {
+        if (kind === KIND_BINARY) throw new TailraceError('internal', 'a tuple holds a binary value, which no sink was promised');
+        escapeInto(out, bytes, reader.start, reader.end);
+      }
+      out.bytes[out.length++] = TAB;
     }
-    to[o++] = TAB;
+    // The last separator becomes the end of the row. A table without columns has rows too: an empty line.
+    if (out.length > before) out.length--;
+    out.bytes[out.length++] = NEWLINE;
   }
-  // The last separator becomes the end of the row. A table without columns has rows too: an empty line.
-  if (o > out.length) o--;
-  to[o++] = NEWLINE;
-  out.length = o;
 }
 
-/** At most: every byte could be escaped, and a NULL takes two bytes and a separator where the tuple has one. */
+/** At most: every byte could be escaped, a NULL takes two bytes and a separator where the tuple has one, and a number in front. */
 function roomFor(bytes: Uint8Array, at: number, end: number): number {
   const size = end - at;
   if (size < 1024 * 1024) return size * 3 + 16;
@@ -52,13 +57,10 @@ function roomFor(bytes: Uint8Array, at: number, end: number): number {
   return size + escaped * 2 + 16;
 }
 
-export interface CopyRow {
-  readonly leftOut: Uint8Array | null;
-  readonly first: number | undefined;
-}
-
-function escapeInto(to: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): number {
-  let o = at;
+/** Room is reserved. */
+function escapeInto(out: OutBuffer, bytes: Uint8Array, start: number, end: number): void {
+  const to = out.bytes;
+  let o = out.length;
   for (let i = start; i < end; i++) {
     const byte = bytes[i] as number;
     if (byte > 13 && byte !== BACKSLASH) {
@@ -86,5 +88,5 @@ function escapeInto(to: Uint8Array, at: number, bytes: Uint8Array, start: number
         to[o++] = byte;
     }
   }
-  return o;
+  out.length = o;
 }

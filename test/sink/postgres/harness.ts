@@ -17,9 +17,10 @@ export interface PostgresSinkSettings extends SinkSettings {
 }
 
 export function sinkOf(database: TestDatabase, settings: PostgresSinkSettings = {}): PostgresSink {
-  const columns = Object.entries(settings.leftOut ?? {}).map(([table, exclude]) => [table, { exclude }]);
+  const columns: Record<string, { exclude: readonly string[] }> = {};
+  for (const [table, exclude] of Object.entries(settings.leftOut ?? {})) columns[table] = { exclude };
   const config = postgresSinkConfig.parse({
-    url: settings.url ?? database.url, schema: settings.schema, rename: settings.rename, columns: columns.length === 0 ? undefined : Object.fromEntries(columns),
+    url: settings.url ?? database.url, schema: settings.schema, rename: settings.rename, columns,
   });
   const { sink = 'replica', logger = silentLogger, lockTimeoutMs = 2000 } = settings;
   return createPostgresSink(config, { pipeline: 'shop', sink, logger, lockTimeoutMs });
