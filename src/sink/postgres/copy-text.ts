@@ -26,7 +26,7 @@ export class CopyText {
   append(out: OutBuffer, bytes: Uint8Array, at: number, end: number): void {
     out.reserve(roomFor(bytes, at, end));
     const before = out.length;
-    if (this.#first !== '') out.length += out.bytes.latin1Write(this.#first, out.length);
+    if (this.#first !== '') out.length += out.bytes.write(this.#first, out.length, 'latin1');
     const leftOut = this.#leftOut;
     reader.reset(bytes, at);
     while (reader.next()) {
