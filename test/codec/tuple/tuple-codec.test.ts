@@ -34,6 +34,16 @@ test('images that lie apart are brought together', () => {
   assert.deepEqual(apart, content(out.value));
 });
 
+test('images with the right letters but something between them are copied, not sliced', () => {
+  const close = changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'] });
+  const gap = Buffer.concat([close.bytes.subarray(0, close.newAt - 1), Buffer.from('??N'), close.bytes.subarray(close.newAt)]);
+  const out = newEncoded();
+  codec.encodeRow({ ...close, bytes: gap, newAt: close.newAt + 2, end: close.end + 2 }, context, out);
+  const apart = content(out.value);
+  codec.encodeRow(close, context, out);
+  assert.deepEqual(apart, content(out.value));
+});
+
 test('a decoded row is a view over the record', () => {
   const out = newEncoded();
   codec.encodeRow(changeOf(table, { op: 'c', new: ['1', 'x'] }), context, out);

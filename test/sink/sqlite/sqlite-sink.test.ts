@@ -205,3 +205,11 @@ test('a damaged file is a loss', async (t) => {
   const attempt = async (): Promise<void> => apply(await openSession(t, replica.sink()), positionAt(2), changes(table, [update(table, ['1', 'x', undefined])]));
   await assert.rejects(attempt(), { code: 'sink-lost' });
 });
+
+test('a commit is on disk when it returns, and readers never wait', async (t) => {
+  const file = new DatabaseFile(join(await tempDirectory(t), 'a.sqlite'), { busyTimeout: 0, logger: silentLogger });
+  t.after(() => file.close());
+  const pragma = (name: string): unknown => Object.values(file.db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+  assert.equal(pragma('synchronous'), 2);
+  assert.equal(pragma('journal_mode'), 'wal');
+});
