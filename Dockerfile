@@ -1,6 +1,8 @@
-# Three stages: the compiler and npm stay behind in the first two; the image holds Node, JavaScript and what it imports.
+# The compiler and npm stay behind in the first stages; the image holds Node itself, JavaScript, and what that imports.
 
-FROM node:24-trixie-slim AS build
+FROM node:24.21-trixie-slim AS node
+
+FROM node AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
@@ -10,13 +12,14 @@ RUN npm run build
 # Owned by the daemon's user in the image: a volume that is mounted here begins as a copy of it.
 RUN mkdir data
 
-FROM node:24-trixie-slim AS modules
+FROM node AS modules
 WORKDIR /modules
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
-# No shell, no package manager; Debian's C library, which the prebuilt CRC module needs.
-FROM gcr.io/distroless/nodejs24-debian13:nonroot
+# The same Debian without npm, corepack and yarn. Node 24 links nothing that it lacks; Node 25 and later want libatomic1 too.
+FROM debian:trixie-slim
+COPY --from=node /usr/local/bin/node /usr/local/bin/
 WORKDIR /app
 COPY package.json LICENSE ./
 COPY bin ./bin
@@ -33,8 +36,8 @@ USER 65532:65532
 ENV NODE_ENV=production
 EXPOSE 7717
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["/nodejs/bin/node", "-e", "const port = process.env.TAILRACE_HTTP?.split(':').pop() || 7717; fetch('http://127.0.0.1:' + port + '/healthz').then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["/usr/local/bin/node", "-e", "const port = process.env.TAILRACE_HTTP?.split(':').pop() || 7717; fetch('http://127.0.0.1:' + port + '/healthz').then((reply) => process.exit(reply.ok ? 0 : 1), () => process.exit(1))"]
 
 # Exec form: the daemon itself is process 1 and gets SIGTERM. It starts no processes, so that there is nothing to reap.
-ENTRYPOINT ["/nodejs/bin/node", "/app/bin/tailrace.mjs"]
+ENTRYPOINT ["/usr/local/bin/node", "/app/bin/tailrace.mjs"]
 CMD ["run", "connectors"]

@@ -83,17 +83,25 @@ test('the image runs as a numeric user that is not root', () => {
 });
 
 test('the daemon is process 1: the entry point and the health check are in exec form', () => {
-  assert.deepEqual(execForm(image, 'ENTRYPOINT'), ['/nodejs/bin/node', '/app/bin/tailrace.mjs']);
-  assert.equal(execForm(image, 'HEALTHCHECK')?.[0], '/nodejs/bin/node');
+  assert.deepEqual(execForm(image, 'ENTRYPOINT'), ['/usr/local/bin/node', '/app/bin/tailrace.mjs']);
+  assert.equal(execForm(image, 'HEALTHCHECK')?.[0], '/usr/local/bin/node');
 });
 
-test('no tool of the build is in the image: its stage runs nothing, and every base is named by version', () => {
+test('no tool of the build is in the image: its stage runs nothing, and takes of the one with npm the program alone', () => {
   assert.ok(stages.length > 1);
+  assert.ok(!stages.some(({ name }) => name === image.base) && !image.base.startsWith('node'), image.base);
+  const fromNode = image.instructions.filter(({ name, text }) => name === 'COPY' && text.includes('--from=node '));
+  assert.deepEqual(fromNode.map(({ text }) => text), ['--from=node /usr/local/bin/node /usr/local/bin/']);
   assert.deepEqual(
     image.instructions.filter(({ name }) => name === 'RUN'),
     [],
   );
-  for (const { base } of stages) assert.match(base, /:(?!latest)|-debian\d+/);
+});
+
+test('every base is an earlier stage or an official image named by version, of no registry in particular', () => {
+  for (const [i, { base }] of stages.entries()) {
+    if (stages.slice(0, i).every(({ name }) => name !== base)) assert.match(base, /^[a-z]+:(?!latest)[\w.-]+$/);
+  }
 });
 
 test('what is copied from the context is let through by .dockerignore, and nothing else is', () => {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { cpSync, mkdirSync, readdirSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 
 export interface Instruction {
   readonly name: string;
@@ -67,8 +67,12 @@ function copy(text: string, at: { context: string; workdir: string; stageFolder:
   const from = /^--from=(.*)$/.exec(words.find((word) => word.startsWith('--from=')) ?? '')?.[1];
   const paths = words.filter((word) => !word.startsWith('--'));
   const target = paths.pop() ?? '';
+  // A stage of nothing but its base: what it has is Node, which comes from this machine.
+  if (from !== undefined && readdirSync(at.stageFolder(from)).length === 0) return;
   for (const path of paths) {
     const source = from === undefined ? join(at.context, path) : join(at.stageFolder(from), path);
+    // Nothing may land outside of the stage's folder, whoever carries this out.
+    if (isAbsolute(target)) throw new Error(`COPY to ${target}: only relative targets are carried out`);
     const folder = resolve(at.workdir, target);
     const destination = target.endsWith('/') ? join(folder, basename(path)) : folder;
     mkdirSync(dirname(destination), { recursive: true });
