@@ -68,6 +68,8 @@ async function program(context: CliContext, filled: readonly string[]): Promise<
     .helpCommand('help [command]', 'print help for a command')
     .showHelpAfterError('See tailrace --help.')
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.err(text.trimEnd()), getOutHelpWidth: () => terminal.width, getErrHelpWidth: () => terminal.width })
+    // Commander's own bound gives up wrapping on windows of less than 65 columns.
+    .configureHelp({ minWidthToWrap: 12 })
     .exitOverride()
     .addHelpText('after', '\nStart with: tailrace check, then tailrace run. Files in connectors/ are read by default.\nExit codes: 0 ok, 1 failed while running, 2 wrong usage or config, 3 environment, 4 data.');
   for (const { name, summary, load } of commands) {

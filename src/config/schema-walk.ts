@@ -39,7 +39,12 @@ export function schemaKeys(schema: z.ZodType, prefix = '', ofType?: string): rea
     return Object.entries(object.shape).flatMap(([name, value]) => {
       const path = prefix === '' ? name : `${prefix}.${name}`;
       const child = bare(value as z.ZodType);
-      const below = child instanceof z.ZodArray ? schemaKeys(child.element as z.ZodType, `${path}[]`, type) : schemaKeys(child, path, type);
+      const below =
+        child instanceof z.ZodArray
+          ? schemaKeys(child.element as z.ZodType, `${path}[]`, type)
+          : child instanceof z.ZodRecord
+            ? schemaKeys(child.valueType as z.ZodType, `${path}.<table>`, type)
+            : schemaKeys(child, path, type);
       return [{ path, name, schema: value as z.ZodType, type }, ...below];
     });
   });
@@ -51,6 +56,7 @@ export function schemaAt(schema: z.ZodType, value: unknown, path: Path): z.ZodTy
   const inner = bare(schema);
   if (step === undefined) return schema;
   if (inner instanceof z.ZodArray) return typeof step === 'number' ? schemaAt(inner.element as z.ZodType, field(value, step), rest) : undefined;
+  if (inner instanceof z.ZodRecord) return schemaAt(inner.valueType as z.ZodType, field(value, step), rest);
   const next = field(fitting(inner, value)?.shape, step) as z.ZodType | undefined;
   return next === undefined ? undefined : schemaAt(next, field(value, step), rest);
 }
