@@ -111,3 +111,10 @@ test('bytes that are not UTF-8 are refused, because nobody could read them back'
   const bytes = Uint8Array.from(change.bytes, (byte) => (byte === 0x7e ? 0xff : byte));
   assert.throws(() => written({ ...change, bytes }), { code: 'source-unreadable' });
 });
+
+test('a record that says after twice is damaged', () => {
+  const text = Buffer.from('{"before":null,"after":{"id":1,"name":null,"big":null},"after":{"id":2,"name":null,"big":null}}');
+  const nothing = { bytes: text, start: -1, end: -1 };
+  const record = { op: 'c' as const, ordinal: 0, key: nothing, value: { bytes: text, start: 0, end: text.length }, extra: nothing };
+  assert.throws(() => codec.decodeRow(record, table), { code: 'log-damaged' });
+});

@@ -7,7 +7,7 @@ import { actionFor, type TailraceError } from '../../../src/runtime/errors.ts';
 import { silentLogger } from '../../../src/runtime/logger.ts';
 import { DatabaseFile } from '../../../src/sink/sqlite/database-file.ts';
 import { openSession, sorted } from '../../contract/sink.ts';
-import { apply, changes, insert, positionAt, remove, tableOf, update, updateFull } from '../../contract/sink-samples.ts';
+import { apply, changes, insert, positionAt, rekey, remove, tableOf, update, updateFull } from '../../contract/sink-samples.ts';
 import { tempDirectory } from '../../support/temp.ts';
 import { openSink, sqliteReplica } from './replica.ts';
 
@@ -212,4 +212,24 @@ test('a commit is on disk when it returns, and readers never wait', async (t) =>
   const pragma = (name: string): unknown => Object.values(file.db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
   assert.equal(pragma('synchronous'), 2);
   assert.equal(pragma('journal_mode'), 'wal');
+});
+
+test('a table made for a row that was refused is made again for the next', async (t) => {
+  const replica = await sqliteReplica(t);
+  const session = await openSession(t, replica.sink());
+  await session.begin(positionAt(1));
+  assert.ok((await session.tryWrite(changes(table, [update(table, ['1', 'a', undefined])]))) instanceof Error);
+  assert.equal(await session.tryWrite(changes(table, [insert(table, ['2', 'b', 'y'])])), null);
+  await session.commit();
+  assert.deepEqual(await replica.rows(table), [['2', 'b', 'y']]);
+});
+
+test('a key column that did not come, being unchanged TOAST, is taken from the old key', async (t) => {
+  const replica = await sqliteReplica(t);
+  const byText = tableOf({ columns: [['k', 'text'], ['v', 'text']] });
+  const session = await openSession(t, replica.sink());
+  const sent = rekey(byText, ['long', null], [undefined, 'new']);
+  await apply(session, positionAt(1), changes(byText, [insert(byText, ['long', 'old']), sent]));
+  assert.deepEqual(await replica.rows(byText), [['long', 'new']]);
+  await assert.rejects(apply(session, positionAt(2), changes(byText, [update(byText, [undefined, 'lost'])])), { code: 'sink-data' });
 });
