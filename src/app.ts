@@ -31,13 +31,12 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   // Only now: an address that can't be had must not leave threads behind.
   hosts.push(...configs.map((config) => new PipelineHost(config, logger)));
   options.onRunning?.(look);
-  const stopAll = (): Promise<void[]> => Promise.all(hosts.map((host) => host.stop()));
-  let stopping: Promise<void[]> | null = null;
-  const stop = (): void => void (stopping ??= stopAll());
+  const stopping: Promise<void>[] = [];
+  const stop = (): void => void stopping.push(...hosts.map((host) => host.stop()));
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
   const exits = await Promise.all(hosts.map((host) => host.ended));
-  await stopping;
+  await Promise.all(stopping);
   await http?.close();
   return signal.aborted ? 0 : (exits.find((exit) => exit !== 0) ?? 0);
 }

@@ -22,9 +22,8 @@ export class BlockedKeys {
   }
 
   add(key: BlockedKey): void {
-    let keys = this.#keys.get(key.table);
-    if (keys === undefined) this.#keys.set(key.table, (keys = new Map()));
-    keys.set(key.key, key.reason);
+    const keys = this.#keys.get(key.table) ?? new Map<string | null, string>();
+    this.#keys.set(key.table, keys.set(key.key, key.reason));
   }
 
   clear(table: string): void {

@@ -152,7 +152,7 @@ function revive(written: Written): ControlRecord {
   switch (written.type) {
     case 'end': {
       const end = written as unknown as EndRecord;
-      return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(end.commitTime), previous: place(end.previous) };
+      return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(String(end.commitTime)), previous: place(end.previous) };
     }
     case 'start': {
       const { continues, ...start } = written as unknown as StartRecord;

@@ -69,6 +69,10 @@ export class Group {
     return this.#batchBytes;
   }
 
+  get hasTransactionRecords(): boolean {
+    return this.#records.length > 0;
+  }
+
   /** The last END in this group: what may be acknowledged once the group is durable. */
   get lastEnd(): Omit<EndRecord, 'parts'> | null {
     return this.#lastEnd;

@@ -6,13 +6,13 @@ import type { LogWriter } from '../log/log.ts';
 import type { SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { randomBytes } from 'node:crypto';
 import { encodeControl, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
 import { CopiedFilter } from './copied-filter.ts';
+import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
-import { controlDraft, Group } from './group.ts';
+import { GroupFeeder } from './group-feeder.ts';
+import { controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
-import { startIdBytes, startIdText } from './record-header.ts';
 import type { SchemaVersions } from './schema-versions.ts';
 import { Snapshotter, type CopyJob, type CopyPiece } from './snapshotter.ts';
 import type { TopicNames } from './topics.ts';
@@ -37,8 +37,6 @@ export interface PublishingOptions {
   readonly signal: AbortSignal;
 }
 
-/** A group is handed over when it is this large; one more may be filled while it is on its way, so memory is twice this. */
-const groupBytes = 4 << 20;
 /** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
 const emptyEndInterval = 2000;
 
@@ -50,12 +48,7 @@ const emptyEndInterval = 2000;
 export class PublishingSession {
   readonly #options: PublishingOptions;
   readonly #encoder: EventEncoder;
-  #start: StartRecord;
-  #startIdBytes: Uint8Array;
-  #startOffset: number;
-  /** Whether an END of this START is durable. */
-  #ended = false;
-  #renewing = false;
+  readonly #start: CurrentStart;
   readonly #snapshotter: Snapshotter;
   readonly #streamed = new StreamedTransactions();
   readonly #copied = new CopiedFilter();
@@ -63,8 +56,7 @@ export class PublishingSession {
   readonly #targets = new Map<TableShape, Target>();
   readonly #abort = new AbortController();
 
-  #group: Group;
-  #flushing: Promise<void> | null = null;
+  readonly #feeder: GroupFeeder;
   #failure: { readonly error: unknown } | null = null;
 
   /** The last END with events, written or on its way: the next one names it as the one before. */
@@ -87,16 +79,17 @@ export class PublishingSession {
   /** Commit time of the last transaction with events: milliseconds since 1970, by the source's clock; for people. */
   lastCommitAt: number | null = null;
   /** Counters for status and metrics. */
-  readonly counts = { transactions: 0, changes: 0, bytes: 0 };
+  readonly counts = { transactions: 0, changes: 0 };
 
   constructor(options: PublishingOptions) {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
     this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
-    this.#start = start;
-    this.#startIdBytes = startIdBytes(start.startId);
-    this.#startOffset = options.startOffset;
-    this.#group = this.#newGroup();
+    this.#start = new CurrentStart(start, options.startOffset);
+    this.#feeder = new GroupFeeder({
+      writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns,
+      durable: (group) => this.#becameDurable(group), failed: (error) => this.#fail(error),
+    });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
     this.#copies = new Map(options.copies);
@@ -129,17 +122,9 @@ export class PublishingSession {
     return this.#durableLsn;
   }
 
-  /** Retention never cuts behind this offset of `transaction`: the last START, and an END that counts behind it. */
-  get cornerstone(): number {
-    return this.#ended ? this.#startOffset : 0;
-  }
-
-  /**
-   * Appends a new START between two transactions, so that the one that stands can go with what is old: a daemon that runs for
-   * months would otherwise keep everything since its own.
-   */
-  renewStart(): void {
-    this.#renewing = true;
+  /** The START under which is published now. */
+  get start(): CurrentStart {
+    return this.#start;
   }
 
   copy(job: CopyJob): void {
@@ -161,14 +146,14 @@ export class PublishingSession {
         if (this.#failure !== null) break;
       }
       // What was read is worth keeping: a clean stop leaves nothing to be sent again.
-      if (this.#failure === null) await this.#drain();
+      if (this.#failure === null) await this.#feeder.drain();
     } catch (error) {
       this.#fail(error);
     } finally {
       clearInterval(timer);
       this.#abort.abort(new Error('the stream has ended'));
       await copying;
-      await this.#flushing?.catch(() => undefined);
+      await this.#feeder.settled();
     }
     if (this.#failure !== null && !signal.aborted) throw this.#failure.error;
   }
@@ -208,27 +193,27 @@ export class PublishingSession {
           if (this.#transaction === null && item.walEnd > this.#idleLsn) this.#idleLsn = item.walEnd;
           break;
       }
-      if (this.#group.bytes >= groupBytes) await this.#makeRoom();
+      if (this.#feeder.isFull) await this.#feeder.makeRoom();
     }
     this.#endIdle();
-    this.#flush();
+    this.#feeder.flush();
   }
 
   #begin(item: TransactionBegin): void {
-    if (this.#renewing) this.#renew();
+    if (this.#start.isDue) this.#renew();
     this.#transaction = item;
     this.#ordinal = 0;
     this.#streamed.add(item.xid);
     // What is sent again up to the last END is passed over. Not `<=`: a keepalive's position, which an END without events
     // names, can equal the commit LSN of the next real transaction (PROTOCOL, END; measured).
     this.#skipping = item.commitLsn < this.#endLsn;
-    if (!this.#skipping) this.#encoder.begin(item, this.#startIdBytes, this.#start.epoch);
+    if (!this.#skipping) this.#encoder.begin(item, this.#start.idBytes, this.#start.record.epoch);
   }
 
   #row(target: Target, item: RowChange): void {
     this.#ordinal = item.ordinal + 1;
     if (!this.#copied.isEmpty && this.#copied.isCopied(item.table.relid, this.#transaction?.xid ?? 0)) return;
-    this.#encoder.row(this.#group, target, item);
+    this.#encoder.row(this.#feeder.group, target, item);
     this.#snapshotter.row(item);
     this.counts.changes++;
   }
@@ -238,7 +223,7 @@ export class PublishingSession {
     for (const table of item.tables) {
       if (this.#copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
       const target = this.#targets.get(table) ?? (await this.#newTarget(table));
-      this.#encoder.truncate(this.#group, target, item);
+      this.#encoder.truncate(this.#feeder.group, target, item);
       this.counts.changes++;
     }
     this.#snapshotter.truncate(item);
@@ -261,27 +246,27 @@ export class PublishingSession {
       return;
     }
     this.lastCommitAt = Number(item.commitTime / 1000n);
-    const start = this.#start;
+    const start = this.#start.record;
     const place = { epoch: start.epoch, commitLsn: item.commitLsn };
     const snapshot = record && { record: record.id, table: record.table, first: record.first, last: record.last && record.rereads.length === 0, sink: record.sink };
     const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot };
-    this.#group.end({ end, extents });
+    this.#feeder.group.end({ end, extents });
     this.#place = place;
     this.#endLsn = item.endLsn;
-    if (record !== null) this.#unconfirmed.push({ group: this.#group, record: this.#copied.add({ ...record, place, begin: record.begin ?? place }) });
+    if (record !== null) this.#unconfirmed.push({ group: this.#feeder.group, record: this.#copied.add({ ...record, place, begin: record.begin ?? place }) });
   }
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
   async writeCopy(piece: CopyPiece): Promise<void> {
     const target = this.#targets.get(piece.shape) ?? (await this.#newTarget(piece.shape));
     if (piece.truncate) {
-      this.#encoder.truncate(this.#group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
+      this.#encoder.truncate(this.#feeder.group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
     }
     for await (const block of piece.blocks) {
       for (const { bytes, at, end } of block) {
-        this.#encoder.row(this.#group, target, { op: 'r', table: piece.shape, ordinal: this.#ordinal++, bytes, oldKind: 'none', oldAt: -1, newAt: at, end });
+        this.#encoder.row(this.#feeder.group, target, { op: 'r', table: piece.shape, ordinal: this.#ordinal++, bytes, oldKind: 'none', oldAt: -1, newAt: at, end });
         this.counts.changes++;
-        if (this.#group.bytes >= groupBytes) await this.#makeRoom();
+        if (this.#feeder.isFull) await this.#feeder.makeRoom();
       }
     }
     this.#snapshotRecord = piece.record();
@@ -304,70 +289,28 @@ export class PublishingSession {
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {
-    const batch = this.#group.batch(this.#options.topics.schema, 0);
-    this.#group.add(batch, controlDraft(encodeControl(record), Date.now()), null);
+    const batch = this.#feeder.group.batch(this.#options.topics.schema, 0);
+    this.#feeder.group.add(batch, controlDraft(encodeControl(record), Date.now()), null);
   }
 
   #renew(): void {
-    this.#renewing = false;
-    const { start, writer, topics, versions } = this.#options;
-    this.#start = {
-      ...start, epoch: this.#start.epoch + 1, startId: startIdText(randomBytes(8)), gap: null,
-      continues: { ...this.#place, endLsn: this.#endLsn },
-    };
-    this.#startIdBytes = startIdBytes(this.#start.startId);
-    versions.enterEpoch(this.#start.epoch);
-    // A lower bound: records of this group may come before it.
-    this.#startOffset = writer.range(topics.transaction, 0).end;
-    this.#ended = false;
-    this.#group.start(this.#start);
+    const { writer, topics, versions } = this.#options;
+    const start = this.#start.renew({ ...this.#place, endLsn: this.#endLsn }, writer.range(topics.transaction, 0).end);
+    versions.enterEpoch(start.epoch);
+    this.#feeder.group.start(start);
   }
 
   /** The slot of an idle pipeline moves too, and the source can let go of its WAL. */
   #endIdle(): void {
     if (this.#transaction !== null || this.#idleLsn <= this.#endLsn || Date.now() < this.#emptyEndAt) return;
     this.#emptyEndAt = Date.now() + emptyEndInterval;
-    if (this.#renewing) this.#renew();
+    if (this.#start.isDue) this.#renew();
     this.#endLsn = this.#idleLsn;
-    const start = this.#start;
+    const start = this.#start.record;
     // It repeats the place of the last END with events: no reader's position moves (PROTOCOL, END).
     const end = { type: 'end' as const, startId: start.startId, ...this.#place, endLsn: this.#endLsn, commitTime: 0n, previous: this.#place, snapshot: null };
-    this.#group.end({ end, extents: [] });
-    this.#flush();
-  }
-
-  /** Hands the group over unless one is on its way; then it follows as soon as that one is durable. */
-  #flush(): void {
-    if (this.#flushing !== null || this.#group.isEmpty || this.#failure !== null) return;
-    const group = this.#group;
-    this.#group = this.#newGroup();
-    this.counts.bytes += group.bytes;
-    this.#flushing = this.#options.turns.take(() => group.append()).then(
-      () => {
-        this.#flushing = null;
-        this.#becameDurable(group);
-        this.#flush();
-      },
-      (error: unknown) => {
-        this.#flushing = null;
-        this.#fail(error);
-      },
-    );
-  }
-
-  async #makeRoom(): Promise<void> {
-    while (this.#group.bytes >= groupBytes && this.#failure === null) {
-      if (this.#flushing === null) this.#flush();
-      else await this.#flushing;
-    }
-  }
-
-  async #drain(): Promise<void> {
-    // An unfinished transaction's records have no END: nobody will ever name them, and it is sent again.
-    while ((this.#flushing !== null || this.#group.lastEnd !== null) && this.#failure === null) {
-      if (this.#flushing === null) this.#flush();
-      else await this.#flushing;
-    }
+    this.#feeder.group.end({ end, extents: [] });
+    this.#feeder.flush();
   }
 
   #becameDurable(group: Group): void {
@@ -375,7 +318,7 @@ export class PublishingSession {
     const { lastEnd } = group;
     if (lastEnd !== null) {
       this.#durableLsn = lastEnd.endLsn;
-      if (lastEnd.startId === this.#start.startId) this.#ended = true;
+      this.#start.endIsDurable(lastEnd.startId);
       this.#options.session.acknowledge(this.#durableLsn);
       failpoint('publisher.acked');
     }
@@ -384,9 +327,5 @@ export class PublishingSession {
       this.#copies.set(copyKey(record.table, record.sink), record);
       this.#addSchemaRecord(record);
     }
-  }
-
-  #newGroup(): Group {
-    return new Group(this.#options.writer, this.#options.topics.transaction);
   }
 }

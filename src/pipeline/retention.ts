@@ -24,7 +24,7 @@ export async function enforceRetention(publisher: Publisher, rules: RetentionRul
   const { reader, writer, session } = publisher;
   // Without a connection nothing new comes in, and nobody has to make room.
   if (session === null) return;
-  const { cornerstone } = session;
+  const { cornerstone } = session.start;
   const before = await reader.range(topics.transaction, 0);
   const excess = retention.size === undefined ? 0 : totalSize(publisher) - retention.size;
   const limits = {
@@ -35,7 +35,7 @@ export async function enforceRetention(publisher: Publisher, rules: RetentionRul
     oversized: excess <= 0 ? before.start : before.start + Math.ceil((before.end - before.start) * Math.min(1, excess / totalSize(publisher))),
     sinks: await Promise.all(rules.sinks.map(async ({ name, hold }) => ({ hold, offset: await neededFrom(reader, topics, name) }))),
   };
-  if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.renewStart();
+  if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.start.request();
   const cut = cutOffset(limits);
   if (cut <= before.start) return;
   await publisher.exclusively(() => writer.trim(topics.transaction, 0, cut));

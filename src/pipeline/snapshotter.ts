@@ -72,6 +72,7 @@ interface Current {
   due: boolean;
   readonly close: (writer: CopyWriter) => Promise<Outcome>;
   readonly settle: (outcome: Outcome) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 export interface SnapshotterOptions {
@@ -159,7 +160,10 @@ export class Snapshotter {
     const current = this.#current;
     if (current === null || !current.due) return null;
     this.#current = null;
-    return current.close(writer).then(current.settle);
+    return current.close(writer).then(current.settle, (error: unknown) => {
+      current.fail(error);
+      throw error;
+    });
   }
 
   async #copy(job: CopyJob, progress: CopyProgress): Promise<void> {
@@ -263,17 +267,7 @@ export class Snapshotter {
     return new Promise<Outcome>((resolve, reject) => {
       let current: Current | null = null;
       const { read, close } = begin(low, high, () => current as Current);
-      current = {
-        job, low, high, window: null, mark: 0, due: false, settle: resolve,
-        close: async (writer) => {
-          try {
-            return await close(writer);
-          } catch (error) {
-            reject(error as Error);
-            throw error;
-          }
-        },
-      };
+      current = { job, low, high, window: null, mark: 0, due: false, close, settle: resolve, fail: reject };
       this.#current = current;
       read.catch(reject);
       this.#options.signal.addEventListener('abort', () => reject(this.#options.signal.reason as Error), { once: true });

@@ -37,8 +37,8 @@ export async function ledgerSetting(scope: Scope, options: SettingOptions = {}):
   const equal = async (tables: readonly string[] = ledgerTables): Promise<void> => {
     for (const table of tables) {
       const expected = await dumpPostgres(source, table);
-      await sameAs(table, 'postgres', expected, () => dumpPostgres(replica, table), daemon);
-      await sameAs(table, 'sqlite', expected, () => Promise.resolve(dumpSqlite(sqlite, table)), daemon);
+      await sameAs(`${table} in postgres`, expected, () => dumpPostgres(replica, table), daemon);
+      await sameAs(`${table} in sqlite`, expected, () => Promise.resolve(dumpSqlite(sqlite, table)), daemon);
     }
   };
   return { source, replica, sqlite, directory, daemon, equal };
@@ -69,7 +69,7 @@ sinks:
 `;
 }
 
-async function sameAs(table: string, where: string, expected: readonly string[], actual: () => Promise<readonly string[]>, daemon: TestDaemon): Promise<void> {
+async function sameAs(what: string, expected: readonly string[], actual: () => Promise<readonly string[]>, daemon: TestDaemon): Promise<void> {
   let last: readonly string[] = [];
   try {
     await eventually(async () => fingerprint((last = await actual())) === fingerprint(expected), { timeoutMs: 45_000 });
@@ -77,7 +77,7 @@ async function sameAs(table: string, where: string, expected: readonly string[],
     const missing = expected.filter((row) => !last.includes(row)).slice(0, 3);
     const extra = last.filter((row) => !expected.includes(row)).slice(0, 3);
     assert.fail(
-      `${table} in ${where}: ${last.length} rows for ${expected.length}; missing ${JSON.stringify(missing)}, extra ${JSON.stringify(extra)}\n` +
+      `${what}: ${last.length} rows for ${expected.length}; missing ${JSON.stringify(missing)}, extra ${JSON.stringify(extra)}\n` +
         `status ${JSON.stringify(await daemon.status().catch(() => null))}\ndaemon: ${daemon.output.slice(-3000)}`,
     );
   }
@@ -87,7 +87,7 @@ async function sameAs(table: string, where: string, expected: readonly string[],
 export function sqliteSum(path: string): number {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
-    return Number((database.prepare('SELECT sum(bal) AS total FROM acct').get() as { total: number | null }).total ?? 0);
+    return (database.prepare('SELECT sum(bal) AS total FROM acct').get() as { total: number | null }).total ?? 0;
   } finally {
     database.close();
   }

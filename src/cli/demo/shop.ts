@@ -30,7 +30,7 @@ const schema = `
   INSERT INTO visits SELECT '/p/' || n % 50, n % 7 FROM generate_series(1, 3000) n;
 `;
 
-const rollback = Symbol('rollback');
+class ChangeOfMind extends Error {}
 
 /** Sessions that buy, pay, cancel and browse until they are stopped; counts what was committed. */
 export class ShopTraffic {
@@ -73,7 +73,7 @@ export class ShopTraffic {
         await client.query('ROLLBACK');
         // A change of mind, or two sessions that wanted the same rows: both are part of a shop's day.
         const { code } = error as { code?: string };
-        if (error !== rollback && code !== '40P01' && code !== '40001') throw error;
+        if (!(error instanceof ChangeOfMind) && code !== '40P01' && code !== '40001') throw error;
       } finally {
         client.release();
       }
@@ -96,7 +96,7 @@ const buy: Action = async (client) => {
     await client.query('UPDATE products SET stock = stock - 1 WHERE sku = $1', [sku]);
   }
   await client.query('UPDATE orders SET total = (SELECT sum(quantity * price) FROM order_items WHERE order_id = $1) WHERE id = $1', [id]);
-  if (any(10) === 1) throw rollback;
+  if (any(10) === 1) throw new ChangeOfMind();
 };
 
 const pay: Action = async (client) => {
