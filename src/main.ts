@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCli } from './cli/cli.ts';
-import { createTerminal } from './cli/terminal.ts';
+import { createTerminal, unforeseenText } from './cli/terminal.ts';
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 
 // `tailrace … | head`: nobody reads on, which is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 process.stderr.on('error', () => {});
+
+// Node would print every field of the error: a driver's holds connection settings and rows.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${unforeseenText(error)}\n`);
+  process.exit(1);
+});
 
 const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 type Signal = keyof typeof numbers;

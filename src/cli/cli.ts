@@ -1,8 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
-import { describeError } from '../runtime/logger.ts';
 import type { CliContext, DefineCommand } from './context.ts';
-import { errorText } from './terminal.ts';
+import { errorText, unforeseenText } from './terminal.ts';
 
 interface Entry {
   readonly name: string;
@@ -54,7 +53,7 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    terminal.err(error instanceof TailraceError ? errorText(error, terminal.style) : unforeseen(error));
+    terminal.err(error instanceof TailraceError ? errorText(error, terminal.style) : unforeseenText(error));
     return exitCodeFor(error);
   }
 }
@@ -79,9 +78,4 @@ async function program(context: CliContext, filled: readonly string[]): Promise<
     (await load())(command, context);
   }
   return cli;
-}
-
-function unforeseen(error: unknown): string {
-  const { message, stack } = describeError(error) as { message?: string; stack?: string };
-  return `tailrace: this should not have happened: ${message ?? String(error)}\n${stack ?? ''}\nPlease report it with the lines above.`;
 }

@@ -1,6 +1,7 @@
 import { pipelineStatuses } from '../app/status.ts';
 import { requirePipelines } from '../config/load.ts';
 import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
+import { catalogue } from '../runtime/error-catalogue.ts';
 import { printable } from '../runtime/printable.ts';
 import { formatDuration, formatSize } from '../runtime/units.ts';
 import { action, examples, type CliContext, type DefineCommand } from './context.ts';
@@ -33,7 +34,8 @@ async function status(paths: readonly string[], options: Options, { terminal, en
   if (pipelines.some(({ state }) => state === 'not-running')) {
     terminal.err(daemonAt === null ? 'no daemon was asked' : `no daemon of these pipelines answers at ${daemonAt.host}:${daemonAt.port}: this is what the logs hold`);
   }
-  return pipelines.some((pipeline) => pipeline.state === 'stopped' || pipeline.sinks.some(({ state }) => state === 'stopped')) ? 1 : 0;
+  const stopped = pipelines.flatMap((pipeline) => [pipeline, ...pipeline.sinks]).find(({ state }) => state === 'stopped');
+  return stopped === undefined ? 0 : stopped.error === null ? 1 : catalogue[stopped.error.code].exit;
 }
 
 export function renderStatus(pipeline: PipelineStatus, style: Style): string {

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
+import { describeError } from '../runtime/logger.ts';
 import { printable } from '../runtime/printable.ts';
 
 /** Where a command writes and asks. One object, so that a test can look at what was said. */
@@ -73,6 +74,12 @@ export function columns(rows: readonly (readonly string[])[]): string {
 export function errorText(error: { readonly message: string; readonly remedy: string }, style: Style): string {
   const remedy = error.remedy === '' ? '' : `\n  → ${lines(error.remedy)}`;
   return `${style.red('tailrace:')} ${lines(error.message)}${remedy}`;
+}
+
+/** An error that nobody foresaw: with its stack, and without the fields that a driver hangs on it (settings, rows). */
+export function unforeseenText(error: unknown): string {
+  const { message, stack } = describeError(error) as { message?: string; stack?: string };
+  return `tailrace: this should not have happened: ${lines(message ?? String(error))}\n${stack ?? ''}\nPlease report it with the lines above.`;
 }
 
 /** Line feeds of our own messages stay; what else a terminal would obey does not. */
