@@ -113,15 +113,15 @@ export class PartitionReader {
 
   /** False when the segment is known to hold only records before `timestamp`. */
   mayHold(base: number, timestamp: number): boolean {
-    if (base === this.#bases.at(-1)) return true;
-    let newest = this.#newest.get(base);
-    if (newest === undefined) {
-      newest = -Infinity;
-      const walker = this.walk(base);
-      while (walker?.next()) newest = Math.max(newest, walker.maxTimestamp);
-      if (walker === undefined || walker.problem !== undefined) return true;
-      this.#newest.set(base, newest);
-    }
+    const known = this.#newest.get(base);
+    if (known !== undefined) return known >= timestamp;
+    const behind = this.#bases[this.#bases.indexOf(base) + 1];
+    const walker = behind === undefined ? undefined : this.walk(base);
+    let newest = -Infinity;
+    while (walker?.next()) newest = Math.max(newest, walker.maxTimestamp);
+    // The active segment, or one that is damaged: who reads it will see.
+    if (walker?.end.offset !== behind || behind === undefined) return true;
+    this.#newest.set(base, newest);
     return newest >= timestamp;
   }
 

@@ -3,6 +3,7 @@ import type { LogReader, OffsetRange, RecordCursor, TopicSpec } from '../log.ts'
 import { FileCache } from './file-cache.ts';
 import { partitionPath } from './layout.ts';
 import { readTopics } from './manifest.ts';
+import { offsetAt } from './offset-search.ts';
 import { PartitionReader } from './partition-reader.ts';
 import { stampOf } from './record-batch.ts';
 
@@ -55,19 +56,8 @@ export class EmbeddedLogReader implements LogReader {
     }
   }
 
-  async offsetAt(topic: string, partition: number, timestamp: number): Promise<number> {
-    const reader = this.#partition(topic, partition);
-    for (const base of reader.bases()) {
-      const walker = reader.mayHold(base, timestamp) ? reader.walk(base) : undefined;
-      while (walker?.next()) {
-        if (walker.maxTimestamp < timestamp) continue;
-        const cursor = await reader.fetch(walker.offset, walker.size);
-        while (cursor.next()) if (cursor.timestamp >= timestamp) return cursor.offset;
-      }
-      // Nobody jumps over damage in silence: the fetch says what it is.
-      if (walker?.problem !== undefined) await reader.fetch(walker.end.offset, 1);
-    }
-    return reader.range().end;
+  offsetAt(topic: string, partition: number, timestamp: number): Promise<number> {
+    return offsetAt(this.#partition(topic, partition), timestamp);
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,5 @@
 import { existsSync, fstatSync, ftruncateSync, statSync, unlinkSync } from 'node:fs';
+import { failpoint } from '../../runtime/failpoint.ts';
 import type { TopicSpec } from '../log.ts';
 import { writeAll } from './durable-files.ts';
 import { FileCache, type OpenFile } from './file-cache.ts';
@@ -122,6 +123,7 @@ export class TopicFiles {
     if (this.isKept(state)) {
       const file = this.#open(state);
       writeAll(file.fd, batch, state.size);
+      failpoint('log.redo_mid');
     }
     state.lastBatchAt = state.size;
     state.size += batch.length;
