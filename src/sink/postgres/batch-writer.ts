@@ -18,7 +18,7 @@ type Coverage = TableChanges['coverage'];
 type Rows = readonly RowChange<TableSchema>[];
 
 /** Up to here one statement a row is quicker than a staging table. */
-export const fewRows = 20;
+export const fewRows = 40;
 
 const UNIQUE_VIOLATION = '23505';
 const savepoint = 'tailrace_batch';

@@ -6,7 +6,7 @@ import type { ReplicaConnection } from './connection.ts';
 import { mismatches } from './fit.ts';
 import { ownTablesExist, readOwned, type SinkName } from './own-tables.ts';
 import { recordOf, shapeChange } from './shape-change.ts';
-import { conflict, unfollowed } from './shape-errors.ts';
+import { conflict, gone, unfollowed } from './shape-errors.ts';
 import { checkOwner, isEmpty, noisy, wantedTable } from './targets.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 
@@ -83,7 +83,7 @@ async function checkTable(
     const owned = own ? await readOwned(query, name) : undefined;
     if (owned !== undefined) checkOwner(owned, { owner, table, name });
     if (found === undefined) {
-      if (owned !== undefined) throw conflict(table, name, 'is gone', 'Run tailrace sinks forget, then the sink fills its tables anew.');
+      if (owned !== undefined) throw gone(table, name);
       return undefined;
     }
     if (!quiet && (found.triggers || found.foreignKeys)) throw noisy(table, name);

@@ -47,7 +47,12 @@ export async function makeOwnTables(query: Query): Promise<void> {
 
 /** The row that `move` moves, without a position. Of two that come first, both find it. */
 export async function makePosition(query: Query, { pipeline, sink }: SinkName): Promise<void> {
-  await query('INSERT INTO tailrace.position (pipeline, sink) VALUES ($1, $2) ON CONFLICT DO NOTHING', [pipeline, sink]);
+  // Looked for first: ON CONFLICT waits for whoever is changing the row, and here is nothing yet that would end him.
+  await query(
+    `INSERT INTO tailrace.position (pipeline, sink) SELECT $1, $2
+     WHERE NOT EXISTS (SELECT FROM tailrace.position WHERE pipeline = $1 AND sink = $2) ON CONFLICT DO NOTHING`,
+    [pipeline, sink],
+  );
 }
 
 interface PositionRow {
@@ -146,6 +151,12 @@ export interface OwnedTable extends SinkName {
 export async function readOwned(query: Query, target: QualifiedName): Promise<OwnedTable | undefined> {
   const rows = await query<OwnedTable>('SELECT pipeline, sink, source FROM tailrace.tables WHERE target_schema = $1 AND target_name = $2', [target.schema, target.name]);
   return rows[0];
+}
+
+/** Whether this sink has written tables: it cannot have done so without a position. */
+export async function ownsTables(query: Query, { pipeline, sink }: SinkName): Promise<boolean> {
+  const rows = await query('SELECT FROM tailrace.tables WHERE pipeline = $1 AND sink = $2 LIMIT 1', [pipeline, sink]);
+  return rows.length > 0;
 }
 
 export async function writeOwned(query: Query, target: QualifiedName, { pipeline, sink, source }: OwnedTable): Promise<void> {

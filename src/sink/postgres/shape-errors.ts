@@ -11,6 +11,10 @@ export function conflict(table: TableSchema, name: QualifiedName, what: string, 
   return new TailraceError('sink-conflict', `${place} ${what}`, remedy === undefined ? {} : { remedy });
 }
 
+export function gone(table: TableSchema, name: QualifiedName): TailraceError {
+  return new TailraceError('sink-lost', `the replica's table ${name.schema}.${name.name}, which held ${tableName(table)}, is gone`);
+}
+
 interface Place {
   readonly table: TableSchema;
   readonly name: QualifiedName;
@@ -67,6 +71,10 @@ function keyStep({ name, wanted, found }: Place): Step | undefined {
   if (fits) return undefined;
   const drop = found.uniques[0] === undefined ? [] : [`DROP CONSTRAINT ${quote(found.uniques[0].name)}`];
   const add = wanted.key.length === 0 ? [] : [`ADD PRIMARY KEY (${wanted.key.map(quote).join(', ')})`];
+  // A primary key made its columns NOT NULL, and leaves them so when it goes.
+  const loosen = found.columns
+    .filter((column) => column.notNull && !wanted.key.includes(column.name) && wanted.columns.some((one) => one.name === column.name && one.nullable))
+    .map((column) => `ALTER COLUMN ${quote(column.name)} DROP NOT NULL`);
   const now = wanted.key.length === 0 ? 'there is none' : `it is (${wanted.key.join(', ')})`;
-  return { what: `its key changed: ${now}`, statement: `${alter} ${[...drop, ...add].join(', ')}` };
+  return { what: `its key changed: ${now}`, statement: `${alter} ${[...drop, ...loosen, ...add].join(', ')}` };
 }

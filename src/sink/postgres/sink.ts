@@ -8,7 +8,7 @@ import type { Sink } from '../sink.ts';
 import { checkReplica } from './check.ts';
 import type { PostgresSinkConfig } from './config.ts';
 import { ReplicaConnection } from './connection.ts';
-import { endHolder, forget, lockedPosition, makeOwnTables, makePosition, ownTablesExist, readBlocked, type SinkName } from './own-tables.ts';
+import { endHolder, forget, lockedPosition, makeOwnTables, makePosition, ownsTables, ownTablesExist, readBlocked, type SinkName } from './own-tables.ts';
 import { PostgresSinkSession, type Opened } from './session.ts';
 
 export interface PostgresSinkContext extends SinkName {
@@ -66,6 +66,12 @@ export class PostgresSink implements Sink {
       await makeOwnTables(connection.query);
       await makePosition(connection.query, this.#context);
       const position = await this.#readPosition(connection);
+      // To begin anew over rows that are there would keep those that the source has deleted since.
+      if (position === null && (await ownsTables(connection.query, this.#context))) {
+        throw new TailraceError('sink-lost', "the sink's tables are at the replica, but its position is gone", {
+          remedy: 'Restore the row in tailrace.position from a copy, or empty the tables, run tailrace sinks forget and let the sink be filled anew.',
+        });
+      }
       return { connection, position, blocked: await readBlocked(connection.query, this.#context) };
     } catch (error) {
       await connection.close();

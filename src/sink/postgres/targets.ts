@@ -5,7 +5,7 @@ import { quoteIdentifier as quote, quoteQualified } from '../../runtime/postgres
 import { readTable, readTypes, type Query, type ReplicaTable } from './catalog.ts';
 import { keyIndex, mismatches, type WantedColumn, type WantedTable } from './fit.ts';
 import { readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
-import { conflict, unfollowed } from './shape-errors.ts';
+import { conflict, gone, unfollowed } from './shape-errors.ts';
 import { isOlder, recordOf, shapeChange } from './shape-change.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 import type { QualifiedName, Target } from './target.ts';
@@ -56,9 +56,7 @@ export class Targets {
       else await takeOver(query, { table, name, wanted, found });
     } else {
       checkOwner(owned, { owner, table, name });
-      if (found === undefined) {
-        throw conflict(table, name, 'is gone', 'Run tailrace sinks forget, then the sink fills its tables anew.');
-      }
+      if (found === undefined) throw gone(table, name);
       await this.#follow({ table, name, wanted, found, owned, leftOut });
     }
     const source = recordOf(table, leftOut);

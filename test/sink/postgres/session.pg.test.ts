@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { kill } from 'node:process';
+import { test } from 'node:test';
+import pg from 'pg';
+import { TailraceError } from '../../../src/runtime/errors.ts';
+import { createLogger } from '../../../src/runtime/logger.ts';
+import type { TableOperation } from '../../../src/sink/sink.ts';
+import { apply, changes, insert, positionAt, tableOf, update } from '../../contract/sink-samples.ts';
+import { openSession, sorted } from '../../contract/sink.ts';
+import { startPostgres, type TestDatabase } from '../../support/postgres.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { eventually } from '../../support/wait.ts';
+import { emptyDatabase, endSessions, rowsOf, sinkOf } from './harness.ts';
+
+const table = tableOf({ columns: [['id', 'integer'], ['name', 'text']] });
+const many = (from: number, count: number): TableOperation[] => Array.from({ length: count }, (_, i) => insert(table, [String(from + i), 'x'.repeat(200)]));
+
+/** What a logger wrote. */
+function heard(): { readonly lines: string[]; readonly logger: ReturnType<typeof createLogger> } {
+  const lines: string[] = [];
+  return { lines, logger: createLogger({ level: 'info', destination: { write: (line) => void lines.push(line) } }) };
+}
+
+test('a successor ends the session of a worker that holds the position and does not move, and says so', async (t) => {
+  const database = await emptyDatabase();
+  const frozen = await openSession(t, sinkOf(database));
+  await apply(frozen, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  await frozen.begin(positionAt(2));
+  await frozen.write(changes(table, many(10, 100)));
+  const { lines, logger } = heard();
+  const successor = await openSession(t, sinkOf(database, { lockTimeoutMs: 200, logger }));
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? '', /"pids":\[\d+\]/);
+  assert.deepEqual(successor.position, positionAt(1));
+  await apply(successor, positionAt(3), changes(table, [insert(table, ['2', 'b'])]));
+  await assert.rejects(frozen.commit(), { code: 'sink-unreachable' });
+  await frozen.abort();
+  // It finds out, by the position, that the sink is another's.
+  await assert.rejects(apply(frozen, positionAt(2), changes(table, [insert(table, ['3', 'zombie'])])), { code: 'fenced' });
+  assert.deepEqual(sorted(await rowsOf(database, table)), sorted([['1', 'a'], ['2', 'b']]));
+});
+
+test('a worker of another sink, or somebody else, who holds the row is waited for and never ended', async (t) => {
+  const database = await emptyDatabase();
+  await (await openSession(t, sinkOf(database))).close();
+  const other = new pg.Client(database.url);
+  await other.connect();
+  t.after(() => other.end());
+  await other.query("BEGIN; UPDATE tailrace.position SET updated_at = now() WHERE sink = 'replica'");
+  await assert.rejects(sinkOf(database, { lockTimeoutMs: 100 }).open({ signal: new AbortController().signal }), { code: 'sink-unreachable' });
+  await other.query('COMMIT');
+  await openSession(t, sinkOf(database, { lockTimeoutMs: 100 }));
+});
+
+test('two first workers that write at the same time: one waits for the other and is fenced', async (t) => {
+  const database = await emptyDatabase();
+  const [one, two] = await Promise.all([openSession(t, sinkOf(database)), openSession(t, sinkOf(database))]);
+  const race = [one, two].map((session, i) => apply(session, positionAt(1), changes(table, [insert(table, [String(i), 'first'])])));
+  const outcomes = await Promise.allSettled(race);
+  const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+  assert.equal(refused.length, 1);
+  assert.equal((refused[0]?.reason as TailraceError).code, 'fenced');
+  assert.equal((await rowsOf(database, table)).length, 1);
+});
+
+test('a lock that is not given in time is tried again later, and says nothing wrong of the rows', async (t) => {
+  const database = await emptyDatabase();
+  const session = await openSession(t, sinkOf(database, { lockTimeoutMs: 100 }));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  const other = new pg.Client(database.url);
+  await other.connect();
+  t.after(() => other.end());
+  await other.query('BEGIN; LOCK TABLE people');
+  for (const list of [[insert(table, ['2', 'b'])], many(2, 100)]) {
+    await assert.rejects(apply(session, positionAt(2), changes(table, list)), { code: 'sink-unreachable' });
+    await session.abort();
+  }
+  await other.query('COMMIT');
+  await apply(session, positionAt(2), changes(table, [insert(table, ['2', 'b'])]));
+});
+
+test('a deadlock with somebody else is tried again, with nothing half applied', async (t) => {
+  const database = await emptyDatabase();
+  const session = await openSession(t, sinkOf(database, { lockTimeoutMs: 20_000 }));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a']), insert(table, ['2', 'b'])]));
+  const other = new pg.Client(database.url);
+  await other.connect();
+  t.after(() => other.end());
+  // The other side looks for deadlocks rarely, so that ours is the one that is found.
+  await other.query("SET deadlock_timeout = '60s'; BEGIN; UPDATE people SET name = 'theirs' WHERE id = 2");
+  await session.begin(positionAt(2));
+  await session.write(changes(table, [update(table, ['1', 'ours'])]));
+  await session.block([]);
+  const theirs = other.query("UPDATE people SET name = 'theirs' WHERE id = 1");
+  await eventually(async () => (await database.sql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE people%'")).length === 1);
+  await session.write(changes(table, [update(table, ['2', 'ours'])]));
+  await assert.rejects(session.commit(), { code: 'sink-unreachable' });
+  await session.abort();
+  await theirs;
+  await other.query('COMMIT');
+  assert.deepEqual(sorted(await rowsOf(database, table)), sorted([['1', 'theirs'], ['2', 'theirs']]));
+  await apply(session, positionAt(2), changes(table, [update(table, ['1', 'ours']), update(table, ['2', 'ours'])]));
+});
+
+test('the kill -9 of the backend inside a COPY leaves nothing of its transaction', async (t) => {
+  const server = await startPostgres({ settings: { fsync: 'on' } }, t);
+  const url = await server.createDatabase('replica');
+  const database: TestDatabase = { name: 'replica', url, sql: (text, params) => server.sql(text, params, 'replica') };
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  const [backend] = await database.sql<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tailrace/%'");
+  await session.begin(positionAt(2));
+  await session.write(changes(table, many(10, 5000)));
+  const copy = session.write(changes(table, many(10_000, 40_000)));
+  kill(backend?.pid as number, 'SIGKILL');
+  await assert.rejects(copy.then(() => session.commit()), { code: 'sink-unreachable' });
+  await session.abort();
+  // A backend that dies so takes the others along: the server recovers first.
+  const next = await eventually(() => sinkOf(database).open({ signal: new AbortController().signal }), { what: 'the replica' });
+  t.after(() => next.close());
+  assert.deepEqual(next.position, positionAt(1));
+  assert.equal((await rowsOf(database, table)).length, 1);
+  await apply(next, positionAt(2), changes(table, many(10, 5000)));
+  assert.equal((await rowsOf(database, table)).length, 5001);
+});
+
+test('a session that was ended by the server connects again and goes on where it stood', async (t) => {
+  const database = await emptyDatabase();
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  await endSessions(database);
+  await assert.rejects(apply(session, positionAt(2), changes(table, [insert(table, ['2', 'b'])])), { code: 'sink-unreachable' }).catch((error: unknown) => {
+    // The end may have been heard already: then the session has connected anew.
+    assert.equal((error as { code: string }).code, 'ERR_ASSERTION');
+  });
+  await session.abort();
+  await apply(session, positionAt(3), changes(table, [insert(table, ['3', 'c'])]));
+  assert.deepEqual(session.position, positionAt(3));
+});
+
+test('rows that a damaged change interrupts on their way are taken back with their connection', async (t) => {
+  const database = await emptyDatabase();
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  const damaged = { ...(insert(table, ['9', 'z']) as { bytes: Uint8Array; newAt: number }) };
+  const bytes = Uint8Array.from(damaged.bytes);
+  bytes[damaged.newAt + 3] = 0x7f;
+  await session.begin(positionAt(2));
+  await assert.rejects(session.write(changes(table, [...many(10, 5000), { ...damaged, bytes } as unknown as TableOperation, ...many(6000, 10)])), RangeError);
+  await session.abort();
+  await apply(session, positionAt(2), changes(table, [insert(table, ['2', 'b'])]));
+  assert.deepEqual(sorted(await rowsOf(database, table)), sorted([['1', 'a'], ['2', 'b']]));
+});
+
+test('a replica that is away, a wrong password and a database that is not there are told apart', async (t) => {
+  const database = await emptyDatabase();
+  const wrong = (change: (url: URL) => void): string => {
+    const url = new URL(database.url);
+    change(url);
+    return url.href;
+  };
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  proxy.refuse();
+  const cases = [
+    { url: proxy.through(database.url), code: 'sink-unreachable' },
+    { url: wrong((url) => (url.pathname = '/nowhere')), code: 'sink-refused' },
+    { url: wrong((url) => (url.username = 'nobody_here')), code: 'sink-refused' },
+  ];
+  for (const { url, code } of cases) {
+    const sink = sinkOf(database, { url });
+    await assert.rejects(sink.open({ signal: new AbortController().signal }), { code });
+    assert.deepEqual((await sink.check([])).map((finding) => finding.check), [code]);
+  }
+});
+
+test('an open that is given up ends at once', async () => {
+  const database = await emptyDatabase();
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  try {
+    proxy.blackhole('down');
+    const abort = new AbortController();
+    const opening = sinkOf(database, { url: proxy.through(database.url) }).open({ signal: abort.signal });
+    await eventually(() => proxy.forwarded.up > 0);
+    abort.abort();
+    await assert.rejects(opening, { name: 'AbortError' });
+  } finally {
+    await proxy.close();
+  }
+});
+
+test('whatever the network cuts a stream into, the rows arrive whole', async (t) => {
+  const database = await emptyDatabase();
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  proxy.randomChunks(1400, 3);
+  const session = await openSession(t, sinkOf(database, { url: proxy.through(database.url) }));
+  await apply(session, positionAt(1), changes(table, many(1, 3000)), changes(table, [update(table, ['1', 'last'])]));
+  const rows = await database.sql("SELECT count(*)::int AS n, sum(length(name))::int AS size FROM people");
+  assert.deepEqual(rows, [{ n: 3000, size: 2999 * 200 + 4 }]);
+});
+
+test('a commit is on disk at the replica even where its default is not to wait', async (t) => {
+  const database = await emptyDatabase();
+  await database.sql(`ALTER DATABASE ${database.name} SET synchronous_commit = off`);
+  t.after(() => database.sql(`ALTER DATABASE ${database.name} RESET synchronous_commit`));
+  await database.sql('CREATE TABLE people (id int PRIMARY KEY, name text); CREATE TABLE seen (setting text)');
+  await database.sql(`CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO public.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+    CREATE TRIGGER look AFTER INSERT ON people FOR EACH STATEMENT EXECUTE FUNCTION look(); ALTER TABLE people ENABLE ALWAYS TRIGGER look`);
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
+  assert.deepEqual(await database.sql('SELECT setting FROM seen'), [{ setting: 'on' }]);
+});
