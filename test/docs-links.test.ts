@@ -73,6 +73,24 @@ test('every page that the code points to is there, with its chapter', () => {
   assert.deepEqual(problems, []);
 });
 
+/** Places in docs/protocol.md and docs/design.md that a comment names: `PROTOCOL, END: The range`, `DESIGN, rule 7`. */
+function chapterProblems(file: string, source: string): string[] {
+  const text = source.replace(/\s*\n\s*(?:\*|\/\/)?\s*/g, ' ');
+  const named = [...text.matchAll(/\b(PROTOCOL|DESIGN),? (?:rule (\d)|([A-Z][A-Za-z]+(?: (?!and\b)[a-z]+)*))(?:: ([A-Z][a-z]+(?: [a-z]+)*))?/g)];
+  return named.flatMap(([all, page = '', rule, chapter, paragraph]) => {
+    const markdown = readFileSync(join(root, 'docs', `${page.toLowerCase()}.md`), 'utf8');
+    const found = rule === undefined ? new RegExp(`^#+ ${chapter}$`, 'm').test(markdown) : new RegExp(`^${rule}\\. \\*\\*`, 'm').test(markdown);
+    return found && (paragraph === undefined || markdown.includes(`**${paragraph}`)) ? [] : [`${file} names ${all}`];
+  });
+}
+
+test('every chapter, paragraph and rule of the protocol and the design that a comment names is there', () => {
+  const files = [...filesUnder('src', '.ts'), ...filesUnder('test', '.ts'), ...filesUnder('bench', '.ts')].filter((file) => !file.endsWith('docs-links.test.ts'));
+  assert.deepEqual(files.flatMap((file) => chapterProblems(file, readFileSync(join(root, file), 'utf8'))), []);
+  const comment = '/**\n * (PROTOCOL, END: The\n * range); PROTOCOL, Nowhere; PROTOCOL, END: No such thing; DESIGN rule 9; DESIGN, rule 1; PROTOCOL, START and END\n */';
+  assert.deepEqual(chapterProblems('x', comment), ['x names PROTOCOL, Nowhere', 'x names PROTOCOL, END: No such thing', 'x names DESIGN rule 9']);
+});
+
 test('a dead link, a dead anchor, a dead path and a dead script are found', () => {
   const page =
     '[a](nowhere.md) [b](#no-such-heading) [c](https://example.org/x) `src/nowhere.ts` npm run nowhere\n```\n[d](in-code.md)\n```';
