@@ -34,6 +34,7 @@ export const catalogue = {
   'source-not-ready': entry('operator', 3, 'The source is not set up as Tailrace needs it.', 'Run tailrace check on the file: it lists every problem with its remedy.'),
   'slot-in-use': entry('retry', 3, 'Another connection holds the replication slot.', 'Stop the other reader; Tailrace takes the slot as soon as it is free.'),
   'slot-lost': entry('stop', 4, 'The slot was invalidated: the source removed WAL that had not been read.', 'Raise max_slot_wal_keep_size, then take new snapshots: see docs/guarantees.md, Gaps.'),
+  'source-failed': entry('stop', 1, 'The source reported an error that Tailrace does not know how to take.', 'See the message and the server\'s own log.'),
   'source-unreadable': entry('stop', 4, 'The source sent something that cannot be decoded.', 'See the message; the slot is not advanced past it.'),
 
   // the log

@@ -40,6 +40,8 @@ export interface SourceSession {
   /** Everything up to `position` is durable in the log: sent to the server soon, and as the answer to keepalives. */
   acknowledge(position: Lsn): void;
   readonly snapshots: SnapshotReader;
+  /** How the slot stands, for status, metrics and the warning before WAL runs short. Throws `source-unreachable`. */
+  health(): Promise<SourceHealth>;
   /** Ends `batches()` after what was already read; the connection stays, so that the rest can still be acknowledged. */
   stop(): void;
   /** Sends the last acknowledgement and ends every connection. */
@@ -59,6 +61,18 @@ export interface SourceServer {
   /** Whether this very call made the slot. */
   readonly slotCreated: boolean;
   readonly database: string;
+}
+
+export interface SourceHealth {
+  /** Bytes of WAL that the server keeps for the slot. */
+  readonly walHeldBytes: number;
+  /** Bytes that may still be written before the slot is in danger of being lost; null without a limit. */
+  readonly safeWalSize: number | null;
+  /** As `pg_replication_slots.wal_status`: reserved, extended, unreserved; lost for every kind of invalidation. */
+  readonly walStatus: string;
+  readonly slotActive: boolean;
+  readonly restartLsn: Lsn | null;
+  readonly confirmedFlush: Lsn | null;
 }
 
 /**

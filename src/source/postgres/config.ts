@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { splitPattern } from '../../event/table-pattern.ts';
+import { checkConnection, connectionKeys } from '../../runtime/postgres/connection-config.ts';
+
+const pattern = z
+  .string()
+  .refine((text) => splitPattern(text) !== null, 'expected schema.table, where * stands for any characters and ? for one; other names go in double quotes')
+  .describe('schema.table');
+
+/** `pg_create_logical_replication_slot` takes no other names. */
+const slotName = z.string().regex(/^[a-z0-9_]{1,63}$/, 'a slot has 1 to 63 lower-case letters, digits and _');
+const publicationName = z.string().min(1).refine((name) => Buffer.byteLength(name) <= 63 && !name.includes('\0'), 'a name has at most 63 bytes');
+
+/** The keys of a source of type `postgres`, as they stand in the YAML. */
+export const postgresSourceConfig = z
+  .strictObject({
+    ...connectionKeys,
+    tables: z
+      .strictObject({
+        include: z.array(pattern).min(1).default(['public.*']).describe('Tables to capture.'),
+        exclude: z.array(pattern).default([]).describe('Tables that are not captured although they are included.'),
+      })
+      .prefault({})
+      .describe('Which tables are captured: schema.table, * for any run of characters, ? for one.'),
+    snapshot: z
+      .enum(['initial', 'never'])
+      .default('initial')
+      .describe('Whether the rows that are already there arrive too, or only changes from now on.'),
+    slot: slotName.optional().describe('An existing replication slot. Without it Tailrace makes its own, tailrace_<pipeline>.'),
+    publication: publicationName.optional().describe('An existing publication, used as it is. Without it Tailrace makes its own, tailrace_<pipeline>.'),
+  })
+  .refine(...checkConnection);
+
+export type PostgresSourceConfig = Readonly<z.output<typeof postgresSourceConfig>>;
+
+/** What the pipeline has or makes at the server. */
+export interface SourceNames {
+  readonly slot: string;
+  readonly publication: string;
+  readonly ownSlot: boolean;
+  readonly ownPublication: boolean;
+  readonly applicationName: string;
+}
+
+export function sourceNames(config: Pick<PostgresSourceConfig, 'slot' | 'publication'>, pipeline: string): SourceNames {
+  const own = `tailrace_${pipeline.replaceAll('-', '_')}`;
+  return {
+    slot: config.slot ?? own,
+    publication: config.publication ?? own,
+    ownSlot: config.slot === undefined,
+    ownPublication: config.publication === undefined,
+    applicationName: `tailrace/${pipeline}`,
+  };
+}

@@ -1,0 +1,153 @@
+import { KIND_NULL, KIND_TEXT } from '../../event/tuple.ts';
+import type { RowBlock } from '../source.ts';
+
+const TAB = 0x09;
+const NEWLINE = 0x0a;
+const BACKSLASH = 0x5c;
+const CAPITAL_N = 0x4e;
+
+/** What stands behind a backslash: `\b \f \n \r \t \v`; everything else stands for itself. */
+const unescaped = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+for (const [letter, byte] of [['b', 8], ['f', 12], ['n', 10], ['r', 13], ['t', 9], ['v', 11]] as const) unescaped[letter.charCodeAt(0)] = byte;
+
+/** Bytes that a tuple has more than the COPY text of the same row, at most: per column five for one, per row two. */
+const growth = 6;
+
+/**
+ * COPY's text format → tuples, byte by byte, in whatever pieces it comes (the PostgreSQL manual, COPY, "Text Format"). A copied
+ * row then has exactly the form in which the stream sends the same row, and no value becomes a string.
+ */
+export class CopyTextReader {
+  readonly #columns: number;
+  #bytes: Uint8Array;
+  #starts = new Uint32Array(1024);
+  #count = 0;
+  /** End of the last whole row. */
+  #length = 0;
+  #at = 0;
+  /** Where the current value's length has to be written; -1 between rows. */
+  #lengthAt = -1;
+  #column = 0;
+  #isNull = false;
+  #inEscape = false;
+
+  constructor(columns: number, capacity = 256 << 10) {
+    this.#columns = columns;
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  /** Rows that are whole. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes of the rows that are whole. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Reads on; stops behind the row that reaches `maxBytes`, and returns whether everything was read. */
+  push(chunk: Uint8Array, maxBytes: number): boolean {
+    for (let i = 0; i < chunk.length; ) {
+      if (this.#length >= maxBytes) return false;
+      this.#reserve(chunk.length - i);
+      i = this.#readRow(chunk, i);
+    }
+    return true;
+  }
+
+  /** The whole rows so far; the reader goes on with an empty block. */
+  take(): RowBlock {
+    const block = { bytes: this.#bytes, starts: this.#starts.subarray(0, this.#count), count: this.#count, length: this.#length };
+    const begun = this.#bytes.subarray(this.#length, this.#at);
+    this.#bytes = new Uint8Array(Math.max(this.#bytes.length, begun.length));
+    this.#bytes.set(begun);
+    if (this.#lengthAt >= 0) this.#lengthAt -= this.#length;
+    this.#at = begun.length;
+    this.#starts = new Uint32Array(1024);
+    this.#length = this.#count = 0;
+    return block;
+  }
+
+  /** Reads to the end of the row or of the chunk; returns where it stopped. */
+  #readRow(chunk: Uint8Array, from: number): number {
+    const bytes = this.#bytes;
+    if (this.#lengthAt < 0) this.#beginRow(bytes);
+    let at = this.#at;
+    let i = from;
+    for (; i < chunk.length; i++) {
+      const byte = chunk[i] as number;
+      if (this.#inEscape) {
+        this.#inEscape = false;
+        if (byte === CAPITAL_N && at === this.#lengthAt + 4) this.#isNull = true;
+        else bytes[at++] = unescaped[byte] as number;
+      } else if (byte > BACKSLASH || (byte !== TAB && byte !== NEWLINE && byte !== BACKSLASH)) {
+        bytes[at++] = byte;
+      } else if (byte === BACKSLASH) {
+        this.#inEscape = true;
+      } else {
+        this.#at = at;
+        if (this.#columns > 0) this.#endValue(bytes);
+        if (byte === NEWLINE) {
+          this.#endRow();
+          return i + 1;
+        }
+        this.#beginValue(bytes);
+        at = this.#at;
+      }
+    }
+    this.#at = at;
+    return i;
+  }
+
+  #beginRow(bytes: Uint8Array): void {
+    if (this.#count === this.#starts.length) {
+      const larger = new Uint32Array(this.#starts.length * 2);
+      larger.set(this.#starts);
+      this.#starts = larger;
+    }
+    this.#starts[this.#count] = this.#at;
+    bytes[this.#at++] = this.#columns >> 8;
+    bytes[this.#at++] = this.#columns & 0xff;
+    this.#column = 0;
+    this.#lengthAt = this.#at;
+    if (this.#columns > 0) this.#beginValue(bytes);
+  }
+
+  #beginValue(bytes: Uint8Array): void {
+    this.#column++;
+    bytes[this.#at] = KIND_TEXT;
+    this.#lengthAt = this.#at + 1;
+    this.#at += 5;
+    this.#isNull = false;
+  }
+
+  #endValue(bytes: Uint8Array): void {
+    const at = this.#lengthAt;
+    if (this.#isNull) {
+      bytes[at - 1] = KIND_NULL;
+      this.#at = at;
+      return;
+    }
+    const length = this.#at - at - 4;
+    bytes[at] = length >>> 24;
+    bytes[at + 1] = length >>> 16;
+    bytes[at + 2] = length >>> 8;
+    bytes[at + 3] = length;
+  }
+
+  #endRow(): void {
+    if (this.#column !== this.#columns) throw new RangeError(`a row of COPY with ${this.#column} columns in place of ${this.#columns}`);
+    this.#lengthAt = -1;
+    this.#length = this.#at;
+    this.#count++;
+  }
+
+  #reserve(input: number): void {
+    const needed = this.#at + input * growth + 16;
+    if (needed <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    larger.set(this.#bytes.subarray(0, this.#at));
+    this.#bytes = larger;
+  }
+}

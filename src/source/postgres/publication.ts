@@ -1,0 +1,71 @@
+import type { Query } from '../../runtime/postgres/connection.ts';
+import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
+
+export interface PublicationState {
+  readonly name: string;
+  readonly oid: number;
+  readonly allTables: boolean;
+  readonly viaRoot: boolean;
+  /** The operations that it does not publish: insert, update, delete, truncate. */
+  readonly missing: readonly string[];
+  /** Tables that it lists by themselves. */
+  readonly listed: readonly number[];
+  /** Everything that it publishes, roots in place of their partitions where it publishes by the root. */
+  readonly relids: readonly number[];
+  /** Whether our role may change it. */
+  readonly owned: boolean;
+}
+
+interface PublicationRow extends Omit<PublicationState, 'missing'> {
+  readonly ops: Readonly<Record<string, boolean>>;
+}
+
+export async function readPublication(query: Query, name: string): Promise<PublicationState | null> {
+  const [row] = await query<{ publication: PublicationRow }>(
+    `SELECT pg_catalog.json_build_object('name', p.pubname, 'oid', p.oid::pg_catalog.int8, 'allTables', p.puballtables, 'viaRoot', p.pubviaroot,
+       'ops', pg_catalog.json_build_object('insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate),
+       'listed', (SELECT COALESCE(pg_catalog.json_agg(r.prrelid::pg_catalog.int8), '[]') FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid),
+       'relids', (SELECT COALESCE(pg_catalog.json_agg(g.relid::pg_catalog.oid::pg_catalog.int8), '[]') FROM pg_catalog.pg_get_publication_tables(p.pubname) g),
+       'owned', pg_catalog.pg_has_role(current_user, p.pubowner, 'USAGE')) AS publication
+     FROM pg_catalog.pg_publication p WHERE p.pubname = $1`,
+    [name],
+  );
+  if (row === undefined) return null;
+  const { ops, ...publication } = row.publication;
+  return { ...publication, missing: Object.keys(ops).filter((op) => ops[op] === false) };
+}
+
+/** A table as a publication's list names it. */
+export interface PublishedTable {
+  readonly relid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: string;
+}
+
+/**
+ * Statements that make a publication of ours publish exactly these tables; none when it does already. Children by inheritance
+ * are tables of their own, which is what ONLY says; a partitioned table stands for its partitions.
+ */
+export function publicationStatements(
+  name: string,
+  state: PublicationState | null,
+  tables: readonly PublishedTable[],
+): readonly string[] {
+  const publication = quoteIdentifier(name);
+  if (state === null) {
+    const list = tables.length === 0 ? '' : ` FOR TABLE ${tables.map(listed).join(', ')}`;
+    return [`CREATE PUBLICATION ${publication}${list} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`];
+  }
+  const added = tables.filter((table) => !state.listed.includes(table.relid));
+  return added.length === 0 ? [] : [`ALTER PUBLICATION ${publication} ADD TABLE ${added.map(listed).join(', ')}`];
+}
+
+/** The statement that takes tables out; what is dropped must be named as it is called now. */
+export function removalStatement(name: string, tables: readonly PublishedTable[]): string {
+  return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${tables.map(listed).join(', ')}`;
+}
+
+function listed(table: PublishedTable): string {
+  return `${table.kind === 'p' ? '' : 'ONLY '}${quoteQualified(table.schema, table.name)}`;
+}

@@ -1,0 +1,9 @@
+/**
+ * How our ordinary sessions behave as a guest: no workers taken from the application, no compiling of catalog queries, and no
+ * waiting for standbys at the commit of a watermark (the stream brings it when it is durable here).
+ */
+export const guestSettings: Readonly<Record<string, string>> = {
+  jit: 'off',
+  max_parallel_workers_per_gather: '0',
+  synchronous_commit: 'local',
+};

@@ -1,0 +1,240 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { to as copyTo } from 'pg-copy-streams';
+import { lsn } from '../../event/lsn.ts';
+import { tableName, type TableShape } from '../../event/table.ts';
+import { TailraceError } from '../../runtime/errors.ts';
+import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
+import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
+import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
+import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Visibility, type WatermarkWritten, type WholeTable } from '../source.ts';
+import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
+import { CopyTextReader } from './copy-text.ts';
+import { sourceError } from './errors.ts';
+import { among, behind, orderBy, readKeyColumns, type KeyColumn } from './key-range.ts';
+import type { ShapeCache } from './shape-cache.ts';
+import { guestSettings } from './session-manners.ts';
+import { parseVisibility, stillRunning } from './transactions.ts';
+
+export interface SnapshotReaderOptions {
+  readonly target: ConnectionTarget;
+  readonly applicationName: string;
+  readonly publication: string;
+  readonly version: number;
+  readonly shapes: ShapeCache;
+  readonly control: PgConnection;
+  /** Taken once the publication was as it has to be: what ran then may have changed rows unseen. */
+  readonly entry: Visibility;
+  readonly onLost: (error: unknown) => void;
+}
+
+const enteredPollMs = 200;
+const wholeBlockBytes = 1 << 20;
+
+/** Reads rows beside the stream, on a connection of its own (PROTOCOL, Snapshots). */
+export class PostgresSnapshotReader implements SnapshotReader {
+  readonly #options: SnapshotReaderOptions;
+  readonly #connections = new Set<PgConnection>();
+  #connection: PgConnection | null = null;
+  #destroyed = false;
+
+  constructor(options: SnapshotReaderOptions) {
+    this.#options = options;
+  }
+
+  async entered(table: TableShape, { signal, onWait }: { signal: AbortSignal; onWait: (session: string) => void }): Promise<void> {
+    const { control, entry } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      const session = await this.#named(`the transactions of ${tableName(table)} could not be looked at`, () =>
+        control.exclusively((query) => stillRunning(query, entry.running)),
+      );
+      if (session === null) return;
+      onWait(session);
+      await delay(enteredPollMs, undefined, { signal });
+    }
+  }
+
+  async watermark(content: string): Promise<WatermarkWritten> {
+    return this.#named('the watermark could not be written', async () => {
+      const connection = await this.#shared();
+      const written = await connection.exclusively(async (query) => {
+        await emit(query, content);
+        return query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
+      });
+      return { lsn: lsn(written[0]?.lsn ?? '') };
+    });
+  }
+
+  async chunk(request: ChunkRequest): Promise<Chunk> {
+    request.signal.throwIfAborted();
+    return this.#named(`a chunk of ${tableName(request.table)} could not be read`, async () => {
+      const connection = await this.#shared();
+      const giveUp = (): void => connection.destroy();
+      request.signal.addEventListener('abort', giveUp, { once: true });
+      try {
+        return await connection.exclusively((query) => this.#readChunk(connection, query, request));
+      } finally {
+        request.signal.removeEventListener('abort', giveUp);
+      }
+    });
+  }
+
+  async whole(table: TableShape, signal: AbortSignal): Promise<WholeTable> {
+    signal.throwIfAborted();
+    return this.#named(`${tableName(table)} could not be read`, async () => {
+      const connection = await this.#open();
+      const query: Query = (text, params) => connection.query(text, params);
+      signal.addEventListener('abort', () => connection.destroy(), { once: true });
+      await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      const visibility = await readVisibility(query);
+      const state = await this.#state(query, table);
+      const [wal] = await query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
+      const shape = this.#options.shapes.match(shapeOfTable(state));
+      return {
+        visibility, shape,
+        lsn: lsn(wal?.lsn ?? ''),
+        blocks: () => this.#blocks(connection, `COPY (${select(state, shape)}) TO STDOUT`, shape),
+        close: () => this.#release(connection),
+      };
+    });
+  }
+
+  async estimate(table: TableShape): Promise<number | undefined> {
+    const rows = await this.#named('the size of a table could not be looked up', () =>
+      this.#options.control.query<{ rows: string | null }>(
+        `SELECT pg_catalog.sum(c.reltuples)::pg_catalog.int8::pg_catalog.text AS rows FROM pg_catalog.pg_class c
+         WHERE c.reltuples >= 0 AND c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree($1) t WHERE t.isleaf))`,
+        [table.relid],
+      ),
+    );
+    return rows[0]?.rows == null ? undefined : Number(rows[0].rows);
+  }
+
+  destroy(): void {
+    this.#destroyed = true;
+    for (const connection of this.#connections) connection.destroy();
+    this.#connections.clear();
+  }
+
+  /** The catalog's state stands with the low watermark, in the chunk's own snapshot, and with the high one. */
+  async #readChunk(connection: PgConnection, query: Query, request: ChunkRequest): Promise<Chunk> {
+    const low = await this.#mark(query, request.low, request.table);
+    await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const visibility = await readVisibility(query);
+    const state = await this.#state(query, request.table);
+    const shape = this.#options.shapes.match(shapeOfTable(state));
+    const key = await readKeyColumns(query, shape);
+    const read = await this.#copy(connection, { request, state, shape, key });
+    await query(read.cut ? 'ROLLBACK' : 'COMMIT');
+    const high = await this.#mark(query, request.high, request.table);
+    return {
+      rows: read.rows, visibility, shape,
+      stable: fingerprint(low) === fingerprint(state) && fingerprint(state) === fingerprint(high),
+      last: request.keys !== null || (!read.cut && read.rows.count < request.maxRows),
+    };
+  }
+
+  /** Writes a watermark and reads the table's state in the same transaction. */
+  async #mark(query: Query, content: string, table: TableShape): Promise<CatalogTable> {
+    await query('BEGIN');
+    await emit(query, content);
+    const state = await this.#state(query, table);
+    await query('COMMIT');
+    return state;
+  }
+
+  async #copy(
+    connection: PgConnection,
+    { request, state, shape, key }: { request: ChunkRequest; state: CatalogTable; shape: TableShape; key: readonly KeyColumn[] },
+  ): Promise<{ readonly rows: RowBlock; readonly cut: boolean }> {
+    const range = request.keys !== null ? among(key, request.keys) : request.after === null ? null : behind(key, request.after);
+    const limit = request.keys === null ? ` LIMIT ${request.maxRows}` : '';
+    const maxBytes = request.keys === null ? request.maxBytes : Infinity;
+    const text = `COPY (${select(state, shape, range)} ${orderBy(key)}${limit}) TO STDOUT`;
+    const reader = new CopyTextReader(shape.columns.length);
+    let cut = false;
+    try {
+      for await (const bytes of connection.client.query(copyTo(text)) as AsyncIterable<Buffer>) {
+        if (cut || reader.push(bytes, maxBytes)) continue;
+        cut = true;
+        // What is still to come is read away below; the server need not make all of it.
+        await this.#options.control.query('SELECT pg_catalog.pg_cancel_backend($1)', [connection.pid]);
+      }
+    } catch (error) {
+      if (!(cut && sourceError(error, '').code === 'source-unreachable')) throw error;
+    }
+    return { rows: reader.take(), cut };
+  }
+
+  async *#blocks(connection: PgConnection, text: string, shape: TableShape): AsyncGenerator<RowBlock> {
+    try {
+      const reader = new CopyTextReader(shape.columns.length, wholeBlockBytes * 2);
+      for await (const bytes of connection.client.query(copyTo(text)) as AsyncIterable<Buffer>) {
+        reader.push(bytes, Infinity);
+        if (reader.length >= wholeBlockBytes) yield reader.take();
+      }
+      if (reader.count > 0) yield reader.take();
+    } catch (error) {
+      throw sourceError(error, `${tableName(shape)} could not be read`);
+    } finally {
+      this.#release(connection);
+    }
+  }
+
+  async #state(query: Query, table: TableShape): Promise<CatalogTable> {
+    const { version, publication } = this.#options;
+    const [state] = await readTablesByOid(query, [table.relid], { version, publication });
+    // The next connection finds it gone from the list of tables.
+    if (state === undefined) throw new TailraceError('source-unreachable', `${tableName(table)} was dropped while it was being copied`);
+    return state;
+  }
+
+  async #shared(): Promise<PgConnection> {
+    this.#connection ??= await this.#open();
+    return this.#connection;
+  }
+
+  async #open(): Promise<PgConnection> {
+    const { target, applicationName, onLost } = this.#options;
+    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost });
+    if (this.#destroyed) connection.destroy();
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  async #release(connection: PgConnection): Promise<void> {
+    if (!this.#connections.delete(connection)) return;
+    connection.destroy();
+  }
+
+  async #named<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw sourceError(error, doing);
+    }
+  }
+}
+
+async function emit(query: Query, content: string): Promise<void> {
+  await query('SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)', [watermarkPrefix, content]);
+}
+
+/** What is visible to a statement now, or in the open REPEATABLE READ transaction. */
+export async function readVisibility(query: Query): Promise<Visibility> {
+  const [row] = await query<{ snapshot: string }>('SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot');
+  return parseVisibility(row?.snapshot ?? '');
+}
+
+/** Everything that decides what a row of the table is. */
+function fingerprint({ relid, schema, name, kind, persistence, replicaIdentity, files, columns, primaryKey, identityIndex, published, filter }: CatalogTable): string {
+  return JSON.stringify([relid, schema, name, kind, persistence, replicaIdentity, files, columns, primaryKey, identityIndex, published, filter]);
+}
+
+/** The rows that the publication sends, with the columns that it sends. Children by inheritance are tables of their own. */
+function select(state: CatalogTable, shape: TableShape, range: string | null = null): string {
+  const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+  const conditions = [range, state.filter === null ? null : `(${state.filter})`].filter((condition) => condition !== null);
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  return `SELECT ${columns} FROM ${state.kind === 'p' ? '' : 'ONLY '}${quoteQualified(state.schema, state.name)}${where}`;
+}

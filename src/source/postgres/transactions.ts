@@ -1,0 +1,59 @@
+import type { Query } from '../../runtime/postgres/connection.ts';
+import type { Visibility } from '../source.ts';
+
+/** `pg_current_snapshot()` as text: `xmin:xmax:running,…` */
+export function parseVisibility(text: string): Visibility {
+  const [xmin, xmax, running] = text.split(':');
+  if (xmin === undefined || xmax === undefined || running === undefined) throw new RangeError('not a snapshot');
+  return { xmin: BigInt(xmin), xmax: BigInt(xmax), running: running === '' ? [] : running.split(',').map(BigInt) };
+}
+
+export function isRunning(xid: bigint, now: Visibility): boolean {
+  return xid >= now.xmax || now.running.includes(xid);
+}
+
+interface Holder {
+  readonly xid: string;
+  readonly pid: number | null;
+  readonly database: string | null;
+  readonly application: string | null;
+  readonly usename: string | null;
+  readonly gid: string | null;
+}
+
+/**
+ * Who still runs one of these transactions, in words; null when nobody does. Those of other databases cannot have changed a
+ * table of ours, and a long one there must not hold us up.
+ */
+export async function stillRunning(query: Query, xids: readonly bigint[]): Promise<string | null> {
+  if (xids.length === 0) return null;
+  const [row] = await query<{ snapshot: string; database: string }>(
+    'SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot, pg_catalog.current_database()::pg_catalog.text AS database',
+  );
+  const now = parseVisibility(row?.snapshot ?? '');
+  const running = xids.filter((xid) => isRunning(xid, now));
+  if (running.length === 0) return null;
+  const short = running.map((xid) => String(xid & 0xffff_ffffn));
+  const holders = await query<Holder>(
+    `SELECT l.transactionid::pg_catalog.text AS xid, l.pid, COALESCE(a.datname, p.database)::pg_catalog.text AS database,
+       a.application_name AS application, a.usename::pg_catalog.text AS usename, p.gid
+     FROM pg_catalog.pg_locks l
+     LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     LEFT JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = l.transactionid
+     WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.transactionid::pg_catalog.text = ANY ($1)`,
+    [short],
+  );
+  for (const xid of short) {
+    const holder = holders.find((candidate) => candidate.xid === xid);
+    if (holder?.database != null && holder.database !== row?.database) continue;
+    return describe(xid, holder);
+  }
+  return null;
+}
+
+function describe(xid: string, holder: Holder | undefined): string {
+  if (holder?.gid != null) return `the prepared transaction ${holder.gid}`;
+  if (holder?.pid == null) return `transaction ${xid}`;
+  const parts = [holder.application ? `application ${holder.application}` : '', holder.usename ? `user ${holder.usename}` : ''].filter((part) => part !== '');
+  return `pid ${holder.pid}${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`;
+}
