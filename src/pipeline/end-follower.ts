@@ -26,6 +26,8 @@ export class EndFollower {
   #systemIdentifier: string;
   /** ENDs at or before the reader's position, while they are read again. */
   #behind: Place | null;
+  /** Whether one of them names the position. */
+  #met = false;
 
   private constructor(reader: LogReader, topic: string, position: Position | null) {
     this.#reader = reader;
@@ -87,6 +89,7 @@ export class EndFollower {
         bytes += size;
       }
     }
+    if (this.#offset >= range.end && this.#behind !== null && !this.#met) this.#ahead(this.#behind);
     return steps;
   }
 
@@ -103,12 +106,22 @@ export class EndFollower {
       return null;
     }
     if (this.#behind !== null) {
-      if (!isAfter(record, this.#behind)) return null;
+      if (!isAfter(record, this.#behind)) {
+        this.#met ||= record.epoch === this.#behind.epoch && record.commitLsn === this.#behind.commitLsn;
+        return null;
+      }
       this.#behind = null;
     }
     // An END without events repeats the place: it moves nobody's position and is no link of the chain.
     if (record.parts.length > 0 || record.snapshot !== null) this.#link(record, offset);
     return record;
+  }
+
+  /** Everything that would still come, up to that epoch, would be passed over as if it were known. */
+  #ahead(position: Place): never {
+    throw new TailraceError('gap', `the replica stands behind ${text(position)}, where this log has never been: the log was put back from an older copy`, {
+      remedy: 'Run tailrace sinks forget and empty the tables of the sink: it is then filled anew.',
+    });
   }
 
   #began(start: StartRecord): void {
