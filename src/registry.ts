@@ -5,13 +5,13 @@ import { createTupleCodec } from './codec/tuple/index.ts';
 import { checkEmbeddedLog, createEmbeddedLog, embeddedLogConfig } from './log/embedded/index.ts';
 import type { Log } from './log/log.ts';
 import type { Finding } from './runtime/finding.ts';
-import { TailraceError } from './runtime/errors.ts';
 import type { Logger } from './runtime/logger.ts';
 import { realPath } from './runtime/real-path.ts';
-import { Secret } from './runtime/secret.ts';
+import type { Secret } from './runtime/secret.ts';
 import type { Sink } from './sink/sink.ts';
 import { createPostgresSink, postgresSinkConfig } from './sink/postgres/index.ts';
 import { createSqliteSink, sqliteSinkConfig } from './sink/sqlite/index.ts';
+import { createPostgresSource, postgresSourceConfig } from './source/postgres/index.ts';
 import type { Source } from './source/source.ts';
 
 /** What every plug-in gets beside its own part of the configuration. */
@@ -63,20 +63,8 @@ function sink<S extends z.ZodObject>(plugin: Plugin<S, SinkContext, Sink>): Plug
   return plugin;
 }
 
-// ---- temporary: these schemas go as the plug-in folders bring their own -----------------------------------------------
-const missing = (what: string) => (): never => {
-  throw new TailraceError('internal', `${what} is not built in yet`);
-};
-const secret = z.string().min(1).transform((value) => new Secret(value));
-const temporaryPostgresSource = z.strictObject({
-  url: secret.describe('Where the source is: postgres://user:password@host:port/database.'),
-  slot: z.string().optional(),
-  publication: z.string().optional(),
-});
-// ----------------------------------------------------------------------------------------------------------------------
-
 export const sources = {
-  postgres: source({ config: temporaryPostgresSource, create: missing('the postgres source'), claims: slotClaim }),
+  postgres: source({ config: postgresSourceConfig, create: createPostgresSource, claims: slotClaim }),
 };
 
 export const logs = {

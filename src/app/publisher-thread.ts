@@ -114,7 +114,8 @@ class PublisherThread {
     if (session !== null) this.#counted = { changes: session.counts.changes, transactions: session.counts.transactions };
     const transactionTopic = `${this.#config.name}.transaction`;
     return {
-      state: this.#health.state === 'running' ? 'streaming' : this.#health.state,
+      // Between two connections nothing streams, whatever was heard last.
+      state: this.#health.state !== 'running' ? this.#health.state : session === null ? 'starting' : 'streaming',
       error: 'error' in this.#health ? this.#health.error : null,
       source: session && {
         slot: session.source.server.slot,
