@@ -1,6 +1,7 @@
 import { closeSync, fdatasync, fsync, open, openSync, close, fsyncSync, mkdirSync, renameSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { errno } from './fs-errors.ts';
 import { DIRECTORY_MODE, FILE_MODE, UNFINISHED } from './layout.ts';
 
 export const fdatasyncAsync = promisify(fdatasync);
@@ -18,9 +19,26 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** Makes a file's content or a directory's entries durable without blocking. */
-export async function syncPath(path: string): Promise<void> {
-  const fd = await openAsync(path, 'r');
+/**
+ * Makes the content of files and the entries of directories durable, without blocking. Several at a time: the file system
+ * then commits them together. What is not there any more was trimmed.
+ */
+export async function syncPaths(paths: Iterable<string>): Promise<void> {
+  const left = paths[Symbol.iterator]();
+  const work = async (): Promise<void> => {
+    for (let next = left.next(); next.done !== true; next = left.next()) await syncPath(next.value);
+  };
+  await Promise.all(Array.from({ length: 8 }, work));
+}
+
+async function syncPath(path: string): Promise<void> {
+  let fd: number;
+  try {
+    fd = await openAsync(path, 'r');
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return;
+    throw error;
+  }
   try {
     await fsyncAsync(fd);
   } finally {

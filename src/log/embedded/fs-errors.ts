@@ -20,19 +20,21 @@ export function unwritable(error: unknown, what: string): TailraceError {
     case 'EROFS':
     case 'ENOTDIR':
     case 'EISDIR':
+    case 'EEXIST':
     case 'ELOOP':
-      return unusable(error, what);
+      return unusable(what, errno(error) ?? '', error);
     default:
       return new TailraceError('log-unwritable', `${what}: ${errno(error) ?? String(error)}`, { cause: error });
   }
 }
 
-function unusable(error: unknown, what: string): TailraceError {
+/** For what a person has to mend: rights, owners, something else in the way. */
+export function unusable(what: string, why: string, cause: unknown): TailraceError {
   const who = process.getuid === undefined ? '' : ` for user id ${process.getuid()}`;
-  return new TailraceError('log-directory', `${what}: ${errno(error)}${who}`, { cause: error });
+  return new TailraceError('log-directory', `${what}: ${why}${who}`, { cause });
 }
 
-/** Damage at a byte of a file. `remedy` where there is a better one than the catalogue's. */
+/** Damage at a byte of a file. */
 export function damaged(file: string, at: number, what: string): TailraceError {
   return new TailraceError('log-damaged', `${file}, byte ${at}: ${what}`);
 }

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TailraceError } from '../../runtime/errors.ts';
-import { unwritable } from './fs-errors.ts';
+import { unusable, unwritable } from './fs-errors.ts';
 import { FILE_MODE } from './layout.ts';
 
 const SQLITE_BUSY = 5;
+/** PERM, READONLY, CANTOPEN, NOTADB. */
+const unusableResults = [3, 8, 14, 26];
 const attempts = 12;
 
 export interface Lock {
@@ -32,13 +34,16 @@ function tryLock(path: string): Lock | undefined {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path);
-    database.exec('BEGIN EXCLUSIVE');
+    // In memory, or a lock.db-journal would be left by each process that is killed.
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     // By its name: opening and closing the file here would free a lock that another thread of this process holds on it.
     chmodSync(path, FILE_MODE);
     return { release: () => database?.close() };
   } catch (error) {
     database?.close();
-    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) return undefined;
+    const result = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : 0;
+    if (result === SQLITE_BUSY) return undefined;
+    if (unusableResults.includes(result)) throw unusable(path, error instanceof Error ? error.message : '', error);
     throw unwritable(error, path);
   }
 }

@@ -218,9 +218,9 @@ export class PartitionWriter {
   }
 }
 
-/** Deletes a segment and its index, whether they are there or not. */
+/** Deletes a segment and its index, whether they are there or not; the index first, so that none is left alone. */
 export function removeSegment(directory: string, base: number, files: FileCache): void {
-  for (const path of [segmentPath(directory, base), indexPath(directory, base)]) {
+  for (const path of [indexPath(directory, base), segmentPath(directory, base)]) {
     files.forget(path);
     if (statSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
   }

@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
-import { syncDirectory, syncPath, writeAll } from './durable-files.ts';
+import { syncDirectory, syncPaths, writeAll } from './durable-files.ts';
 import { damaged } from './fs-errors.ts';
 import { Journal, removeJournal } from './journal.ts';
 import { FrameWriter, frameSeed, readFrame, readTable, writeTable, type PartitionState } from './journal-format.ts';
@@ -71,7 +71,7 @@ async function redo({ journals, seed, scan, topics }: Redo): Promise<Recovered> 
     const journal = new Journal(journals, { number, size: scan.end, sequence: scan.sequence });
     return { journal, states: topics.states, report };
   }
-  for (const path of topics.touched) await syncPath(path);
+  await syncPaths(topics.touched);
   const table = writeTable(new FrameWriter(seed), topics.states, scan.sequence);
   const journal = Journal.create(journals, number + 1, { frame: table, sequence: scan.sequence });
   for (const old of scan.files) removeJournal(journals, join(journals, journalName(old)));

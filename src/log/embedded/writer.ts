@@ -5,9 +5,9 @@ import { failpoint } from '../../runtime/failpoint.ts';
 import type { BatchBuilder, LogWriter, OffsetRange, TopicSpec } from '../log.ts';
 import { EmbeddedBatchBuilder } from './batch-builder.ts';
 import { BufferPool } from './buffer-pool.ts';
-import { syncDirectory, syncPath, writeFileDurably } from './durable-files.ts';
+import { syncDirectory, syncPaths, writeFileDurably } from './durable-files.ts';
 import { FileCache } from './file-cache.ts';
-import { errno, unwritable } from './fs-errors.ts';
+import { unwritable } from './fs-errors.ts';
 import type { Journal } from './journal.ts';
 import { FrameWriter, frameSeed, writeTable, type PartitionState } from './journal-format.ts';
 import { DIRECTORY_MODE, UNFINISHED, escapeTopic, topicPath, topicsPath } from './layout.ts';
@@ -135,7 +135,7 @@ export class EmbeddedLogWriter implements LogWriter {
       await this.#syncing;
       if (this.#failure === undefined && this.#dirty.size > 0) {
         const { dirty, old } = this.#rotate();
-        await syncAll(dirty);
+        await syncPaths(dirty);
         old.remove();
       }
     } catch (error) {
@@ -212,7 +212,7 @@ export class EmbeddedLogWriter implements LogWriter {
   #rotateIfDue(): void {
     if (this.#journal.size < this.#options.journalSize || this.#syncing !== undefined) return;
     const { dirty, old } = this.#rotate();
-    this.#syncing = syncAll(dirty)
+    this.#syncing = syncPaths(dirty)
       .then(() => old.remove())
       .catch((error: unknown) => {
         this.#failure ??= unwritable(error, this.#options.directory);
@@ -252,17 +252,6 @@ export class EmbeddedLogWriter implements LogWriter {
 function own(builder: BatchBuilder): EmbeddedBatchBuilder {
   if (builder instanceof EmbeddedBatchBuilder) return builder;
   throw new TailraceError('internal', 'a batch of another log was appended');
-}
-
-async function syncAll(paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    try {
-      await syncPath(path);
-    } catch (error) {
-      // Trimmed meanwhile.
-      if (errno(error) !== 'ENOENT') throw error;
-    }
-  }
 }
 
 function checkSpec(spec: TopicSpec): void {
