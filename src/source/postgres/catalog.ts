@@ -147,7 +147,7 @@ export async function readTypes(
 export function shapeOfTable(table: CatalogTable): TableShape {
   const columns = table.columns
     .filter((column) => table.published?.includes(column.attnum) ?? true)
-    .map(({ generated: _, ...column }): Column => column);
+    .map(({ name, attnum, typeOid, typmod, type, baseTypeOid, notNull }): Column => ({ name, attnum, typeOid, typmod, type, baseTypeOid, notNull }));
   const key = keyOf(columns, table.replicaIdentity === 'index' ? table.identityIndex : table.primaryKey);
   return { relid: table.relid, schema: table.schema, name: table.name, columns, key, replicaIdentity: table.replicaIdentity };
 }

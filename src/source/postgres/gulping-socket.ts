@@ -26,19 +26,20 @@ export class GulpingSocket {
     this.#onChunk = onChunk;
     socket.removeAllListeners('data');
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.resume();
   }
 
   hold(): void {
     if (this.#held) return;
     this.#held = true;
     clearTimeout(this.#timer);
-    pauseReading(this.#socket);
+    stopReading(this.#socket);
   }
 
   release(): void {
     if (!this.#held) return;
     this.#held = false;
-    this.#socket.resume();
+    startReading(this.#socket);
   }
 
   get held(): boolean {
@@ -51,29 +52,38 @@ export class GulpingSocket {
     this.#lastRead = now;
     this.#onChunk(chunk);
     if (this.#held || !runs || chunk.length >= fullRead) return;
-    pauseReading(this.#socket);
+    stopReading(this.#socket);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#lastRead = performance.now();
-      if (!this.#held) this.#socket.resume();
+      if (!this.#held) startReading(this.#socket);
     }, gulpMs);
   }
 }
 
 interface Handle {
-  reading: boolean;
+  readStart(): number;
   readStop(): number;
 }
 
 /**
- * `pause()` alone lets Node go on reading until its own buffer is full, in the same small pieces. What is done here to the
- * handle is what net.Socket does itself when that buffer is full; `resume()` starts reading again. Without such a handle the
- * stream is only paused, which costs speed and nothing else.
+ * Stops and starts below Node's stream, at the handle: `pause()` would let Node read on, in the same small pieces, until its
+ * own buffer is full, and `resume()` after a `readStop` behind its back need not start again. The stream itself never knows, and
+ * flows. Without such a handle it is paused, which costs speed and nothing else.
  */
-function pauseReading(socket: Socket): void {
-  socket.pause();
+function stopReading(socket: Socket): void {
+  const handle = handleOf(socket);
+  if (handle === null) socket.pause();
+  else handle.readStop();
+}
+
+function startReading(socket: Socket): void {
+  const handle = handleOf(socket);
+  if (handle === null) socket.resume();
+  else handle.readStart();
+}
+
+function handleOf(socket: Socket): Handle | null {
   const handle = (socket as unknown as { readonly _handle?: Partial<Handle> | null })._handle;
-  if (handle?.reading !== true || typeof handle.readStop !== 'function') return;
-  handle.reading = false;
-  handle.readStop();
+  return typeof handle?.readStart === 'function' && typeof handle.readStop === 'function' ? (handle as Handle) : null;
 }

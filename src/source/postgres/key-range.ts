@@ -36,12 +36,12 @@ export async function readKeyColumns(query: Query, table: TableShape): Promise<r
        cn.nspname AS collation_schema, c.collname AS collation
      FROM pg_catalog.pg_index i
      CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(i.indclass::pg_catalog.oid[]), pg_catalog.unnest(i.indcollation::pg_catalog.oid[]),
-       pg_catalog.unnest((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])) WITH ORDINALITY AS k(opclass, collation, attnum, place)
+       pg_catalog.unnest((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])) WITH ORDINALITY AS k(opclass, coll, attnum, place)
      JOIN pg_catalog.pg_opclass oc ON oc.oid = k.opclass
      JOIN pg_catalog.pg_amop m ON m.amopfamily = oc.opcfamily AND m.amoplefttype = oc.opcintype AND m.amoprighttype = oc.opcintype
      JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-     LEFT JOIN pg_catalog.pg_collation c ON c.oid = k.collation AND k.collation <> a.attcollation
+     LEFT JOIN pg_catalog.pg_collation c ON c.oid = k.coll AND k.coll <> a.attcollation
      LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = c.collnamespace
      WHERE i.indrelid = $1 AND i.indisvalid AND i.indimmediate
        AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END AND m.amopstrategy IN (1, 3, 5)`,

@@ -60,8 +60,6 @@ export class ReplicationStream {
   /** Sends START_REPLICATION and resolves when the server has begun to stream. Throws what the server answered. */
   async start(command: string): Promise<void> {
     this.#socket.write(queryMessage(command));
-    this.#input.release();
-    this.#socket.resume();
     for (;;) {
       const stop = this.#decode([]);
       if (stop?.kind === 'started') break;

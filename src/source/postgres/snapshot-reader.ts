@@ -94,7 +94,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
         visibility, shape,
         lsn: lsn(wal?.lsn ?? ''),
         blocks: () => this.#blocks(connection, `COPY (${select(state, shape)}) TO STDOUT`, shape),
-        close: () => this.#release(connection),
+        close: async () => this.#release(connection),
       };
     });
   }
@@ -202,9 +202,8 @@ export class PostgresSnapshotReader implements SnapshotReader {
     return connection;
   }
 
-  async #release(connection: PgConnection): Promise<void> {
-    if (!this.#connections.delete(connection)) return;
-    connection.destroy();
+  #release(connection: PgConnection): void {
+    if (this.#connections.delete(connection)) connection.destroy();
   }
 
   async #named<T>(doing: string, work: () => Promise<T>): Promise<T> {

@@ -199,7 +199,7 @@ export class StreamDecoder {
       this.#lastRelid = relid;
       this.#lastShape = shape;
     }
-    return this.#lastShape as TableShape | null;
+    return this.#lastShape;
   }
 }
 

@@ -51,7 +51,7 @@ async function switchOf(connection: ReplicationConnection, timeline: number): Pr
   if (timeline <= 1) return undefined;
   const [row] = await connection.query(`TIMELINE_HISTORY ${timeline}`).catch(() => []);
   const content = row?.['content'];
-  const text = Buffer.isBuffer(content) ? content.toString('utf8') : String(content ?? '');
+  const text = Buffer.isBuffer(content) ? content.toString('utf8') : typeof content === 'string' ? content : '';
   const last = [...text.matchAll(/^\s*\d+\s+([0-9A-F]+\/[0-9A-F]+)/gm)].at(-1);
   return last?.[1] === undefined ? undefined : lsn(last[1]);
 }
