@@ -98,11 +98,8 @@ function send(request: IncomingMessage, response: ServerResponse, reply: HttpRep
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('content-security-policy', "default-src 'none'");
   // No request needs a body: one that brings it is answered and hung up on, not read to its end.
-  const hasBody = request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
-  if (hasBody) response.setHeader('connection', 'close');
-  response.end(request.method === 'HEAD' ? undefined : body, () => {
-    if (hasBody) request.socket.destroySoon();
-  });
+  if (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined) response.setHeader('connection', 'close');
+  response.end(request.method === 'HEAD' ? undefined : body);
 }
 
 const reasons: Readonly<Record<number, string>> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' };

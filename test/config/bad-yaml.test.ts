@@ -83,6 +83,23 @@ describe('bad YAML', () => {
     });
   }
 
+  for (const [title, text] of [
+    ['behind a misspelt key', `${right}pasword: ${canary}\n`],
+    ['of the environment that does not fit', right.replace('name: shop', 'name: ${BAD}')],
+    ['of the environment that is none of the choices', `${right}format: \${BAD}\n`],
+    ['of the wrong type behind a key of secrets', right.replace('${SOURCE}', '90125')],
+    ['of the wrong kind behind a key of secrets', right.replace('${SOURCE}', `[${canary}]`)],
+    ['in a file that is no YAML', right.replace('${SOURCE}', `"postgres://u:${canary}@h/d`)],
+    ['in a text that is not closed', `${right}password: '${canary}\n`],
+  ] as const) {
+    test(`a value ${title} is not printed`, () => {
+      const problems = parsePipeline(sourceFile('shop.yaml', text), { ...environment, BAD: `No ${canary}` }).problems;
+      assert.ok(problems.length > 0);
+      const told = problems.map(formatProblem).join('\n');
+      assert.ok(!told.includes(canary) && !told.includes('90125'), told);
+    });
+  }
+
   test('all problems of a file are told in one run, in the order of its lines', () => {
     const text = right.replace('name: shop', 'name: Shop').replace('${SOURCE}', '${NOPE}').replace('path: ./shop.sqlite', 'pth: x');
     assert.deepEqual(problemsOf(text).map(({ path }) => path), ['name', 'source.url', 'sinks[0].path', 'sinks[0].pth']);
