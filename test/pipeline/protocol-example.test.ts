@@ -43,7 +43,7 @@ function transaction(): SourceItem[] {
 
 function sourceOf(items: readonly SourceItem[]): Source {
   const unused = async (): Promise<never> => assert.fail('not asked for here');
-  const session: Omit<SourceSession, 'health'> & { health(): Promise<null> } = {
+  const session: SourceSession = {
     server: {
       systemIdentifier: '7412345678901234567', timeline: 1, timelineSwitch: undefined, slot: 'tailrace_shop',
       confirmedFlush: lsn('0/16B3520'), walFlushed: lsn('0/16B4000'), slotCreated: true, database: 'shop',
@@ -55,11 +55,11 @@ function sourceOf(items: readonly SourceItem[]): Source {
     },
     acknowledge: () => {},
     snapshots: { entered: unused, watermark: unused, chunk: unused, whole: unused, estimate: unused },
-    health: async () => null,
+    health: unused,
     stop: () => {},
     close: async () => {},
   };
-  return { check: async () => [], connect: async () => session as unknown as SourceSession, teardown: async () => [] };
+  return { check: async () => [], connect: async () => session, teardown: async () => [] };
 }
 
 /** Long JSON, broken behind commas between members. */
