@@ -2,6 +2,7 @@ import type { RowChange } from '../event/change.ts';
 import type { Position } from '../event/position.ts';
 import type { TableSchema } from '../event/table.ts';
 import type { Finding } from '../runtime/finding.ts';
+import type { SinkVerifier } from './verifier.ts';
 
 /**
  * A sink applies source transactions to a replica and keeps its position there, in the same transaction as the rows, so
@@ -23,6 +24,8 @@ export interface Sink {
   open(options: { readonly signal: AbortSignal }): Promise<SinkSession>;
   /** Removes Tailrace's own rows for this sink; the replica's tables stay. */
   forget(): Promise<void>;
+  /** For `verify`: looks at the replica beside whoever is writing it. */
+  openVerifier(): Promise<SinkVerifier>;
 }
 
 export interface SinkSession {

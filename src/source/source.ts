@@ -2,6 +2,7 @@ import type { SourceItem } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
 import type { TableShape } from '../event/table.ts';
 import type { Finding } from '../runtime/finding.ts';
+import type { SourceVerifier } from './verifier.ts';
 
 /**
  * A source is a stream of whole transactions in commit order, a position that is acknowledged later and separately, and a
@@ -23,6 +24,8 @@ export interface Source {
   connect(options: { readonly signal: AbortSignal }): Promise<SourceSession>;
   /** Drops the slot and publication that Tailrace made; returns what was dropped, in words. */
   teardown(): Promise<readonly string[]>;
+  /** For `verify`: looks at the rows as they are, beside whoever captures them. */
+  openVerifier(): Promise<SourceVerifier>;
 }
 
 export interface SourceSession {

@@ -5,11 +5,13 @@ import type { Logger } from '../../runtime/logger.ts';
 import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { Sink } from '../sink.ts';
+import type { SinkVerifier } from '../verifier.ts';
 import { checkReplica } from './check.ts';
 import type { PostgresSinkConfig } from './config.ts';
 import { ReplicaConnection } from './connection.ts';
 import { endHolder, forget, lockedPosition, makeOwnTables, makePosition, ownsTables, ownTablesExist, readBlocked, type SinkName } from './own-tables.ts';
 import { PostgresSinkSession, type Opened } from './session.ts';
+import { openPostgresSinkVerifier } from './verifier.ts';
 
 export interface PostgresSinkContext extends SinkName {
   readonly logger: Logger;
@@ -58,6 +60,11 @@ export class PostgresSink implements Sink {
     } finally {
       await connection.close();
     }
+  }
+
+  openVerifier(): Promise<SinkVerifier> {
+    const { pipeline, sink } = this.#context;
+    return openPostgresSinkVerifier({ target: connectionTarget(this.#config), config: this.#config, owner: { pipeline, sink } });
   }
 
   async #openConnection(signal: AbortSignal): Promise<Opened> {

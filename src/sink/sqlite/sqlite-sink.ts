@@ -4,6 +4,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { Sink, SinkSession } from '../sink.ts';
+import type { SinkVerifier } from '../verifier.ts';
 import { Bookkeeping, hasBookkeeping, readOwner, readTable } from './bookkeeping.ts';
 import { DatabaseFile, exists, openForReading } from './database-file.ts';
 import { readExisting } from './existing-table.ts';
@@ -11,6 +12,7 @@ import { fold, type Placement, placeTable, replicaName } from './replica-table.t
 import { conflictOf } from './replica-tables.ts';
 import { shapeChange } from './shape-change.ts';
 import { SqliteSession } from './sqlite-session.ts';
+import { openSqliteVerifier } from './verifier.ts';
 
 export interface SqliteSinkOptions {
   readonly path: string;
@@ -73,6 +75,10 @@ export class SqliteSink implements Sink {
     } finally {
       file.close();
     }
+  }
+
+  async openVerifier(): Promise<SinkVerifier> {
+    return openSqliteVerifier(this.#options);
   }
   // oxlint-enable require-await
 

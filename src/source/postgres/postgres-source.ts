@@ -8,6 +8,7 @@ import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { Source, SourceServer, SourceSession } from '../source.ts';
+import type { SourceVerifier } from '../verifier.ts';
 import { readTablesByOid, shapeOfTable } from './catalog.ts';
 import { runChecks } from './checks/run.ts';
 import { sourceNames, type PostgresSourceConfig, type SourceNames } from './config.ts';
@@ -21,6 +22,7 @@ import { readSlot, slotInUse } from './slot.ts';
 import { guestSettings } from './session-manners.ts';
 import { PostgresSnapshotReader, readVisibility } from './snapshot-reader.ts';
 import { takeSlot, type TakenSlot } from './take-slot.ts';
+import { openPostgresSourceVerifier } from './verifier.ts';
 
 export interface PostgresSourceContext {
   readonly pipeline: string;
@@ -109,6 +111,11 @@ export class PostgresSource implements Source {
     } finally {
       await control.close();
     }
+  }
+
+  openVerifier(): Promise<SourceVerifier> {
+    const { applicationName, publication } = this.#names;
+    return openPostgresSourceVerifier({ target: this.#target, applicationName, publication });
   }
 
   /** The publication first, then the slot: a slot reads a publication as it was at each place in the WAL. */
