@@ -40,7 +40,7 @@ test('the bytes are those of Kafka\'s record batch, field by field', () => {
   const body = finished.bytes.subarray(BATCH_HEADER, finished.length).toString('hex');
   assert.equal(finished.bytes.subarray(0, BATCH_HEADER).toString('hex'), hex.join(''));
   // Length 12, attributes, timestamp and offset deltas, key, value, one header; then length 6, timestamp delta -1, offset delta 1, null, null, no header.
-  assert.equal(body, '18' + '00' + '00' + '00' + '026b' + '0276' + '02' + '0268' + '0278' + '0c' + '00' + '01' + '02' + '01' + '01' + '00');
+  assert.equal(body, '18000000026b027602026802780c000102010100');
   assert.equal(headerProblem(finished.bytes, 0, 5, target.stamp), undefined);
   assert.ok(crcMatches(finished.bytes, 0, finished.length));
 });
