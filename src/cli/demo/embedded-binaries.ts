@@ -32,7 +32,7 @@ export function serverUser(): { uid: number; gid: number } | undefined {
   return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined;
 }
 
-/** Where the server's user may have directories: the temporary folder, unless it lies under a private one (TMPDIR=/root/…). */
+/** Where the server's user may have directories: the temporary folder, unless it lies under a private one (TMPDIR below a home folder). */
 export function serverTempRoot(): string {
   if (serverUser() === undefined) return tmpdir();
   return othersMayEnter(tmpdir()) ? tmpdir() : '/tmp';
