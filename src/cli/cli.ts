@@ -14,7 +14,7 @@ const commands: readonly Entry[] = [
   { name: 'run', summary: 'run pipelines until a signal', load: () => import('./run.ts').then((file) => file.defineRun) },
   { name: 'check', summary: 'find every problem with config, source, log and sinks; changes nothing', load: () => import('./check.ts').then((file) => file.defineCheck) },
   { name: 'status', summary: 'where each pipeline and sink stands', load: () => import('./status.ts').then((file) => file.defineStatus) },
-  { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => later('./verify.ts', 'defineVerify') },
+  { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => import('./verify.ts').then((file) => file.defineVerify) },
   { name: 'topics', summary: 'list and describe topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
   { name: 'sinks', summary: 'end a sink', load: () => import('./sinks.ts').then((file) => file.defineSinks) },
@@ -22,14 +22,6 @@ const commands: readonly Entry[] = [
   { name: 'schema', summary: 'print the JSON Schema of connector files', load: () => import('./schema.ts').then((file) => file.defineSchema) },
   { name: 'demo', summary: 'a real Postgres, live traffic, two replicas, proof that they are equal', load: () => import('./demo.ts').then((file) => file.defineDemo) },
 ];
-
-/** For a command whose file is not there yet. */
-async function later(path: string, name: string): Promise<DefineCommand> {
-  const found = (await import(path)) as Record<string, DefineCommand>;
-  const define = found[name];
-  if (define === undefined) throw new TailraceError('internal', `${path} has no ${name}`);
-  return define;
-}
 
 /** The whole command line with every command filled in: for the reference in docs/. */
 export async function wholeProgram(context: CliContext): Promise<Command> {

@@ -11,8 +11,8 @@ export interface SinkProgressOptions {
   readonly epoch: number;
   /** How long the sink may say nothing new before it is given up, in milliseconds. */
   readonly timeout: number;
-  /** Whether a daemon has the log open; null when that cannot be told. */
-  readonly isRunning: () => Promise<boolean | null>;
+  /** Whether a daemon runs the pipeline. */
+  readonly isRunning: () => Promise<boolean>;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +64,7 @@ export class SinkProgress {
       if (this.#standstill !== null && this.#said === this.#saidAtStandstill) return false;
       const now = performance.now();
       if (this.#said !== said) [said, movedAt] = [this.#said, now];
-      if ((await this.#options.isRunning()) !== false) seenRunningAt = now;
+      if (await this.#options.isRunning()) seenRunningAt = now;
       if (now - seenRunningAt > Math.min(restartTime, timeout)) return this.#give('not-running');
       if (now - movedAt > timeout) return this.#give('stalled');
       await reader.wait(topic, 0, this.#offset, signal);

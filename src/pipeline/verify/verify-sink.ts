@@ -27,8 +27,8 @@ export interface VerifyOptions {
   readonly pattern: string | null;
   /** How long a sink may stand still before it is given up, in milliseconds. */
   readonly timeout: number;
-  /** Whether a daemon has the log open; null when that cannot be told. */
-  readonly isRunning: () => Promise<boolean | null>;
+  /** Whether a process has the log open for writing, as far as that can be seen. */
+  readonly logInUse: () => boolean;
   readonly progress: (sink: string, table: string, phase: Phase, rows?: number) => void;
   readonly onTable: (sink: string, report: TableReport) => void;
   readonly signal: AbortSignal;
@@ -77,14 +77,15 @@ export class PipelineVerifier {
   }
 
   async sink(verified: VerifiedSink): Promise<SinkVerification> {
-    const { reader, timeout, isRunning, signal } = this.#options;
+    const { source, reader, timeout, logInUse, signal } = this.#options;
+    const isRunning = async (): Promise<boolean> => logInUse() || source.isRead(this.#start.slot);
     const progress = new SinkProgress({ reader, topic: this.#topics.sink(verified.name), epoch: this.#start.epoch, timeout, isRunning, signal });
     const tables: TableReport[] = [];
     const result: SinkVerification = { sink: verified.name, tables, blocked: [], standstill: null, error: null };
     let opened: SinkVerifier | null = null;
     let marker: Lsn | null = null;
     const passed = async (): Promise<boolean> => {
-      marker = await this.#options.source.marker();
+      marker = await source.marker();
       return progress.passed(marker);
     };
     try {
