@@ -9,8 +9,8 @@ interface TableState {
   /** Where the newest copy that concerns this sink began and ended, as far as it was passed or is known from `schema`. */
   begin: Place | null;
   done: Place | null;
-  /** Events before this place are passed over; null: until a copy begins. */
-  since: Place | null;
+  /** Events before this place are passed over. */
+  since: Place;
   /** Only a copy addressed to this sink opens the table. */
   awaiting: boolean;
 }
@@ -39,16 +39,14 @@ export class CoverageMap {
     return isAfter(forMe.begin ?? origin, forAll.begin ?? origin) ? forMe : forAll;
   }
 
-  /** From where on the table's events are applied; null: from the beginning of its next copy. */
-  startAt(table: string, since: Place | null): void {
+  /** From where on the table's events are applied. */
+  startAt(table: string, since: Place): void {
     this.#state(table).since = since;
   }
 
   /** The table is passed over until the copy that this sink asked for begins. */
   await(table: string): void {
-    const state = this.#state(table);
-    state.awaiting = true;
-    state.since = null;
+    this.#state(table).awaiting = true;
   }
 
   isAwaiting(table: string): boolean {
@@ -65,7 +63,7 @@ export class CoverageMap {
     if (snapshot.first) {
       state.begin = place;
       state.done = null;
-      state.since ??= place;
+      if (state.awaiting) state.since = place;
       state.awaiting = false;
     }
     if (snapshot.last) state.done = place;
@@ -78,7 +76,7 @@ export class CoverageMap {
 
   at(table: string, place: Place): Coverage {
     const { begin, done, since, awaiting } = this.#state(table);
-    if (awaiting || since === null || isAfter(since, place)) return 'pass-over';
+    if (awaiting || isAfter(since, place)) return 'pass-over';
     if (begin === null) return this.#snapshot === 'never' ? 'partial' : 'copying';
     return done === null || !isAfter(place, done) ? 'copying' : 'complete';
   }

@@ -47,7 +47,7 @@ export async function startSink(options: SinkStartOptions): Promise<CoverageMap>
     if (place === 'ask' || place === 'asked') coverage.await(name);
     else {
       coverage.startAt(name, place);
-      if (place !== null && place.epoch !== 0) since[name] = place;
+      if (place.epoch !== 0) since[name] = place;
     }
   }
   await options.write({ type: 'register', filter, tables: since, at: position ?? origin });
@@ -70,10 +70,7 @@ function sinceForgotten(past: readonly SinkRecord[]): readonly SinkRecord[] {
   return past.slice(past.findLastIndex((record) => record.type === 'forgotten') + 1);
 }
 
-/**
- * The place from which a table is applied; null: from its copy's beginning, which is still to come; `ask`: the sink needs a
- * copy of its own.
- */
+/** The place from which a table is applied, or `ask`: the sink needs a copy of its own. */
 export function decide(of: {
   readonly copy: SnapshotRecord | null;
   /** The place registered before, for a table that is not new to the sink. */
@@ -82,13 +79,13 @@ export function decide(of: {
   /** The first place that the log still holds; null when nothing was trimmed. */
   readonly oldest: Place | null;
   readonly snapshot: 'initial' | 'never';
-}): Place | null | 'ask' {
+}): Place | 'ask' {
   if (of.known !== undefined) return of.known;
   const begin = of.copy?.begin ?? null;
   if (begin === null) {
-    // No copy has begun. With `snapshot: initial` one is to come; with `never` the log is all there is.
-    if (of.snapshot === 'initial') return null;
-    return of.position === null ? origin : 'ask';
+    // No copy has begun. With `snapshot: initial` one is to come, and what is streamed before it does no harm; with `never` the
+    // log is all there is.
+    return of.snapshot === 'initial' || of.position === null ? origin : 'ask';
   }
   const stillHeld = of.oldest === null || !isAfter(of.oldest, begin);
   const ahead = of.position === null || isAfter(begin, of.position);

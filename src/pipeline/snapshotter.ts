@@ -68,8 +68,12 @@ interface Current {
   window: SnapshotWindow | null;
   /** Transactions streamed before the low watermark. */
   mark: number;
-  /** Set once the high watermark's message was seen; its commit is held. */
+  /** Set once the low watermark's message was seen while the copy has not begun: its commit is held. */
+  beginning: boolean;
+  /** Set once the high watermark's message was seen: its commit is held. */
   due: boolean;
+  /** Writes that the copy begins; null when it has begun before. */
+  readonly begin: ((writer: CopyWriter) => Promise<void>) | null;
   readonly close: (writer: CopyWriter) => Promise<Outcome>;
   readonly settle: (outcome: Outcome) => void;
   readonly fail: (error: unknown) => void;
@@ -97,6 +101,7 @@ export class Snapshotter {
   readonly progress: CopyProgress[] = [];
   #current: Current | null = null;
   #watermarks = 0;
+  #records = 0;
   #wake: () => void = () => {};
 
   constructor(options: SnapshotterOptions) {
@@ -149,6 +154,7 @@ export class Snapshotter {
       current.window = new SnapshotWindow(current.job.table);
       // This watermark's own transaction has been counted by now and is no one's concern.
       current.mark = this.#options.streamed.count - 1;
+      current.beginning = current.begin !== null;
       if (current.high === current.low) current.due = true;
     } else if (content === current.high) {
       current.due = true;
@@ -158,12 +164,17 @@ export class Snapshotter {
   /** At a commit: null, or what must be awaited before the transaction is ended. */
   held(writer: CopyWriter): Promise<void> | null {
     const current = this.#current;
-    if (current === null || !current.due) return null;
-    this.#current = null;
-    return current.close(writer).then(current.settle, (error: unknown) => {
+    if (current === null || !(current.due || current.beginning)) return null;
+    const fail = (error: unknown): never => {
       current.fail(error);
       throw error;
-    });
+    };
+    if (current.beginning && current.begin !== null) {
+      current.beginning = false;
+      return current.begin(writer).catch(fail);
+    }
+    this.#current = null;
+    return current.close(writer).then(current.settle, fail);
   }
 
   async #copy(job: CopyJob, progress: CopyProgress): Promise<void> {
@@ -184,34 +195,35 @@ export class Snapshotter {
   async #copyChunks(job: CopyJob, progress: CopyProgress): Promise<void> {
     let record = job.resume;
     let maxRows = firstChunkRows;
+    // The copy begins with the low watermark of its first chunk: what was there goes before the first change is applied
+    // that the chunk's rows leave to the stream, and readers know from where on the stream concerns them.
+    const begin = async (writer: CopyWriter): Promise<void> => {
+      const piece = { shape: job.table, truncate: job.replaces, blocks: [] };
+      await writer.writeCopy({ ...piece, record: () => (record = this.#record(job, null, { chunk: null, last: false, rereads: [], rows: 0 })) });
+    };
     while (record === null || !record.last || record.rereads.length > 0) {
-      const before: SnapshotRecord | null = record;
-      let written: SnapshotRecord | null = null;
-      const outcome = await this.#window(job, (low, high, current) => {
-        const chunk = this.#options.reader.chunk({
-          table: job.table, low, high, after: before?.after ?? null,
-          keys: before?.last === true ? before.rereads : null,
+      const outcome = await this.#window(job, { begin: record === null ? begin : null }, (low, high, current) => {
+        const read = this.#options.reader.chunk({
+          table: job.table, low, high, after: record?.after ?? null,
+          keys: record?.last === true ? record.rereads : null,
           maxRows, maxBytes: chunkBytes, signal: this.#options.signal,
         });
-        return {
-          read: chunk,
-          close: async (writer) => {
-            const read = await chunk;
-            const why = this.#unusable(current(), read);
-            if (why !== null) return { kind: 'again', why };
-            const window = current().window as SnapshotWindow;
-            await writer.writeCopy({
-              shape: read.shape,
-              truncate: before === null && job.replaces,
-              blocks: [resolved(read.rows, window, (rows) => { progress.rows += rows; })],
-              record: () => (written = this.#record(job, before, { chunk: read, rereads: window.rereads, rows: progress.rows })),
-            });
-            return { kind: 'written' };
-          },
+        const close = async (writer: CopyWriter): Promise<Outcome> => {
+          const chunk = await read;
+          const window = current().window;
+          const why = window === null ? 'the low watermark did not come' : this.#unusable(current(), window, chunk);
+          if (window === null || why !== null) return { kind: 'again', why: why ?? '' };
+          const blocks = [resolved(chunk.rows, window, (rows) => { progress.rows += rows; })];
+          const before = record;
+          await writer.writeCopy({
+            shape: chunk.shape, truncate: false, blocks,
+            record: () => (record = this.#record(job, before, { chunk, last: chunk.last, rereads: window.rereads, rows: progress.rows })),
+          });
+          return { kind: 'written' };
         };
+        return { read, close };
       });
       if (outcome.kind === 'written') {
-        record = written;
         maxRows = Math.min(firstChunkRows, maxRows * 2);
         continue;
       }
@@ -222,7 +234,7 @@ export class Snapshotter {
   }
 
   async #copyWhole(job: CopyJob, progress: CopyProgress): Promise<void> {
-    const outcome = await this.#window(job, (low, _high, current) => ({
+    const outcome = await this.#window(job, { begin: null, single: true }, (low, _high, current) => ({
       read: this.#options.reader.watermark(low),
       close: async (writer) => {
         const whole = await this.#visibleWhole(job, current());
@@ -232,7 +244,7 @@ export class Snapshotter {
           truncate: true,
           blocks: every(whole, (rows) => { progress.rows += rows; }),
           record: () => ({
-            ...this.#record(job, null, { chunk: null, rereads: [], rows: progress.rows }),
+            ...this.#record(job, null, { chunk: null, last: true, rereads: [], rows: progress.rows }),
             visibility: {
               xmin: whole.visibility.xmin.toString(), xmax: whole.visibility.xmax.toString(),
               running: whole.visibility.running.map(String), lsn: whole.lsn,
@@ -241,7 +253,7 @@ export class Snapshotter {
         });
         return { kind: 'written' };
       },
-    }), { single: true });
+    }));
     if (outcome.kind === 'again') throw new Error(`unreachable: ${outcome.why}`);
   }
 
@@ -258,25 +270,24 @@ export class Snapshotter {
   /** Opens a window, starts reading, and resolves when the stream has come to its end and the rows are written, or not. */
   async #window(
     job: CopyJob,
-    begin: (low: string, high: string, current: () => Current) => { read: Promise<unknown>; close: (writer: CopyWriter) => Promise<Outcome> },
-    options: { readonly single: boolean } = { single: false },
+    options: { readonly begin: Current['begin']; readonly single?: boolean },
+    open: (low: string, high: string, current: () => Current) => { read: Promise<unknown>; close: Current['close'] },
   ): Promise<Outcome> {
     const number = ++this.#watermarks;
     const low = `${this.#options.startId}:${number}:low`;
-    const high = options.single ? low : `${this.#options.startId}:${number}:high`;
+    const high = options.single === true ? low : `${this.#options.startId}:${number}:high`;
     return new Promise<Outcome>((resolve, reject) => {
       let current: Current | null = null;
-      const { read, close } = begin(low, high, () => current as Current);
-      current = { job, low, high, window: null, mark: 0, due: false, close, settle: resolve, fail: reject };
+      const { read, close } = open(low, high, () => current as Current);
+      current = { job, low, high, window: null, mark: 0, beginning: false, due: false, begin: options.begin, close, settle: resolve, fail: reject };
       this.#current = current;
       read.catch(reject);
       this.#options.signal.addEventListener('abort', () => reject(this.#options.signal.reason as Error), { once: true });
     });
   }
 
-  #unusable(current: Current, chunk: Chunk): string | null {
-    if (current.window === null) return 'the low watermark did not come';
-    if (current.window.spoiled !== null) return current.window.spoiled;
+  #unusable(current: Current, window: SnapshotWindow, chunk: Chunk): string | null {
+    if (window.spoiled !== null) return window.spoiled;
     if (!chunk.stable) return 'the table changed its shape meanwhile';
     if (!this.#options.streamed.allVisible(current.mark, chunk.visibility)) return 'a delivered transaction was not visible yet';
     return null;
@@ -285,7 +296,7 @@ export class Snapshotter {
   #record(
     job: CopyJob,
     before: SnapshotRecord | null,
-    piece: { readonly chunk: Chunk | null; readonly rereads: readonly (readonly string[])[]; readonly rows: number },
+    piece: { readonly chunk: Chunk | null; readonly last: boolean; readonly rereads: readonly (readonly string[])[]; readonly rows: number },
   ): SnapshotRecord {
     const { chunk } = piece;
     // A chunk of keys that are read again moves nothing but the list of such keys.
@@ -293,14 +304,14 @@ export class Snapshotter {
     const lastRow = chunk === null || chunk.rows.count === 0 ? null : keyTexts(chunk.shape, chunk.rows.bytes, chunk.rows.starts[chunk.rows.count - 1] as number);
     return {
       type: 'snapshot',
-      id: `${this.#options.startId}:${this.#watermarks}`,
+      id: `${this.#options.startId}:${++this.#records}`,
       confirmed: false,
       table: tableName(job.table),
       relid: job.table.relid,
       sink: job.sink,
       ask: job.ask,
       first: before === null,
-      last: rereading || chunk === null || chunk.last,
+      last: rereading || piece.last,
       after: rereading ? before.after : (lastRow ?? before?.after ?? null),
       rows: piece.rows,
       rereads: [...(rereading ? [] : (before?.rereads ?? [])), ...piece.rereads],
