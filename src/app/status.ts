@@ -66,7 +66,8 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
       confirmedFlush: null,
       walHeldBytes: null,
       lastEnd: end === null ? null : formatLsn(end.endLsn),
-      lastCommitAt: end === null ? null : Number(end.commitTime / 1000n),
+      // An END without events may stand for a keepalive, which has no commit.
+      lastCommitAt: end === null || end.commitTime === 0n ? null : Number(end.commitTime / 1000n),
       events: 0,
       transactions: 0,
     },

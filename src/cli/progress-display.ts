@@ -30,11 +30,12 @@ export class ProgressDisplay {
     this.#timer.unref();
   }
 
-  /** Draws a last time and leaves the picture standing. */
-  stop(): void {
+  /** The picture goes, or with `leave` is drawn a last time and stays. */
+  stop({ leave }: { readonly leave: boolean }): void {
     if (this.#timer === undefined) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
+    if (!leave) this.#look = () => [];
     this.#draw('');
     this.#drawn = 0;
   }
@@ -48,7 +49,7 @@ export class ProgressDisplay {
     const pipelines = this.#look();
     const rates = this.#rates(pipelines);
     const { width, style } = this.#terminal;
-    const rows = Math.max(1, (this.#stream.rows ?? 24) - 1);
+    const rows = Math.max(1, (this.#stream.rows || 24) - 1);
     // A block that is taller than the window could not be drawn over.
     const lines = this.#timer === undefined && above !== '' ? [] : renderProgress(pipelines, rates, { width, style }).slice(0, rows);
     const back = this.#drawn === 0 ? '' : `\u001b[${this.#drawn}A\r`;

@@ -41,7 +41,8 @@ async function run(paths: readonly string[], options: Options, context: CliConte
   try {
     return await runPipelines(configs, { logger, http, signal, version: context.version, ...(display === null ? {} : { onRunning: (look) => display.start(look) }) });
   } finally {
-    display?.stop();
+    // After a signal everything has ended; where all have stopped by themselves the picture says why.
+    display?.stop({ leave: !signal.aborted });
   }
 }
 

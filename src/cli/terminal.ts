@@ -43,7 +43,8 @@ export function createTerminal({ stdin, stdout, stderr, environment }: Streams):
     err: (text) => void stderr.write(`${text}\n`),
     interactive,
     get width() {
-      return Math.max(20, stdout.columns ?? 80);
+      // 0 where the terminal does not know.
+      return Math.max(20, stdout.columns || 80);
     },
     style: createStyle(interactive && (environment['NO_COLOR'] ?? '') === ''),
     async ask(question) {

@@ -61,13 +61,20 @@ export const silentLogger: Logger = pino({ level: 'silent' });
  * (`detail: Key (email)=(…)`) on theirs.
  */
 export function describeError(error: unknown): unknown {
+  return describe(error, true);
+}
+
+/** Where one of ours says what is wrong, nobody needs to know where in a library it began. */
+function describe(error: unknown, withStack: boolean): unknown {
   if (!(error instanceof Error)) return typeof error === 'string' ? redact(error) : error;
   const code = (error as { code?: unknown }).code;
+  const ours = error instanceof TailraceError;
   return {
     type: error.name,
     ...(typeof code === 'string' ? { code } : {}),
     message: redact(error.message),
-    ...(error instanceof TailraceError ? { remedy: redact(error.remedy) } : { stack: redact(error.stack ?? '') }),
-    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+    ...(ours ? { remedy: redact(error.remedy) } : {}),
+    ...(withStack && (!ours || error.code === 'internal') ? { stack: redact(error.stack ?? '') } : {}),
+    ...(error.cause === undefined ? {} : { cause: describe(error.cause, withStack && !ours) }),
   };
 }

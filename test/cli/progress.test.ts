@@ -64,8 +64,11 @@ describe('the progress display', () => {
     display.start(() => [{ ...status, snapshot: [], sinks: [] }]);
     await eventually(() => screen(written).includes('shop  snapshotting'));
     display.write('{"time":"2026-01-31T12:00:01.000Z","level":"warn","pipeline":"shop","msg":"the sink waits","sink":"local"}\n');
-    display.stop();
-    assert.equal(screen(written), '12:00:00 info  before it starts\n12:00:01 warn  shop: the sink waits  sink=local\nshop  snapshotting  0 events/s  WAL held 2.9 MiB\n');
+    const lines = '12:00:00 info  before it starts\n12:00:01 warn  shop: the sink waits  sink=local\n';
+    display.stop({ leave: true });
+    assert.equal(screen(written), `${lines}shop  snapshotting  0 events/s  WAL held 2.9 MiB\n`);
+    display.write('{"time":"2026-01-31T12:00:02.000Z","level":"info","msg":"after it"}\n');
+    assert.equal(screen(written), `${lines}shop  snapshotting  0 events/s  WAL held 2.9 MiB\n12:00:02 info  after it\n`);
   });
 
   test('a line that is no JSON comes through, without what a terminal would obey', () => assert.equal(readableLine('a\u001b[31m\n'), 'a\\u001b[31m'));
