@@ -91,6 +91,19 @@ export function sinkKeyedRules(harness: SinkHarness): void {
     assert.deepEqual(sorted(await replica.rows(table)), sorted(rest));
   });
 
+  test('a write leaves nothing behind for the next one of its transaction', async (t) => {
+    const replica = await harness.replica(t);
+    const session = await openSession(t, replica.sink());
+    const ids = Array.from({ length: 100 }, (_, i) => String(i));
+    await apply(
+      session,
+      positionAt(1),
+      changes(table, ids.map((id) => update(table, [id, 'first', null]))),
+      changes(table, ids.flatMap((id) => [remove(table, [id, null, null]), update(table, [`1${id.padStart(3, '0')}`, 'second', null])])),
+    );
+    assert.deepEqual(sorted(await replica.rows(table)), sorted(ids.map((id) => [`1${id.padStart(3, '0')}`, 'second', null])));
+  });
+
   test('keys of several columns, in another order than the columns', async (t) => {
     const replica = await harness.replica(t);
     const pair = tableOf({ columns: [['a', 'text'], ['n', 'integer'], ['b', 'text']], key: [2, 0], name: 'pairs' });

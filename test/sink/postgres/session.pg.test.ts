@@ -5,7 +5,7 @@ import pg from 'pg';
 import { TailraceError } from '../../../src/runtime/errors.ts';
 import { createLogger } from '../../../src/runtime/logger.ts';
 import type { TableOperation } from '../../../src/sink/sink.ts';
-import { apply, changes, insert, positionAt, tableOf, update } from '../../contract/sink-samples.ts';
+import { apply, changes, insert, positionAt, remove, tableOf, update } from '../../contract/sink-samples.ts';
 import { openSession, sorted } from '../../contract/sink.ts';
 import { startPostgres, type TestDatabase } from '../../support/postgres.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
@@ -136,6 +136,23 @@ test('a session that was ended by the server connects again and goes on where it
   await session.abort();
   await apply(session, positionAt(3), changes(table, [insert(table, ['3', 'c'])]));
   assert.deepEqual(session.position, positionAt(3));
+});
+
+test('a statement that the server never saw, because one before it failed, is prepared when it is needed again', async (t) => {
+  const database = await emptyDatabase();
+  await database.sql("CREATE TABLE people (id int PRIMARY KEY, name text CHECK (name <> 'poison'))");
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a']), insert(table, ['2', 'b'])]));
+  for (const _ of [1, 2]) {
+    await assert.rejects(apply(session, positionAt(2), changes(table, [insert(table, ['3', 'poison']), remove(table, ['1', ''])])), { code: 'sink-data' });
+    await session.abort();
+  }
+  // One that is bound and never sent is not known either.
+  await session.begin(positionAt(2));
+  await session.write(changes(table, [update(table, ['1', undefined])]));
+  await session.abort();
+  await apply(session, positionAt(2), changes(table, [remove(table, ['1', '']), update(table, ['2', undefined])]));
+  assert.deepEqual(await rowsOf(database, table), [['2', 'b']]);
 });
 
 test('rows that a damaged change interrupts on their way are taken back with their connection', async (t) => {
