@@ -22,6 +22,7 @@ export const embeddedLogConfig = z.strictObject({
 });
 
 export { checkEmbeddedLog } from './check.ts';
+export { embeddedLogClaims } from './claims.ts';
 
 export type EmbeddedLogConfig = z.output<typeof embeddedLogConfig>;
 
@@ -29,7 +30,7 @@ export type EmbeddedLogConfig = z.output<typeof embeddedLogConfig>;
  * The log that a configuration describes. `shared` is the writer's in a thread that only reads (see EmbeddedLogOptions).
  * Retention is not the log's own business: the pipeline knows what is still needed, and trims.
  */
-export function createEmbeddedLog(config: EmbeddedLogConfig, shared?: SharedArrayBuffer): EmbeddedLog {
+export function createEmbeddedLog(config: EmbeddedLogConfig, { shared }: { readonly shared?: SharedArrayBuffer | undefined } = {}): EmbeddedLog {
   return openEmbeddedLog({
     directory: config.directory,
     segmentSize: config.segment_size,

@@ -35,6 +35,7 @@ export class Journal {
   /** Makes a new file that begins with `table`, and everything durable about it. */
   static create(directory: string, number: number, table: { readonly frame: Buffer; readonly sequence: number }): Journal {
     writeFileDurably(join(directory, journalName(number)), table.frame);
+    failpoint('log.journal_rotated');
     return new Journal(directory, { number, size: table.frame.length, sequence: table.sequence });
   }
 
@@ -73,7 +74,6 @@ export class Journal {
     this.#fd = next.#fd;
     this.#number = next.#number;
     this.#size = next.#size;
-    failpoint('log.journal_rotated');
     return { remove: () => removeJournal(this.#directory, old) };
   }
 
