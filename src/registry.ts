@@ -1,17 +1,16 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Codec } from './codec/codec.ts';
 import { createJsonCodec } from './codec/json/index.ts';
 import { createTupleCodec } from './codec/tuple/index.ts';
-import { checkEmbeddedLog, createEmbeddedLog, embeddedLogConfig } from './log/embedded/index.ts';
+import { checkEmbeddedLog, createEmbeddedLog, embeddedLogClaims, embeddedLogConfig } from './log/embedded/index.ts';
 import type { Log } from './log/log.ts';
+import type { Claim } from './runtime/claim.ts';
 import type { Finding } from './runtime/finding.ts';
 import type { Logger } from './runtime/logger.ts';
-import { realPath } from './runtime/real-path.ts';
-import type { Secret } from './runtime/secret.ts';
 import type { Sink } from './sink/sink.ts';
 import { createPostgresSink, postgresSinkConfig } from './sink/postgres/index.ts';
-import { createSqliteSink, sqliteSinkConfig } from './sink/sqlite/index.ts';
-import { createPostgresSource, postgresSourceConfig } from './source/postgres/index.ts';
+import { createSqliteSink, sqliteSinkClaims, sqliteSinkConfig } from './sink/sqlite/index.ts';
+import { createPostgresSource, postgresSourceClaims, postgresSourceConfig } from './source/postgres/index.ts';
 import type { Source } from './source/source.ts';
 
 /** What every plug-in gets beside its own part of the configuration. */
@@ -43,16 +42,6 @@ interface Plugin<Schema extends z.ZodObject, Context, Made> {
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
 
-export interface Claim {
-  /** Equal for two configurations that would be in each other's way; never printed. */
-  readonly identity: string;
-  /** For the message: `the slot tailrace_shop`. */
-  readonly what: string;
-  /** The key of the plug-in's own configuration that it comes from, for the place in the file. */
-  readonly key: string;
-  readonly remedy: string;
-}
-
 function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>): Plugin<S, PluginContext, Source> {
   return plugin;
 }
@@ -64,40 +53,19 @@ function sink<S extends z.ZodObject>(plugin: Plugin<S, SinkContext, Sink>): Plug
 }
 
 export const sources = {
-  postgres: source({ config: postgresSourceConfig, create: createPostgresSource, claims: slotClaim }),
+  postgres: source({ config: postgresSourceConfig, create: createPostgresSource, claims: postgresSourceClaims }),
 };
 
 export const logs = {
-  embedded: log({
-    config: embeddedLogConfig,
-    create: (config, { shared }) => createEmbeddedLog(config, shared),
-    check: checkEmbeddedLog,
-    claims: ({ directory }) => [
-      { identity: `directory ${realPath(directory)}`, what: `the log directory ${directory}`, key: 'directory', remedy: 'give each pipeline a directory of its own' },
-    ],
-  }),
+  embedded: log({ config: embeddedLogConfig, create: createEmbeddedLog, check: checkEmbeddedLog, claims: embeddedLogClaims }),
 };
 
 export const sinks = {
   postgres: sink({ config: postgresSinkConfig, create: createPostgresSink }),
-  sqlite: sink({
-    config: sqliteSinkConfig,
-    create: createSqliteSink,
-    claims: ({ path }) => [
-      { identity: `file ${realPath(path)}`, what: `the SQLite file ${path}`, key: 'path', remedy: 'give each sink a file of its own: SQLite takes one writer at a time' },
-    ],
-  }),
+  sqlite: sink({ config: sqliteSinkConfig, create: createSqliteSink, claims: sqliteSinkClaims }),
 };
 
 export const codecs = { tuple: createTupleCodec, json: createJsonCodec };
-
-/** A slot's name is unique on its server, whatever the database. */
-function slotClaim(config: { readonly url: Secret; readonly slot?: string | undefined }, { pipeline }: { readonly pipeline: string }): readonly Claim[] {
-  const url = URL.parse(config.url.reveal());
-  const slot = config.slot ?? `tailrace_${pipeline.replaceAll('-', '_')}`;
-  const host = url === null ? '' : /^(localhost|127\.|\[::1\]|$)/.test(url.hostname) ? 'loopback' : url.hostname.toLowerCase();
-  return [{ identity: `slot ${host}:${url?.port || '5432'} ${slot}`, what: `the replication slot ${slot} of this server`, key: 'slot', remedy: 'a slot has one reader: give each pipeline its own, or put both sets of sinks into one pipeline' }];
-}
 
 type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = {
   [Type in keyof Table & string]: { readonly type: Type } & Readonly<z.output<Table[Type]['config']>>;

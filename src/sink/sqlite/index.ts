@@ -13,6 +13,8 @@ const duration = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+export { sqliteSinkClaims } from './claims.ts';
+
 export const sqliteSinkConfig = z.strictObject({
   path: z.string().min(1).describe('The SQLite file; made, with its folder, where it is missing. Other processes may read it at any time.'),
   rename: z.record(tableKey, name).default({}).describe('Other names at the replica, by source table. Without one: the name in schema public, schema.name elsewhere.'),
