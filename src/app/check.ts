@@ -1,4 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { matchesFilter } from '../event/table-pattern.ts';
+import type { TableSchema } from '../event/table.ts';
 import { checkLog, createSink, createSource } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
@@ -11,13 +13,23 @@ export interface CheckedPart {
 }
 
 /** Every problem of every part at once; changes nothing. A part that can't even be asked is a finding itself. */
-export function checkPipeline(config: PipelineConfig, logger: Logger): Promise<readonly CheckedPart[]> {
+export async function checkPipeline(config: PipelineConfig, logger: Logger): Promise<readonly CheckedPart[]> {
   const context = { pipeline: config.name, logger };
-  return Promise.all([
-    checked('source', () => createSource(config.source, context).check()),
+  let tables: readonly TableSchema[] = [];
+  // First: what it captures is what the sinks are asked about. A shape that no log holds yet has no version.
+  const source = await checked('source', async () => {
+    const found = await createSource(config.source, context).check();
+    tables = found.tables.map((table) => ({ ...table, version: { epoch: 0, number: 0 } }));
+    return found.findings;
+  });
+  const others = await Promise.all([
     checked('log', () => checkLog(config.log)),
-    ...config.sinks.map((sink) => checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name }).check([]))),
+    ...config.sinks.map((sink) => {
+      const its = tables.filter((table) => matchesFilter(sink.tables, table));
+      return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name }).check(its));
+    }),
   ]);
+  return [source, ...others];
 }
 
 async function checked(part: string, check: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<CheckedPart> {

@@ -16,7 +16,7 @@ import type { SourceVerifier } from './verifier.ts';
  */
 export interface Source {
   /** Every problem at once; changes nothing. */
-  check(): Promise<readonly Finding[]>;
+  check(): Promise<SourceCheck>;
   /**
    * Makes what is missing (publication first, then slot), takes the slot, and returns once START_REPLICATION has succeeded:
    * from then on nobody else can acknowledge. Throws `slot-in-use`, `slot-lost`, `source-…`.
@@ -26,6 +26,12 @@ export interface Source {
   teardown(): Promise<readonly string[]>;
   /** For `verify`: looks at the rows as they are, beside whoever captures them. */
   openVerifier(): Promise<SourceVerifier>;
+}
+
+export interface SourceCheck {
+  readonly findings: readonly Finding[];
+  /** What would be captured, so that the sinks can be asked about it; empty when it can't be known. */
+  readonly tables: readonly TableShape[];
 }
 
 export interface SourceSession {

@@ -59,7 +59,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
     stop: () => {},
     close: async () => {},
   };
-  return { check: async () => [], connect: async () => session, teardown: async () => [], openVerifier: unused };
+  return { check: async () => ({ findings: [], tables: [] }), connect: async () => session, teardown: async () => [], openVerifier: unused };
 }
 
 /** Long JSON, broken behind commas between members. */

@@ -1,13 +1,12 @@
 import { lsn } from '../../event/lsn.ts';
 import { TailraceError } from '../../runtime/errors.ts';
-import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
 import { describeTarget, type ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import type { Source, SourceServer, SourceSession } from '../source.ts';
+import type { Source, SourceCheck, SourceServer, SourceSession } from '../source.ts';
 import type { SourceVerifier } from '../verifier.ts';
 import { readTablesByOid, shapeOfTable } from './catalog.ts';
 import { runChecks } from './checks/run.ts';
@@ -49,16 +48,17 @@ export class PostgresSource implements Source {
     this.#target = connectionTarget(config);
   }
 
-  async check(): Promise<readonly Finding[]> {
+  async check(): Promise<SourceCheck> {
     let control: PgConnection;
     try {
       control = await PgConnection.open(this.#target, { applicationName: this.#names.applicationName });
     } catch (error) {
       const { message, remedy } = this.#cannotConnect(error);
-      return [{ severity: 'error', check: 'connection', message, remedy }];
+      return { findings: [{ severity: 'error', check: 'connection', message, remedy }], tables: [] };
     }
     try {
-      return runChecks(await control.exclusively((query) => survey(query, this.#config, this.#names)));
+      const found = await control.exclusively((query) => survey(query, this.#config, this.#names));
+      return { findings: runChecks(found), tables: found.selection.captured.map(shapeOfTable) };
     } catch (error) {
       throw sourceError(error, 'the source cannot be checked');
     } finally {
