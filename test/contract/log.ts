@@ -143,6 +143,15 @@ export function logContract(name: string, create: (scope: Scope) => Promise<Log>
       assert.deepEqual(await valuesOf(reader, t0), ['one', 'two', 'three']);
     });
 
+    test('a reader that was closed reads no more', async (t) => {
+      const { log } = await opened(t);
+      const reader = await log.openReader();
+      const wait = reader.wait('t', 0, 0, never);
+      await reader.close();
+      await wait;
+      await assert.rejects(reader.fetch('t', 0, 0, 1000), TailraceError);
+    });
+
     test('a fetch begins at the very offset that was asked for, in the middle of a batch too', async (t) => {
       const { writer, reader } = await opened(t);
       await writer.append([batchOf(writer, t0, Array.from({ length: 10 }, (_, i) => record(`${i}`)))]);

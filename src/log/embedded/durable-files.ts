@@ -1,4 +1,4 @@
-import { closeSync, fdatasync, fsync, open, openSync, close, fsyncSync, mkdirSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, fsync, open, openSync, close, mkdirSync, renameSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { errno } from './fs-errors.ts';
@@ -10,13 +10,8 @@ const closeAsync = promisify(close);
 const fsyncAsync = promisify(fsync);
 
 /** Makes entries of a directory durable: a file that was synced is lost all the same when its name was not. */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+export async function syncDirectory(path: string): Promise<void> {
+  await sync(await openAsync(path, 'r'));
 }
 
 /**
@@ -39,6 +34,10 @@ async function syncPath(path: string): Promise<void> {
     if (errno(error) === 'ENOENT') return;
     throw error;
   }
+  await sync(fd);
+}
+
+async function sync(fd: number): Promise<void> {
   try {
     await fsyncAsync(fd);
   } finally {
@@ -47,24 +46,24 @@ async function syncPath(path: string): Promise<void> {
 }
 
 /** Makes a directory and what is missing above it, durably. */
-export function makeDirectory(path: string): void {
+export async function makeDirectory(path: string): Promise<void> {
   const first = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
   if (first === undefined) return;
-  for (let made = path; made.length >= first.length; made = dirname(made)) syncDirectory(dirname(made));
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
 }
 
-/** The file is there whole or not at all, and durable on return. */
-export function writeFileDurably(path: string, content: string | Uint8Array): void {
+/** The file is there whole or not at all, and durable when this resolves. */
+export async function writeFileDurably(path: string, content: Buffer): Promise<void> {
   const unfinished = join(dirname(path), UNFINISHED + basename(path));
   const fd = openSync(unfinished, 'w', FILE_MODE);
   try {
-    writeAll(fd, typeof content === 'string' ? Buffer.from(content) : content, 0);
-    fsyncSync(fd);
+    writeAll(fd, content, 0);
+    await fsyncAsync(fd);
   } finally {
     closeSync(fd);
   }
   renameSync(unfinished, path);
-  syncDirectory(dirname(path));
+  await syncDirectory(dirname(path));
 }
 
 /** A write may be short, on a disk that is getting full; the next one then gives the error. */

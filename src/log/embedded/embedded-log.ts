@@ -40,9 +40,9 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
       shared ??= new SharedArrayBuffer(4);
       const lock = await takeLock(directory);
       try {
-        const logId = readOrCreateLogId(directory);
-        makeDirectory(topicsPath(directory));
-        makeDirectory(journalsPath(directory));
+        const logId = await readOrCreateLogId(directory);
+        await makeDirectory(topicsPath(directory));
+        await makeDirectory(journalsPath(directory));
         const recovered = await recover(directory, logId);
         const limits = { size: options.segmentSize ?? 64 * mebibyte, age: options.segmentAge ?? 86_400_000 };
         const topics = [...readTopics(directory).values()];
@@ -63,7 +63,7 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
 
 async function takeLock(directory: string): Promise<Lock> {
   try {
-    makeDirectory(directory);
+    await makeDirectory(directory);
   } catch (error) {
     throw unwritable(error, directory);
   }

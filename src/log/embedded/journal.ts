@@ -33,8 +33,8 @@ export class Journal {
   }
 
   /** Makes a new file that begins with `table`, and everything durable about it. */
-  static create(directory: string, number: number, table: { readonly frame: Buffer; readonly sequence: number }): Journal {
-    writeFileDurably(join(directory, journalName(number)), table.frame);
+  static async create(directory: string, number: number, table: { readonly frame: Buffer; readonly sequence: number }): Promise<Journal> {
+    await writeFileDurably(join(directory, journalName(number)), table.frame);
     failpoint('log.journal_rotated');
     return new Journal(directory, { number, size: table.frame.length, sequence: table.sequence });
   }
@@ -67,9 +67,9 @@ export class Journal {
   }
 
   /** Goes on in a new file. The old one stays until what it holds is durable elsewhere: `remove` it then. */
-  rotate(table: Buffer): { remove: () => void } {
+  async rotate(table: Buffer): Promise<{ remove: () => Promise<void> }> {
     const old = this.path;
-    const next = Journal.create(this.#directory, this.#number + 1, { frame: table, sequence: this.#sequence });
+    const next = await Journal.create(this.#directory, this.#number + 1, { frame: table, sequence: this.#sequence });
     closeSync(this.#fd);
     this.#fd = next.#fd;
     this.#number = next.#number;
@@ -82,8 +82,8 @@ export class Journal {
   }
 }
 
-export function removeJournal(directory: string, path: string): void {
+export async function removeJournal(directory: string, path: string): Promise<void> {
   unlinkSync(path);
   failpoint('log.journal_old_removed');
-  syncDirectory(directory);
+  await syncDirectory(directory);
 }

@@ -32,7 +32,7 @@ export function readLogId(directory: string): string | undefined {
 }
 
 /** The log's id; makes a new log in a directory that has none. */
-export function readOrCreateLogId(directory: string): string {
+export async function readOrCreateLogId(directory: string): Promise<string> {
   const existing = readLogId(directory);
   if (existing !== undefined) return existing;
   for (const path of [journalsPath(directory), topicsPath(directory)]) {
@@ -41,12 +41,12 @@ export function readOrCreateLogId(directory: string): string {
   }
   const logId = randomUUID();
   const content = { format: FORMAT, version: FORMAT_VERSION, logId, created: new Date().toISOString() };
-  writeFileDurably(manifestPath(directory), `${JSON.stringify(content, null, 2)}\n`);
+  await writeFileDurably(manifestPath(directory), Buffer.from(`${JSON.stringify(content, null, 2)}\n`));
   return logId;
 }
 
-export function topicJson(spec: TopicSpec): string {
-  return `${JSON.stringify({ topic: spec.topic, partitions: spec.partitions })}\n`;
+export function topicJson(spec: TopicSpec): Buffer {
+  return Buffer.from(`${JSON.stringify({ topic: spec.topic, partitions: spec.partitions })}\n`);
 }
 
 /** The topics that there are, in the order of their file names. A topic that is half made is none. */

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { TailraceError } from '../../runtime/errors.ts';
 import type { LogReader, OffsetRange, RecordCursor, TopicSpec } from '../log.ts';
 import { FileCache } from './file-cache.ts';
 import { partitionPath } from './layout.ts';
@@ -23,6 +24,7 @@ export class EmbeddedLogReader implements LogReader {
   readonly #files = new FileCache('r', 128);
   readonly #partitions = new Map<string, PartitionReader[]>();
   #topics: ReadonlyMap<string, TopicSpec> = new Map();
+  #closed = false;
 
   constructor(options: ReaderOptions) {
     this.logId = options.logId;
@@ -38,7 +40,7 @@ export class EmbeddedLogReader implements LogReader {
     return this.#partition(topic, partition).range();
   }
 
-  fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor> {
+  async fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor> {
     return this.#partition(topic, partition).fetch(offset, maxBytes);
   }
 
@@ -46,7 +48,7 @@ export class EmbeddedLogReader implements LogReader {
     const reader = this.#partition(topic, partition);
     const deadline = performance.now() + longestWait;
     const { published } = this.#options;
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#closed) {
       // Before looking, so that what is published in between ends the wait below at once.
       const seen = published === undefined ? 0 : Atomics.load(published, 0);
       const left = deadline - performance.now();
@@ -56,15 +58,19 @@ export class EmbeddedLogReader implements LogReader {
     }
   }
 
-  offsetAt(topic: string, partition: number, timestamp: number): Promise<number> {
+  async offsetAt(topic: string, partition: number, timestamp: number): Promise<number> {
     return offsetAt(this.#partition(topic, partition), timestamp);
   }
 
+  /** Waits that are under way end within a second. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#files.close();
   }
 
   #partition(topic: string, partition: number): PartitionReader {
+    // Its files would be opened again, and never closed.
+    if (this.#closed) throw new TailraceError('internal', 'the reader was closed before');
     let readers = this.#partitions.get(topic);
     if (readers === undefined) this.#partitions.set(topic, (readers = []));
     return (readers[partition] ??= new PartitionReader(

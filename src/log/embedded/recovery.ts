@@ -42,7 +42,7 @@ export async function recover(directory: string, logId: string): Promise<Recover
     .toSorted((a, b) => a - b);
   const topics = new TopicFiles(directory, [...readTopics(directory).values()]);
   try {
-    if (files.length === 0) return { journal: firstJournal(directory, seed, topics), states: [], report: { redone: 0, dropped: 0, cut: 0 } };
+    if (files.length === 0) return { journal: await firstJournal(directory, seed, topics), states: [], report: { redone: 0, dropped: 0, cut: 0 } };
     const scan = scanJournals(journals, files, seed);
     forEachFrame(scan.frames.slice(0, 1), seed, (frame) => topics.begin(readTable(frame.payload)));
     forEachFrame(scan.frames.filter(({ kind }) => kind === 'trim'), seed, (frame) => topics.expectTrim(frame));
@@ -73,8 +73,8 @@ async function redo({ journals, seed, scan, topics }: Redo): Promise<Recovered> 
   }
   await syncPaths(topics.touched);
   const table = writeTable(new FrameWriter(seed), topics.states, scan.sequence);
-  const journal = Journal.create(journals, number + 1, { frame: table, sequence: scan.sequence });
-  for (const old of scan.files) removeJournal(journals, join(journals, journalName(old)));
+  const journal = await Journal.create(journals, number + 1, { frame: table, sequence: scan.sequence });
+  for (const old of scan.files) await removeJournal(journals, join(journals, journalName(old)));
   return { journal, states: topics.states, report };
 }
 
@@ -101,11 +101,11 @@ function settleLastFrame(journals: string, scan: JournalScan, seed: number): voi
   }
 }
 
-function firstJournal(directory: string, seed: number, topics: TopicFiles): Journal {
+async function firstJournal(directory: string, seed: number, topics: TopicFiles): Promise<Journal> {
   const leftover = topics.anySegment();
   // Without the journal nobody can tell what was durable.
   if (leftover !== undefined) throw damaged(journalsPath(directory), 0, `there is no journal, but ${leftover} has records`);
-  syncDirectory(directory);
+  await syncDirectory(directory);
   return Journal.create(journalsPath(directory), 0, { frame: writeTable(new FrameWriter(seed), [], 0), sequence: 0 });
 }
 

@@ -134,9 +134,9 @@ export class EmbeddedLogWriter implements LogWriter {
     try {
       await this.#syncing;
       if (this.#failure === undefined && this.#dirty.size > 0) {
-        const { dirty, old } = this.#rotate();
+        const { dirty, old } = await this.#rotate();
         await syncPaths(dirty);
-        old.remove();
+        await old.remove();
       }
     } catch (error) {
       throw unwritable(error, this.#options.directory);
@@ -170,7 +170,7 @@ export class EmbeddedLogWriter implements LogWriter {
 
   /** Data stands before what follows: a reader that sees an END finds the events that it names. */
   async #write(placements: readonly Placement[]): Promise<void> {
-    this.#rotateIfDue();
+    await this.#rotateIfDue();
     await this.#journal.append(this.#groupFrame(placements));
     failpoint('log.synced_unpublished');
     for (const placement of placements) {
@@ -209,9 +209,9 @@ export class EmbeddedLogWriter implements LogWriter {
     Atomics.notify(this.#published, 0);
   }
 
-  #rotateIfDue(): void {
+  async #rotateIfDue(): Promise<void> {
     if (this.#journal.size < this.#options.journalSize || this.#syncing !== undefined) return;
-    const { dirty, old } = this.#rotate();
+    const { dirty, old } = await this.#rotate();
     this.#syncing = syncPaths(dirty)
       .then(() => old.remove())
       .catch((error: unknown) => {
@@ -222,10 +222,10 @@ export class EmbeddedLogWriter implements LogWriter {
       });
   }
 
-  #rotate(): { dirty: readonly string[]; old: { remove: () => void } } {
+  async #rotate(): Promise<{ dirty: readonly string[]; old: { remove: () => Promise<void> } }> {
     const states = [...this.#topics.values()].flat().filter((partition) => partition.hasSegments);
     const table = writeTable(this.#frame, states.map((partition) => partition.state), this.#journal.sequence);
-    const old = this.#journal.rotate(table);
+    const old = await this.#journal.rotate(table);
     const dirty = [...this.#dirty];
     this.#dirty.clear();
     return { dirty, old };
@@ -261,13 +261,13 @@ function checkSpec(spec: TopicSpec): void {
 }
 
 /** Under another name first: a topic is there whole or not at all. */
-function makeTopic(directory: string, spec: TopicSpec): void {
+async function makeTopic(directory: string, spec: TopicSpec): Promise<void> {
   const unfinished = join(topicsPath(directory), UNFINISHED + escapeTopic(spec.topic));
   mkdirSync(unfinished, { recursive: true, mode: DIRECTORY_MODE });
   for (let partition = 0; partition < spec.partitions; partition++) {
     mkdirSync(join(unfinished, String(partition)), { recursive: true, mode: DIRECTORY_MODE });
   }
-  writeFileDurably(join(unfinished, 'topic.json'), topicJson(spec));
+  await writeFileDurably(join(unfinished, 'topic.json'), topicJson(spec));
   renameSync(unfinished, topicPath(directory, spec.topic));
-  syncDirectory(topicsPath(directory));
+  await syncDirectory(topicsPath(directory));
 }

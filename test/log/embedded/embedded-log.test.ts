@@ -1,7 +1,29 @@
+import { test } from 'node:test';
 import { openEmbeddedLog } from '../../../src/log/embedded/embedded-log.ts';
 import { logContract } from '../../contract/log.ts';
+import { batchOf, record } from '../../contract/log-samples.ts';
 import { tempDirectory } from '../../support/temp.ts';
 
 // Small segments and a small journal, so that every test rolls and rotates.
 logContract('the embedded log', async (scope) =>
   openEmbeddedLog({ directory: await tempDirectory(scope), segmentSize: 64 * 1024, journalSize: 128 * 1024 }));
+
+test('it is the append that ends a wait, not a timer', async (t) => {
+  const directory = await tempDirectory();
+  const writer = await openEmbeddedLog({ directory }).openWriter();
+  await writer.createTopic({ topic: 't', partitions: 1 });
+  const reader = await openEmbeddedLog({ directory, shared: writer.shared }).openReader();
+  const { waitAsync } = Atomics;
+  // Without its timeouts a wait that is not woken never ends.
+  t.mock.method(Atomics, 'waitAsync', (array: Int32Array, at: number, value: number) => waitAsync(array, at, value));
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  for (let offset = 0; offset < 20; offset++) {
+    const wait = reader.wait('t', 0, offset, new AbortController().signal);
+    await new Promise(setImmediate);
+    await writer.append([batchOf(writer, ['t', 0], [record('x')])]);
+    await wait;
+  }
+  t.mock.timers.reset();
+  await reader.close();
+  await writer.close();
+});

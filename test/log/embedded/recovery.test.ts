@@ -317,6 +317,18 @@ test('an index that is missing or wrong is built anew, and the same is read', as
   }
 });
 
+test('an index that a power loss left short is whole after the recovery', async () => {
+  const directory = await crashed(async (writer) => {
+    for (let n = 0; n < 400; n++) await appendGroup(writer, n);
+  }, { segmentSize: 12_000 });
+  const whole = allFiles(directory);
+  const indexes = segmentsOf(directory, a0).map((path) => path.replace('.log', '.index'));
+  for (const path of indexes) writeFileSync(join(directory, path), '');
+  const writer = await openEmbeddedLog({ directory, segmentSize: 12_000 }).openWriter();
+  for (const path of indexes) assert.equal(allFiles(directory)[path], whole[path], path);
+  await writer.close();
+});
+
 test('a reader does without an index, and with one that points anywhere', async () => {
   const directory = await closed(async (writer) => {
     for (let n = 0; n < 300; n++) await appendGroup(writer, n);
