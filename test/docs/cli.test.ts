@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { test } from 'node:test';
 import { wholeProgram } from '../../src/cli/cli.ts';
 import { createTerminal } from '../../src/cli/terminal.ts';
+import { metricNames } from '../../src/runtime/metric-names.ts';
 import { fillBlock, holdFile } from '../support/held-file.ts';
 
 test('docs/cli.md has every command with the help that it prints', async () => {
@@ -9,6 +10,11 @@ test('docs/cli.md has every command with the help that it prints', async () => {
   const terminal = { ...createTerminal({ stdin, stdout, stderr, environment: {} }), width: 100 };
   const program = await wholeProgram({ terminal, environment: {}, version: '0', takeSignals: () => new AbortController().signal });
   holdFile('docs/cli.md', (page) => fillBlock(page, 'commands', sections(program, '').join('\n\n')));
+});
+
+test('docs/cli.md has every metric', () => {
+  const rows = Object.values(metricNames).map(({ name, help }) => `| \`${name}\` | ${help} |`);
+  holdFile('docs/cli.md', (page) => fillBlock(page, 'metrics', `| metric | |\n|---|---|\n${rows.join('\n')}`));
 });
 
 /** A section for each command that does something itself. */
