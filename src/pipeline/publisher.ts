@@ -96,6 +96,7 @@ export class Publisher {
       const progress = await readProgress(this.#reader, this.#topics);
       const gap = this.#checkGap(session, progress);
       const schema = await readSchemaState(this.#reader, this.#topics);
+      await this.#voidCopies(session.tables, schema);
       const start = await this.#start(session, progress, gap);
       const startOffset = this.#writer.range(this.#topics.transaction, 0).end - 1;
       const end = await this.#firstEnd(start, progress, session);
@@ -152,6 +153,21 @@ export class Publisher {
       ({ start, end } = await readProgress(this.#reader, this.#topics));
       if (start?.startId === mine.startId) return mine;
     }
+  }
+
+  /**
+   * From this START on nothing of a table that is not captured is sent. Should it be captured again, what changed meanwhile is
+   * nowhere: its copies count no longer, which is written down before the START that leaves it out.
+   */
+  async #voidCopies(tables: readonly TableShape[], { copies }: SchemaState): Promise<void> {
+    const captured = new Set(tables.map(tableName));
+    const stale = [...copies.values()].filter((record) => record.relid !== noRelation && !captured.has(record.table));
+    if (stale.length === 0) return;
+    await this.#turns.take(async () => {
+      const batch = this.#writer.batch(this.#topics.schema, 0);
+      for (const record of stale) batch.add(controlDraft(encodeControl({ ...record, relid: noRelation, confirmed: true }), Date.now()));
+      await this.#writer.append([batch]);
+    });
   }
 
   /**
@@ -234,6 +250,9 @@ export class Publisher {
     });
   }
 }
+
+/** No table has this oid: a copy that names it is of none. */
+const noRelation = 0;
 
 interface CopyAsk {
   readonly sink: string;
