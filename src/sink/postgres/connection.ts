@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
 import { PgConnection } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { Query } from './catalog.ts';
 import { sinkError } from './errors.ts';
 import type { Sent } from './sender.ts';
+import { watchForStalls } from './stall-watch.ts';
 import { Wire } from './wire.ts';
 
 export interface ReplicaOptions {
@@ -11,11 +13,15 @@ export interface ReplicaOptions {
   readonly pipeline: string;
   readonly sink: string;
   readonly lockTimeoutMs: number;
+  /** An answer that has not moved for so long is looked after; 15 s unless told. */
+  readonly stallMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A worker that froze inside a transaction holds locks at the replica for so long at most. */
 const idleInTransactionMs = 120_000;
+
+const goodbyeMs = 2000;
 
 /** A session at the replica, set up for applying, and the wire over it. */
 export class ReplicaConnection {
@@ -24,12 +30,20 @@ export class ReplicaConnection {
   readonly quiet: boolean;
   readonly #connection: PgConnection;
   readonly #state: { lost: boolean };
+  readonly #watch: { stop(): void };
+  #asking = 0;
 
-  private constructor(connection: PgConnection, options: { quiet: boolean; state: { lost: boolean } }) {
+  private constructor(connection: PgConnection, options: ReplicaOptions, more: { quiet: boolean; state: { lost: boolean } }) {
     this.#connection = connection;
-    this.#state = options.state;
-    this.quiet = options.quiet;
+    this.#state = more.state;
+    this.quiet = more.quiet;
     this.wire = new Wire(connection.client);
+    const { stream } = (connection.client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
+    this.#watch = watchForStalls(options.target, options.stallMs ?? 15_000, {
+      progress: () => (this.wire.busy || this.#asking > 0 ? stream.bytesRead + stream.bytesWritten : null),
+      pid: connection.pid,
+      onDead: () => this.destroy(),
+    });
   }
 
   /** Throws `sink-unreachable` or `sink-refused`. */
@@ -53,7 +67,7 @@ export class ReplicaConnection {
         onLost: () => (state.lost = true),
       });
       const quiet = await setUp(connection);
-      return new ReplicaConnection(connection, { quiet, state });
+      return new ReplicaConnection(connection, options, { quiet, state });
     } catch (error) {
       options.signal?.throwIfAborted();
       throw sinkError(error, 'connecting to the replica');
@@ -65,18 +79,26 @@ export class ReplicaConnection {
   }
 
   readonly query: Query = async (text, params) => {
+    this.#asking++;
     try {
       return (await this.#connection.query(text, params)) as never[];
     } catch (error) {
       throw sinkError(error, 'asking the replica');
+    } finally {
+      this.#asking--;
     }
   };
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  async close(): Promise<void> {
+    this.#watch.stop();
+    // A goodbye that nobody hears must not hold the shutdown up.
+    const timer = setTimeout(() => this.#connection.destroy(), goodbyeMs);
+    await this.#connection.close();
+    clearTimeout(timer);
   }
 
   destroy(): void {
+    this.#watch.stop();
     this.#state.lost = true;
     this.#connection.destroy();
   }

@@ -17,6 +17,8 @@ export interface PostgresSinkContext extends SinkName {
   readonly logger: Logger;
   /** How long a lock at the replica is waited for; 10 s unless told. */
   readonly lockTimeoutMs?: number;
+  /** How long an answer may stand still before its session is looked after; 15 s unless told. */
+  readonly stallMs?: number;
 }
 
 const lockTimeoutMs = 10_000;
@@ -102,7 +104,7 @@ export class PostgresSink implements Sink {
   #connect(signal: AbortSignal | undefined): Promise<ReplicaConnection> {
     const { pipeline, sink } = this.#context;
     return ReplicaConnection.open({
-      target: connectionTarget(this.#config), pipeline, sink, lockTimeoutMs: this.#context.lockTimeoutMs ?? lockTimeoutMs, signal,
+      target: connectionTarget(this.#config), pipeline, sink, lockTimeoutMs: this.#context.lockTimeoutMs ?? lockTimeoutMs, stallMs: this.#context.stallMs, signal,
     });
   }
 }

@@ -76,6 +76,11 @@ export class Wire<Tag> {
     return this.#lost;
   }
 
+  /** Whether an answer is waited for. */
+  get busy(): boolean {
+    return this.#flight !== undefined;
+  }
+
   get idle(): boolean {
     return this.#waiting.length === 0;
   }
