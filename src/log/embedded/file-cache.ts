@@ -1,12 +1,13 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { FILE_MODE } from './layout.ts';
 
 export interface OpenFile {
   readonly fd: number;
   readonly path: string;
-  /** Set when the cache has let go of it: open it again. */
-  closed: boolean;
 }
+
+/** Files that the process may have open, as Linux says it; elsewhere what is usual. */
+const allowed = openFilesAllowed();
 
 /** Open files by path, the least recently used closed first, so that ten thousand partitions do not need as many. */
 export class FileCache {
@@ -14,9 +15,10 @@ export class FileCache {
   readonly #flags: 'r' | 'r+';
   readonly #limit: number;
 
+  /** At most `limit` files, and few where the process may have few: sockets and other readers need some as well. */
   constructor(flags: 'r' | 'r+', limit: number) {
     this.#flags = flags;
-    this.#limit = limit;
+    this.#limit = Math.max(4, Math.min(limit, Math.floor(allowed / 16)));
   }
 
   /** Throws ENOENT where there is no such file, as node:fs does. */
@@ -48,14 +50,21 @@ export class FileCache {
   #add(path: string, fd: number): OpenFile {
     const oldest = this.#files.size < this.#limit ? undefined : this.#files.values().next().value;
     if (oldest !== undefined) this.#close(oldest);
-    const file = { fd, path, closed: false };
+    const file = { fd, path };
     this.#files.set(path, file);
     return file;
   }
 
   #close(file: OpenFile): void {
     this.#files.delete(file.path);
-    file.closed = true;
     closeSync(file.fd);
+  }
+}
+
+function openFilesAllowed(): number {
+  try {
+    return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024);
+  } catch {
+    return 1024;
   }
 }

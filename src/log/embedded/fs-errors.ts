@@ -9,9 +9,8 @@ export function errno(error: unknown): string | undefined {
 /** What a failed write, sync or file creation is to the caller. An error of ours passes through. */
 export function unwritable(error: unknown, what: string): TailraceError {
   if (error instanceof TailraceError) return error;
-  switch (errno(error)) {
-    case undefined:
-      return new TailraceError('internal', `${what}: ${String(error)}`, { cause: error });
+  const code = errno(error);
+  switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new TailraceError('log-unwritable', `${what}: no space is left`, { cause: error });
@@ -22,9 +21,13 @@ export function unwritable(error: unknown, what: string): TailraceError {
     case 'EISDIR':
     case 'EEXIST':
     case 'ELOOP':
-      return unusable(what, errno(error) ?? '', error);
+      return unusable(what, code, error);
     default:
-      return new TailraceError('log-unwritable', `${what}: ${errno(error) ?? String(error)}`, { cause: error });
+      // A mistake of ours, such as ERR_OUT_OF_RANGE, does not pass by trying again.
+      if (code === undefined || (code.startsWith('ERR_') && code !== 'ERR_SQLITE_ERROR')) {
+        return new TailraceError('internal', `${what}: ${String(error)}`, { cause: error });
+      }
+      return new TailraceError('log-unwritable', `${what}: ${code}`, { cause: error });
   }
 }
 

@@ -90,15 +90,19 @@ function settleLastFrame(journals: string, scan: JournalScan, seed: number): voi
   const fd = openSync(path, 'r+');
   try {
     ftruncateSync(fd, scan.end);
-    const bytes = Buffer.allocUnsafeSlow(scan.end - last.at);
-    readSync(fd, bytes, 0, bytes.length, last.at);
-    writeAll(fd, bytes, last.at);
+    if (last.kind !== 'table') rewrite(fd, last.at, scan.end);
     fdatasyncSync(fd);
     const frame = readFrame({ fd, path, seed, fileSize: scan.end }, last.at);
     if (typeof frame === 'string') throw damaged(path, last.at, frame);
   } finally {
     closeSync(fd);
   }
+}
+
+function rewrite(fd: number, from: number, to: number): void {
+  const bytes = Buffer.allocUnsafeSlow(to - from);
+  readSync(fd, bytes, 0, bytes.length, from);
+  writeAll(fd, bytes, from);
 }
 
 async function firstJournal(directory: string, seed: number, topics: TopicFiles): Promise<Journal> {

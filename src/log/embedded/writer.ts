@@ -51,7 +51,7 @@ export class EmbeddedLogWriter implements LogWriter {
   #busy: Promise<unknown> = Promise.resolve();
   #syncing: Promise<void> | undefined;
   #failure: TailraceError | undefined;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -127,10 +127,13 @@ export class EmbeddedLogWriter implements LogWriter {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    await this.#busy.catch(() => undefined);
-    this.#closed = true;
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  /** After all that was asked for before. */
+  async #close(): Promise<void> {
+    await this.#busy;
     try {
       await this.#syncing;
       if (this.#failure === undefined && this.#dirty.size > 0) {
@@ -149,8 +152,8 @@ export class EmbeddedLogWriter implements LogWriter {
 
   /** One operation after the other, whoever calls. */
   #alone(operation: () => Promise<void>): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(new TailraceError('internal', 'the log was closed before'));
     const done = this.#busy.then(() => {
-      if (this.#closed) throw new TailraceError('internal', 'the log was closed before');
       if (this.#failure !== undefined) throw this.#failure;
       return operation();
     });

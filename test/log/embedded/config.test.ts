@@ -52,3 +52,26 @@ test('a folder that cannot be used is named, with the user that cannot use it', 
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', ...(uid === undefined ? {} : { uid }), cwd: '/' });
   assert.match(child.stdout, new RegExp(`^log-directory .*${directory}.*user id ${uid}`), child.stderr);
 });
+
+test('a process that may open few files writes and reads many partitions', async (t) => {
+  const directory = join(await tempDirectory(t), 'log');
+  const module = new URL('../../../src/log/embedded/embedded-log.ts', import.meta.url).pathname;
+  const program = `const { openEmbeddedLog } = await import(${JSON.stringify(module)});
+    const log = openEmbeddedLog({ directory: ${JSON.stringify(directory)} });
+    const writer = await log.openWriter();
+    await writer.createTopic({ topic: 't', partitions: 100 });
+    const value = { bytes: Buffer.alloc(5000), start: 0, end: 5000 };
+    const partitions = Array.from({ length: 100 }, (_, partition) => partition);
+    for (let round = 0; round < 2; round++) {
+      const batches = partitions.map((partition) => writer.batch('t', partition));
+      for (const batch of batches) batch.add({ timestamp: 1, key: value, value, headers: [] });
+      await writer.append(batches);
+    }
+    const reader = await log.openReader();
+    let count = 0;
+    for (const partition of partitions) for (const cursor = await reader.fetch('t', partition, 0, 100_000); cursor.next(); ) count++;
+    await writer.close();
+    console.log(count);`;
+  const child = spawnSync('sh', ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, program], { encoding: 'utf8' });
+  assert.equal(child.stdout.trim(), '200', child.stderr);
+});

@@ -8,7 +8,7 @@ import { tempDirectory } from '../../support/temp.ts';
 logContract('the embedded log', async (scope) =>
   openEmbeddedLog({ directory: await tempDirectory(scope), segmentSize: 64 * 1024, journalSize: 128 * 1024 }));
 
-test('it is the append that ends a wait, not a timer', async (t) => {
+test('it is the append that ends a wait, not a timer', { timeout: 30_000 }, async (t) => {
   const directory = await tempDirectory();
   const writer = await openEmbeddedLog({ directory }).openWriter();
   await writer.createTopic({ topic: 't', partitions: 1 });
