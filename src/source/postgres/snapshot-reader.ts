@@ -6,6 +6,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
+import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Visibility, type WatermarkWritten, type WholeTable } from '../source.ts';
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import { CopyTextReader } from './copy-text.ts';
@@ -29,6 +30,9 @@ export interface SnapshotReaderOptions {
 
 const enteredPollMs = 200;
 const wholeBlockBytes = 1 << 20;
+
+/** undefined_table, undefined_column, undefined_object (a type), undefined_function (an operator). */
+const changedMeanwhile: ReadonlySet<string> = new Set(['42P01', '42703', '42704', '42883']);
 
 /** Reads rows beside the stream, on a connection of its own (PROTOCOL, Snapshots). */
 export class PostgresSnapshotReader implements SnapshotReader {
@@ -72,7 +76,11 @@ export class PostgresSnapshotReader implements SnapshotReader {
       const giveUp = (): void => connection.destroy();
       request.signal.addEventListener('abort', giveUp, { once: true });
       try {
-        return await connection.exclusively((query) => this.#readChunk(connection, query, request));
+        return await connection.exclusively((query) => this.#readChunk(connection, query, request).catch(async (error: unknown) => {
+          // The connection is used again: whatever was begun must not swallow what comes next.
+          await query('ROLLBACK').catch(() => undefined);
+          throw error;
+        }));
       } finally {
         request.signal.removeEventListener('abort', giveUp);
       }
@@ -118,35 +126,35 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   /** The catalog's state stands with the low watermark, in the chunk's own snapshot, and with the high one. */
   async #readChunk(connection: PgConnection, query: Query, request: ChunkRequest): Promise<Chunk> {
-    const low = await this.#mark(query, request.low, request.table);
+    // The state first: it may have to wait for a lock, and a transaction with an id should not wait. A change in between shows
+    // as a difference to the chunk's own.
+    await query('BEGIN');
+    const low = await this.#state(query, request.table);
+    await emit(query, request.low);
+    await query('COMMIT');
     await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const visibility = await readVisibility(query);
     const state = await this.#state(query, request.table);
     const shape = this.#options.shapes.match(shapeOfTable(state));
     const key = await readKeyColumns(query, shape);
     const read = await this.#copy(connection, { request, state, shape, key });
-    await query(read.cut ? 'ROLLBACK' : 'COMMIT');
-    const high = await this.#mark(query, request.high, request.table);
+    await query('ROLLBACK');
+    // Here the watermark first: a change of the table that the stream brings before it must be seen.
+    await query('BEGIN');
+    await emit(query, request.high);
+    const high = await this.#state(query, request.table);
+    await query('COMMIT');
     return {
       rows: read.rows, visibility, shape,
-      stable: fingerprint(low) === fingerprint(state) && fingerprint(state) === fingerprint(high),
-      last: request.keys !== null || (!read.cut && read.rows.count < request.maxRows),
+      stable: !read.changed && fingerprint(low) === fingerprint(state) && fingerprint(state) === fingerprint(high),
+      last: request.keys !== null || (!read.cut && !read.changed && read.rows.count < request.maxRows),
     };
-  }
-
-  /** Writes a watermark and reads the table's state in the same transaction. */
-  async #mark(query: Query, content: string, table: TableShape): Promise<CatalogTable> {
-    await query('BEGIN');
-    await emit(query, content);
-    const state = await this.#state(query, table);
-    await query('COMMIT');
-    return state;
   }
 
   async #copy(
     connection: PgConnection,
     { request, state, shape, key }: { request: ChunkRequest; state: CatalogTable; shape: TableShape; key: readonly KeyColumn[] },
-  ): Promise<{ readonly rows: RowBlock; readonly cut: boolean }> {
+  ): Promise<{ readonly rows: RowBlock; readonly cut: boolean; readonly changed: boolean }> {
     const range = request.keys !== null ? among(key, request.keys) : request.after === null ? null : behind(key, request.after);
     const limit = request.keys === null ? ` LIMIT ${request.maxRows}` : '';
     const maxBytes = request.keys === null ? request.maxBytes : Infinity;
@@ -161,9 +169,11 @@ export class PostgresSnapshotReader implements SnapshotReader {
         await this.#options.control.query('SELECT pg_catalog.pg_cancel_backend($1)', [connection.pid]);
       }
     } catch (error) {
-      if (!(cut && sourceError(error, '').code === 'source-unreachable')) throw error;
+      // Our own cancelling is no error; and a table that was renamed or altered since its state was read is read again.
+      if (!(cut && sqlstateOf(error) === '57014') && !changedMeanwhile.has(sqlstateOf(error) ?? '')) throw error;
+      if (!cut) return { rows: new CopyTextReader(0).take(), cut, changed: true };
     }
-    return { rows: reader.take(), cut };
+    return { rows: reader.take(), cut, changed: false };
   }
 
   async *#blocks(connection: PgConnection, text: string, shape: TableShape): AsyncGenerator<RowBlock> {

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import pg from 'pg';
+import type { TableShape } from '../../../src/event/table.ts';
+import { tupleTexts } from '../../../src/event/tuple.ts';
+import type { Chunk, RowBlock, SourceSession } from '../../../src/source/source.ts';
+import { freshDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { eventually } from '../../support/wait.ts';
+import { connected, sourceOn, Tail, type SourceOptions } from './support.ts';
+
+const { signal } = new AbortController();
+
+function texts(rows: RowBlock): (string | null | undefined)[][] {
+  return Array.from({ length: rows.count }, (_, i) => tupleTexts(rows.bytes, rows.starts[i] as number));
+}
+
+function tableOf(session: SourceSession, name: string): TableShape {
+  const table = session.tables.find((candidate) => candidate.name === name);
+  assert.ok(table !== undefined, `${name} is captured`);
+  return table;
+}
+
+function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; maxRows?: number; keys?: readonly (readonly string[])[] } = {}): Promise<Chunk> {
+  return session.snapshots.chunk({
+    table, low: 'low', high: 'high', after: options.after ?? null, keys: options.keys ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
+  });
+}
+
+/** Every row, by chunks of `maxRows`, as the texts of its first column. */
+async function readAll(session: SourceSession, table: TableShape, maxRows: number): Promise<string[]> {
+  const seen: string[] = [];
+  for (let after: readonly string[] | null = null; ; ) {
+    const chunk = await readChunk(session, table, { after, maxRows });
+    const rows = texts(chunk.rows);
+    seen.push(...rows.map((row) => String(row[0])));
+    if (chunk.last) return seen;
+    after = table.key.map((index) => rows.at(-1)?.[index] as string);
+  }
+}
+
+async function prepared(t: TestContext, sql: string, options: SourceOptions = {}): Promise<{ database: TestDatabase; session: SourceSession }> {
+  const database = await freshDatabase(t);
+  await database.sql(sql);
+  return { database, session: await connected(sourceOn(database.url, options), t) };
+}
+
+const words = ['a', 'A', 'b', 'B', 'ä', 'z', 'Z', '_', '-', ' ', '', 'a b', 'ab', 'a-b', "it's", '\\', 'ß', 'ss', '🙂', '9', '10'];
+
+for (const [what, type, values] of [
+  ['text under an ICU collation', 'text COLLATE "en-x-icu"', words],
+  ['text under the C collation', 'text COLLATE "C"', words],
+  ['text under a collation that takes capitals for equal', 'text COLLATE no_case', words.filter((word) => word === word.toLowerCase())],
+  ['varchar', 'varchar(20)', words],
+  ['char', 'char(5)', ['a', 'b', 'B', 'ab', '']],
+  ['numeric', 'numeric', ['1', '2', '10', '-1', '1.5', '1e30', 'NaN', 'Infinity', '-Infinity', '0.00']],
+  ['double precision', 'float8', ['1', '2', '10', '-1', '0.1', 'NaN', 'Infinity', '-Infinity', '5e-324']],
+  ['an enum', 'mood', ['sad', 'ok', 'happy', 'so "so"']],
+  ['uuid', 'uuid', ['00000000-0000-0000-0000-000000000001', 'ffffffff-0000-0000-0000-000000000000', '10000000-0000-0000-0000-000000000000']],
+  ['bytea', 'bytea', ['\\x00', '\\xff', '\\x', '\\x5c']],
+  ['timestamptz', 'timestamptz', ['-infinity', 'infinity', '2024-01-01 00:00:00.000001+00', '4714-11-24 00:00:00+00 BC']],
+  ['a composite', 'pair', ['(1,a)', '(1,"a b")', '(2,)', '(10,"")']],
+  ['a domain', 'positive', ['1', '2', '10']],
+  ['an array', 'int[]', ['{1,2}', '{1,10}', '{2}', '{}']],
+  ['a range', 'int4range', ['[1,5)', 'empty', '(,3)']],
+  ['"char"', '"char"', ['a', 'b']],
+  ['interval', 'interval', ['1 mon', '29 days', '-1 days', '00:00:01']],
+] as const) {
+  test(`a key of ${what} is read row by row, none twice and none left out`, async (t) => {
+    const { database, session } = await prepared(t, `CREATE COLLATION no_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      CREATE TYPE mood AS ENUM ('sad', 'ok', 'so "so"', 'happy'); CREATE TYPE pair AS (n int, t text); CREATE DOMAIN positive AS int CHECK (value > 0);
+      CREATE TABLE k (id ${type} PRIMARY KEY)`);
+    await database.sql(`INSERT INTO k SELECT x::text::${type.split(' COLLATE')[0]} FROM unnest($1::text[]) x`, [values]);
+    const expected = await database.sql<{ id: string }>('SELECT id::text AS id FROM k ORDER BY k.id');
+    const seen = await readAll(session, tableOf(session, 'k'), 1);
+    if (type === 'char(5)') assert.equal(seen.length, values.length);
+    else if (type !== 'bytea') assert.deepEqual(seen, expected.map((row) => row.id).map((id) => (type.startsWith('timestamptz') ? seen[seen.indexOf(id)] ?? id : id)));
+    assert.equal(new Set(seen).size, values.length);
+  });
+}
+
+test('a key of several columns goes in the order of its index, not of the table', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (a int, b text, c int, PRIMARY KEY (c, b))');
+  await database.sql("INSERT INTO k SELECT g, 'x' || g % 3, g / 3 FROM generate_series(1, 20) g");
+  const table = tableOf(session, 'k');
+  assert.deepEqual(table.key, [2, 1]);
+  const expected = await database.sql<{ a: number }>('SELECT a FROM k ORDER BY c, b');
+  assert.deepEqual(await readAll(session, table, 3), expected.map((row) => String(row.a)));
+});
+
+test('an index with operators and a collation of its own decides the order, and is used', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE k (id text COLLATE "en-x-icu" NOT NULL, n int NOT NULL);
+    CREATE UNIQUE INDEX k_key ON k (id COLLATE "C" text_pattern_ops, n DESC); ALTER TABLE k REPLICA IDENTITY USING INDEX k_key`);
+  await database.sql('INSERT INTO k SELECT x, 1 FROM unnest($1::text[]) x', [words]);
+  const table = tableOf(session, 'k');
+  assert.deepEqual(table.key, [0, 1]);
+  const seen = await readAll(session, table, 1);
+  assert.deepEqual(seen, [...words].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+});
+
+test('where the identity is another index than the primary key, the key is that index', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE k (id int PRIMARY KEY, other int NOT NULL);
+    CREATE UNIQUE INDEX k_other ON k (other); ALTER TABLE k REPLICA IDENTITY USING INDEX k_other`);
+  const tail = new Tail(session);
+  await database.sql('INSERT INTO k VALUES (1, 100)');
+  await database.sql('DELETE FROM k');
+  await eventually(() => tail.commits().length === 2);
+  assert.deepEqual(tail.rows, ['c 0 public.k: 1 100', 'd 0 public.k: [key ∅ 100]']);
+  assert.deepEqual(tableOf(session, 'k').key, [1]);
+});
+
+test('a primary key is the key beside identity full, a deferrable one is none', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE a (id int PRIMARY KEY); ALTER TABLE a REPLICA IDENTITY FULL;
+    CREATE TABLE b (id int PRIMARY KEY DEFERRABLE); ALTER TABLE b REPLICA IDENTITY FULL`);
+  const tail = new Tail(session);
+  await database.sql('INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)');
+  await eventually(() => tail.items.filter((item) => item.op === 'c').length === 2);
+  for (const item of tail.items) if (item.op === 'c') assert.deepEqual(item.table.key, item.table.name === 'a' ? [0] : []);
+  assert.deepEqual([tableOf(session, 'a').key, tableOf(session, 'b').key], [[0], []]);
+});
+
+test('a partitioned table is copied and streamed under its own name, its partitions are not tables of their own', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE p (id int, v text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+    CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE p2 (v text, id int NOT NULL);
+    ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (10) TO (20); INSERT INTO p VALUES (1, 'a'), (11, 'b')`);
+  assert.deepEqual(session.tables.map((table) => table.name), ['p']);
+  const tail = new Tail(session);
+  const chunk = await readChunk(session, tableOf(session, 'p'));
+  assert.deepEqual(texts(chunk.rows), [['1', 'a'], ['11', 'b']]);
+  await database.sql('UPDATE p SET id = 12 WHERE id = 1; TRUNCATE p');
+  await eventually(() => tail.rows.some((row) => row.startsWith('t ')));
+  assert.deepEqual(tail.rows.filter((row) => !row.startsWith('m')), ['d 0 public.p: [key 1 ∅]', 'c 1 public.p: 12 a', 't 2 public.p']);
+});
+
+test('children by inheritance are tables of their own', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
+    INSERT INTO parent VALUES (1); INSERT INTO child VALUES (2)`);
+  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'parent'))).rows), [['1']]);
+  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'child'))).rows), [['2']]);
+  assert.equal((await database.sql('SELECT 1 FROM pg_publication_rel')).length, 2);
+});
+
+test('a copy has the columns and the rows that a named publication sends', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE k (id int PRIMARY KEY, secret text, v int, twice int GENERATED ALWAYS AS (v * 2) STORED);
+    CREATE PUBLICATION "some, ""pub'" FOR TABLE k (id, v) WHERE (id > 1)`, { config: { publication: 'some, "pub\'' } });
+  await database.sql("INSERT INTO k VALUES (1, 's', 10), (2, 's', 20)");
+  const tail = new Tail(session);
+  const chunk = await readChunk(session, tableOf(session, 'k'));
+  assert.deepEqual(texts(chunk.rows), [['2', '20']]);
+  await database.sql('UPDATE k SET v = 21 WHERE id = 2');
+  await eventually(() => tail.rows.some((row) => row.startsWith('u ')));
+  assert.deepEqual(tail.rows.filter((row) => !row.startsWith('m')), ['c 0 public.k: 2 20', 'u 0 public.k: 2 21']);
+});
+
+test('a generated column is neither streamed nor copied', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)');
+  const tail = new Tail(session);
+  await database.sql('INSERT INTO k VALUES (1)');
+  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'k'))).rows), [['1']]);
+  await eventually(() => tail.rows.some((row) => row === 'c 0 public.k: 1'));
+});
+
+for (const [what, ddl] of [
+  ['a column is added', 'ALTER TABLE k ADD COLUMN w int DEFAULT 5'],
+  ['a column changes its type', 'ALTER TABLE k ALTER COLUMN v TYPE int USING 7'],
+  ['the table is rewritten', 'VACUUM FULL k'],
+  ['the replica identity changes', 'ALTER TABLE k REPLICA IDENTITY FULL'],
+  ['the table is renamed', 'ALTER TABLE k RENAME TO l'],
+  ['the table is truncated', 'TRUNCATE k'],
+] as const) {
+  test(`a chunk is not stable when ${what} between its watermarks`, async (t) => {
+    const database = await freshDatabase(t);
+    await database.sql("CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k VALUES (1, 'a')");
+    const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    t.after(() => proxy.close());
+    const session = await connected(sourceOn(proxy.through(database.url)), t);
+    const table = tableOf(session, 'k');
+    assert.equal((await readChunk(session, table)).stable, true);
+    // Each answer takes a while, so that the change, which waits for the chunk's transaction, is in before the next one begins.
+    proxy.delay('down', 400);
+    const reading = readChunk(session, table);
+    const inside = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_current_snapshot%'";
+    await eventually(async () => (await database.sql(inside)).length === 1, { what: 'the chunk to have its snapshot' });
+    await database.sql(ddl);
+    assert.equal((await reading).stable, false);
+  });
+}
+
+test('a transaction that ran when the table entered is waited for, and named', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql('CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)');
+  const source = sourceOn(database.url, { config: { tables: { include: ['public.a'] } }, pipeline: 'entered' });
+  await (await source.connect({ signal })).close();
+  const writer = new pg.Client({ connectionString: database.url, application_name: 'the writer' });
+  await writer.connect();
+  await writer.query('BEGIN; INSERT INTO b VALUES (1)');
+  // b enters while its writer runs.
+  const session = await connected(sourceOn(database.url, { pipeline: 'entered' }), t);
+  const waits: string[] = [];
+  let over = false;
+  const entering = session.snapshots.entered(tableOf(session, 'b'), { signal, onWait: (session) => waits.push(session) }).then(() => (over = true));
+  await eventually(() => waits.length >= 2);
+  assert.match(waits[0] ?? '', /^pid \d+ \(application the writer, user postgres\)$/);
+  assert.equal(over, false);
+  await writer.query('COMMIT');
+  await writer.end();
+  await entering;
+});
+
+test('a transaction of another database is not waited for', async (t) => {
+  const database = await freshDatabase(t);
+  const other = await freshDatabase(t);
+  await other.sql('CREATE TABLE x (id int)');
+  const writer = new pg.Client(other.url);
+  writer.on('error', () => {});
+  await writer.connect();
+  await database.sql('CREATE TABLE a (id int PRIMARY KEY)');
+  const source = sourceOn(database.url, { pipeline: 'elsewhere' });
+  await (await source.connect({ signal })).close();
+  await writer.query('BEGIN; INSERT INTO x VALUES (1)');
+  const session = await connected(source, t);
+  const waits: string[] = [];
+  await session.snapshots.entered(tableOf(session, 'a'), { signal, onWait: (session) => waits.push(session) });
+  assert.deepEqual(waits, []);
+  await writer.end();
+});
+
+test('a table that is dropped while it is copied is an error to connect again after', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY)');
+  await database.sql('DROP TABLE k');
+  await assert.rejects(readChunk(session, tableOf(session, 'k')), { code: 'source-unreachable', message: /was dropped while it was being copied/ });
+});
+
+test('the texts of a key that cannot be one are an error without the text', async (t) => {
+  const { session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY)');
+  await assert.rejects(readChunk(session, tableOf(session, 'k'), { after: ["1'; DROP TABLE k --"] }), (error: Error) => !error.message.includes('DROP'));
+  assert.equal((await readChunk(session, tableOf(session, 'k'))).stable, true);
+});
+
+test('a whole table is read in blocks, at the moment of its snapshot', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE k (id int, v text); ALTER TABLE k REPLICA IDENTITY FULL;
+    INSERT INTO k SELECT g, repeat('x', 1000) FROM generate_series(1, 3000) g`);
+  const whole = await session.snapshots.whole(tableOf(session, 'k'), signal);
+  await database.sql('DELETE FROM k');
+  const ids: string[] = [];
+  let blocks = 0;
+  for await (const block of whole.blocks()) {
+    blocks++;
+    ids.push(...texts(block).map((row) => String(row[0])));
+  }
+  assert.equal(ids.length, 3000);
+  assert.ok(blocks >= 3, `${blocks} blocks of about 1 MiB`);
+});
+
+test('a whole table that is given up leaves no transaction behind', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (id int); ALTER TABLE k REPLICA IDENTITY FULL');
+  const whole = await session.snapshots.whole(tableOf(session, 'k'), signal);
+  const open = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+  assert.equal((await database.sql(open)).length, 1);
+  await whole.close();
+  await eventually(async () => (await database.sql(open)).length === 0);
+});
+
+test('a copy that row-level security would thin out is refused', async (t) => {
+  const database = await freshDatabase(t);
+  const role = `r_${database.name}`;
+  await database.sql(`CREATE TABLE k (id int PRIMARY KEY); INSERT INTO k SELECT generate_series(1, 9); CREATE ROLE ${role} LOGIN REPLICATION PASSWORD 'x';
+    GRANT SELECT ON k TO ${role}; CREATE PUBLICATION p FOR TABLE k`);
+  t.after(() => database.sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`).then(() => undefined, () => undefined));
+  const url = new URL(database.url);
+  url.username = role;
+  url.password = 'x';
+  const session = await connected(sourceOn(url.href, { config: { publication: 'p' } }), t);
+  assert.equal((await readChunk(session, tableOf(session, 'k'))).rows.count, 9);
+  await database.sql('ALTER TABLE k ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON k USING (id < 4)');
+  await assert.rejects(readChunk(session, tableOf(session, 'k')), { code: 'source-refused' });
+});
+
+test('an estimate is what ANALYZE found, and nothing before it', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY); INSERT INTO k SELECT generate_series(1, 1000)');
+  assert.equal(await session.snapshots.estimate(tableOf(session, 'k')), undefined);
+  await database.sql('ANALYZE k');
+  assert.equal(await session.snapshots.estimate(tableOf(session, 'k')), 1000);
+});
