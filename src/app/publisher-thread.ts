@@ -100,8 +100,8 @@ class PublisherThread {
 
   #heard(health: Health, error: unknown): void {
     this.#health = health;
-    if (health.state === 'retrying') this.#logger.warn({ err: error, remedy: health.error.remedy }, 'publishing is interrupted; it is tried again');
-    if (health.state === 'stopped') this.#logger.error({ err: error, remedy: health.error.remedy }, 'publishing has stopped');
+    if (health.state === 'retrying') this.#logger.warn({ err: error }, 'publishing is interrupted; it is tried again');
+    if (health.state === 'stopped') this.#logger.error({ err: error }, 'publishing has stopped');
     this.#report();
   }
 

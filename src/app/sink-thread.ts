@@ -40,8 +40,8 @@ async function runSink(data: SinkThreadData): Promise<void> {
   };
   const onHealth = (next: Health, error: unknown): void => {
     health = next;
-    if (next.state === 'retrying') logger.warn({ err: error, remedy: next.error.remedy }, 'the sink is interrupted; it is tried again');
-    if (next.state === 'stopped') logger.error({ err: error, remedy: next.error.remedy }, 'the sink has stopped');
+    if (next.state === 'retrying') logger.warn({ err: error }, 'the sink is interrupted; it is tried again');
+    if (next.state === 'stopped') logger.error({ err: error }, 'the sink has stopped');
     report();
   };
 

@@ -102,10 +102,10 @@ export interface SnapshotRecord {
   readonly rereads: readonly (readonly string[])[];
   /** Where the END that confirms it is looked for: not below this offset of `transaction`. */
   readonly from: number;
-  /** The place of that END, once known. */
-  readonly place: Place | null;
-  /** The place of the first END of this copy, once known: where a new sink begins. */
-  readonly begin: Place | null;
+  /** The place of that END. */
+  readonly place: Place;
+  /** The place of the first END of this copy: where a new sink begins. */
+  readonly begin: Place;
   /** A table without a key: transactions visible in this snapshot are left out until the stream has passed `lsn`. */
   readonly visibility: { readonly xmin: string; readonly xmax: string; readonly running: readonly string[]; readonly lsn: Lsn } | null;
 }
@@ -162,8 +162,8 @@ function revive(written: Written): ControlRecord {
       const { visibility, ...rest } = written as unknown as SnapshotRecord;
       return {
         ...rest,
-        place: rest.place && place(rest.place),
-        begin: rest.begin && place(rest.begin),
+        place: place(rest.place),
+        begin: place(rest.begin),
         visibility: visibility && { ...visibility, lsn: lsnOf(visibility.lsn) },
       };
     }

@@ -36,7 +36,7 @@ export class CoverageMap {
     const forAll = this.#copies.get(copyKey(table, null)) ?? null;
     const forMe = this.#copies.get(copyKey(table, this.#sink)) ?? null;
     if (forAll === null || forMe === null) return forMe ?? forAll;
-    return isAfter(forMe.begin ?? origin, forAll.begin ?? origin) ? forMe : forAll;
+    return isAfter(forMe.begin, forAll.begin) ? forMe : forAll;
   }
 
   /** From where on the table's events are applied. */

@@ -118,8 +118,7 @@ async function confirmByEnds(
     if (rule.accept(end) !== 'end' || end.type !== 'end' || end.snapshot === null) continue;
     const record = unconfirmed.get(end.snapshot.record);
     if (record === undefined) continue;
-    const place = { epoch: end.epoch, commitLsn: end.commitLsn };
-    copies.set(copyKey(record.table, record.sink), { ...record, place, begin: record.begin ?? place });
+    copies.set(copyKey(record.table, record.sink), record);
   }
 }
 

@@ -253,7 +253,7 @@ export class PublishingSession {
     this.#feeder.group.end({ end, extents });
     this.#place = place;
     this.#endLsn = item.endLsn;
-    if (record !== null) this.#unconfirmed.push({ group: this.#feeder.group, record: this.#copied.add({ ...record, place, begin: record.begin ?? place }) });
+    if (record !== null) this.#unconfirmed.push({ group: this.#feeder.group, record: this.#copied.add(record) });
   }
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
@@ -269,7 +269,7 @@ export class PublishingSession {
         if (this.#feeder.isFull) await this.#feeder.makeRoom();
       }
     }
-    this.#snapshotRecord = piece.record();
+    this.#snapshotRecord = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
     this.#addSchemaRecord(this.#snapshotRecord);
   }
 

@@ -63,7 +63,7 @@ function askedPlace(
   const ask = past.findLast((record) => record.type === 'ask' && record.table === of.table);
   if (ask?.type !== 'ask') return undefined;
   const copy = copies.get(copyKey(of.table, of.sink));
-  return copy?.ask === ask.id && copy.begin !== null ? copy.begin : 'asked';
+  return copy?.ask === ask.id ? copy.begin : 'asked';
 }
 
 function sinceForgotten(past: readonly SinkRecord[]): readonly SinkRecord[] {

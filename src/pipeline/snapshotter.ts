@@ -2,7 +2,7 @@ import type { MessageChange, RowChange, TruncateChange } from '../event/change.t
 import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type Chunk, type RowBlock, type SnapshotReader, type WholeTable } from '../source/source.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { SnapshotRecord } from './control-records.ts';
+import type { Place, SnapshotRecord } from './control-records.ts';
 import { keyTexts } from './row-key.ts';
 import { SnapshotWindow } from './snapshot-window.ts';
 import type { StreamedTransactions } from './visibility.ts';
@@ -44,8 +44,8 @@ export interface CopyPiece {
   readonly truncate: boolean;
   /** By blocks, so that no promise is made a row. */
   readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
-  /** Called once all rows are written, because only then the number of rows is known. */
-  readonly record: () => SnapshotRecord;
+  /** Called with the transaction's place once all rows are written, because only then their number is known. */
+  readonly record: (place: Place) => SnapshotRecord;
 }
 
 export interface RowRef {
@@ -199,7 +199,7 @@ export class Snapshotter {
     // that the chunk's rows leave to the stream, and readers know from where on the stream concerns them.
     const begin = async (writer: CopyWriter): Promise<void> => {
       const piece = { shape: job.table, truncate: job.replaces, blocks: [] };
-      await writer.writeCopy({ ...piece, record: () => (record = this.#record(job, null, { chunk: null, last: false, rereads: [], rows: 0 })) });
+      await writer.writeCopy({ ...piece, record: (place) => (record = this.#record(job, null, { place, chunk: null, last: false, rereads: [], rows: 0 })) });
     };
     while (record === null || !record.last || record.rereads.length > 0) {
       const outcome = await this.#window(job, { begin: record === null ? begin : null }, (low, high, current) => {
@@ -217,7 +217,7 @@ export class Snapshotter {
           const before = record;
           await writer.writeCopy({
             shape: chunk.shape, truncate: false, blocks,
-            record: () => (record = this.#record(job, before, { chunk, last: chunk.last, rereads: window.rereads, rows: progress.rows })),
+            record: (place) => (record = this.#record(job, before, { place, chunk, last: chunk.last, rereads: window.rereads, rows: progress.rows })),
           });
           return { kind: 'written' };
         };
@@ -243,8 +243,8 @@ export class Snapshotter {
           // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
           truncate: true,
           blocks: every(whole, (rows) => { progress.rows += rows; }),
-          record: () => ({
-            ...this.#record(job, null, { chunk: null, last: true, rereads: [], rows: progress.rows }),
+          record: (place) => ({
+            ...this.#record(job, null, { place, chunk: null, last: true, rereads: [], rows: progress.rows }),
             visibility: {
               xmin: whole.visibility.xmin.toString(), xmax: whole.visibility.xmax.toString(),
               running: whole.visibility.running.map(String), lsn: whole.lsn,
@@ -296,7 +296,7 @@ export class Snapshotter {
   #record(
     job: CopyJob,
     before: SnapshotRecord | null,
-    piece: { readonly chunk: Chunk | null; readonly last: boolean; readonly rereads: readonly (readonly string[])[]; readonly rows: number },
+    piece: { readonly place: Place; readonly chunk: Chunk | null; readonly last: boolean; readonly rereads: readonly (readonly string[])[]; readonly rows: number },
   ): SnapshotRecord {
     const { chunk } = piece;
     // A chunk of keys that are read again moves nothing but the list of such keys.
@@ -316,8 +316,8 @@ export class Snapshotter {
       rows: piece.rows,
       rereads: [...(rereading ? [] : (before?.rereads ?? [])), ...piece.rereads],
       from: this.#options.transactionOffset(),
-      place: null,
-      begin: before?.begin ?? null,
+      place: piece.place,
+      begin: before?.begin ?? piece.place,
       visibility: null,
     };
   }
