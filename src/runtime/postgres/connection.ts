@@ -34,9 +34,9 @@ export class PgConnection {
       return new PgConnection(client, options.onLost ?? (() => {}));
     });
     // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
-    await connection.query(
-      "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'",
-    );
+    await connection.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
+    // So that a statement of ours that waits does not outlive us. Not every platform has it.
+    await connection.query("SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false)").catch(() => undefined);
     return connection;
   }
 
