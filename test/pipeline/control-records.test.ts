@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { decodeControl, encodeControl, type ControlRecord } from '../../src/pipeline/control-records.ts';
+import { TailraceError } from '../../src/runtime/errors.ts';
+
+/** Plain objects, as literals make them. */
+function object<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
+  return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+}
+
+const text = fc.oneof(fc.string({ unit: 'binary' }).filter((value) => value.isWellFormed()), fc.constantFrom('', '__proto__', 'type', '0/0', '"'));
+const lsn = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+const nat = fc.maxSafeNat();
+const place = object({ epoch: nat, commitLsn: lsn });
+const part = object({ topic: text, partition: nat, count: nat, first: nat, last: nat, bytes: nat });
+const orNull = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary);
+/** Own properties alone: `{ __proto__: … }` would set a prototype. */
+const byName = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<Record<string, T>> => fc.dictionary(text.filter((name) => name !== '__proto__'), value, { noNullPrototype: true });
+
+const start = object({
+  type: fc.constant('start' as const), logId: text, epoch: nat, startId: text, systemIdentifier: text, timeline: nat, slot: text,
+  tables: fc.array(text), continues: orNull(object({ epoch: nat, commitLsn: lsn, endLsn: lsn })), gap: orNull(text),
+});
+const end = object({
+  type: fc.constant('end' as const), startId: text, epoch: nat, commitLsn: lsn, endLsn: lsn, commitTime: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n }),
+  previous: place, parts: fc.array(part), snapshot: orNull(object({ record: text, table: text, first: fc.boolean(), last: fc.boolean(), sink: orNull(text) })),
+});
+const snapshot = object({
+  type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, sink: orNull(text), ask: orNull(text),
+  first: fc.boolean(), last: fc.boolean(), after: orNull(fc.array(text)), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
+  visibility: orNull(object({ xmin: text, xmax: text, running: fc.array(text), lsn })),
+});
+const version = object({
+  type: fc.constant('version' as const), version: object({ epoch: nat, number: nat }),
+  shape: object({
+    relid: nat, schema: text, name: text, key: fc.array(nat), replicaIdentity: fc.constantFrom('default' as const, 'nothing' as const, 'full' as const, 'index' as const),
+    columns: fc.array(object({ name: text, attnum: orNull(nat), typeOid: nat, typmod: fc.integer(), type: text, baseTypeOid: nat, notNull: fc.boolean() })),
+  }),
+});
+const sinks = fc.oneof(
+  object({ type: fc.constant('register' as const), filter: object({ include: fc.array(text), exclude: fc.array(text) }), tables: byName(place), at: place }),
+  object({ type: fc.constant('ask' as const), table: text, id: text }),
+  object({ type: fc.constant('position' as const), startId: text, endLsn: lsn, offset: nat, epoch: nat, commitLsn: lsn }),
+  object({ type: fc.constant('forgotten' as const) }),
+);
+const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, version, sinks);
+
+function decode(value: Uint8Array): ControlRecord {
+  // Records lie anywhere in what was fetched.
+  const bytes = Buffer.concat([Buffer.from('{"'), value, Buffer.from('}')]);
+  return decodeControl({ bytes, start: 2, end: 2 + value.length }, 'shop.transaction at offset 3');
+}
+
+test('every control record is read as it was written, LSNs of 64 bits and integers beyond 2^53 included', () => {
+  fc.assert(fc.property(anyRecord, (record) => assert.deepEqual(decode(encodeControl(record)), record)), { numRuns: 500 });
+});
+
+test('LSNs stand in Postgres\'s own form, other large integers as decimal digits', () => {
+  const written = JSON.parse(Buffer.from(encodeControl({
+    type: 'end', startId: 'aa', epoch: 2, commitLsn: 0x16b374d848n, endLsn: 0n, commitTime: -5n, previous: { epoch: 1, commitLsn: 1n }, parts: [], snapshot: null,
+  })).toString()) as Record<string, unknown>;
+  assert.equal(written['commitLsn'], '16/B374D848');
+  assert.equal(written['endLsn'], '0/0');
+  assert.equal(written['commitTime'], '-5');
+  assert.deepEqual(Object.keys(written).slice(0, 2), ['type', 'startId'], 'ENDs are told apart by their first bytes');
+});
+
+test('what is no control record is damage, and the message names the place', () => {
+  for (const value of ['', '{', '[]', 'null', '7', '{"type":"eXd"}', '{}', '{"type":"end","epoch":1,"commitLsn":"zzz"}', '{"type":"position"}', '\u0000']) {
+    assert.throws(() => decode(Buffer.from(value)), (error: unknown) => error instanceof TailraceError && error.code === 'log-damaged' && error.message.includes('shop.transaction at offset 3'), value);
+  }
+});

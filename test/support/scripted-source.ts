@@ -1,0 +1,425 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { SourceItem } from '../../src/event/change.ts';
+import type { Lsn } from '../../src/event/lsn.ts';
+import type { TableShape } from '../../src/event/table.ts';
+import { overlay, tupleOf, tupleTexts } from '../../src/event/tuple.ts';
+import { TailraceError } from '../../src/runtime/errors.ts';
+import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Source, type SourceCheck, type SourceServer, type SourceSession, type Visibility, type WholeTable } from '../../src/source/source.ts';
+
+/** One change as a test writes it: it gets its ordinal when its transaction is committed. */
+export type Written = (ordinal: number) => Exclude<SourceItem, { readonly op: 'begin' | 'commit' | 'keepalive' }>;
+
+type Texts = readonly (string | null | undefined)[];
+
+interface WalTransaction {
+  readonly xid: number;
+  readonly commitLsn: Lsn;
+  readonly endLsn: Lsn;
+  readonly items: readonly SourceItem[];
+}
+
+export interface CommitOptions {
+  /** The commit record follows directly upon the one before: its LSN is that one's end. */
+  readonly adjacent?: boolean;
+  /** The commit is in the WAL, and not yet visible to new snapshots, until `reveal`. */
+  readonly hidden?: boolean;
+  /** The table's change was never sent: made before the table entered the publication, or before the slot. */
+  readonly unsent?: boolean;
+  readonly xid?: number;
+}
+
+/** Where in a chunk the test may step in: behind the low watermark, behind the reading of the rows, behind the high watermark. */
+export type ChunkPhase = 'low' | 'read' | 'high';
+
+/**
+ * A small Postgres whose every move the test decides: a WAL of transactions, a slot, rows with their visibility, and faults.
+ * It stands for interleavings that a real server cannot be made to show on demand. What it streams from a position, what a
+ * chunk sees and what an acknowledgement does are as Postgres does them.
+ */
+export class ScriptedSource implements Source {
+  server: SourceServer;
+  tables: TableShape[];
+  readonly wal: WalTransaction[] = [];
+  readonly #hidden = new Set<number>();
+  readonly #unsent = new Set<WalTransaction>();
+  #lsn: Lsn = 0x1000n;
+  #xid = 700;
+
+  /** Every position that a session was given, in order. */
+  readonly acknowledged: Lsn[] = [];
+  onAcknowledge: (position: Lsn) => void = () => {};
+  readonly sessions: ScriptedSession[] = [];
+  readonly chunks: ChunkRequest[] = [];
+  /** Items a batch at most. */
+  pieces = Number.POSITIVE_INFINITY;
+  /** Items that are still delivered before the connection is lost; null: it lasts. */
+  lostAfter: number | null = null;
+  /** Transactions are delivered only up to this many of the WAL. */
+  deliverUpTo = Number.POSITIVE_INFINITY;
+
+  onChunk: (phase: ChunkPhase, request: ChunkRequest) => void | Promise<void> = () => {};
+  bend: (chunk: Chunk, request: ChunkRequest) => Chunk = (chunk) => chunk;
+  onWhole: (phase: 'low' | 'taken') => void | Promise<void> = () => {};
+  onEntered: (table: TableShape, onWait: (session: string) => void) => Promise<void> = async () => {};
+
+  constructor(tables: readonly TableShape[]) {
+    this.tables = [...tables];
+    this.server = {
+      systemIdentifier: '7412345678901234567', timeline: 1, timelineSwitch: undefined, slot: 'tailrace_shop',
+      confirmedFlush: this.#lsn, walFlushed: this.#lsn, slotCreated: true, database: 'shop',
+    };
+  }
+
+  /** The end of the WAL. */
+  get lsn(): Lsn {
+    return this.#lsn;
+  }
+
+  check(): Promise<SourceCheck> {
+    return Promise.resolve({ findings: [], tables: [] });
+  }
+
+  async connect({ signal }: { readonly signal: AbortSignal }): Promise<SourceSession> {
+    await turn();
+    signal.throwIfAborted();
+    this.server = { ...this.server, walFlushed: this.#lsn };
+    const session = new ScriptedSession(this);
+    this.sessions.push(session);
+    return session;
+  }
+
+  teardown(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
+  openVerifier(): Promise<never> {
+    return Promise.reject(new Error('nobody verifies here'));
+  }
+
+  /** Commits a transaction: it stands in the WAL, and is streamed. */
+  commit(changes: readonly Written[], options: CommitOptions = {}): WalTransaction {
+    const commitLsn = options.adjacent === true ? this.#lsn : this.#lsn + 0x40n;
+    const endLsn = commitLsn + 0x30n;
+    const xid = options.xid ?? this.#xid++;
+    const time = { commitLsn, commitTime: 1_769_860_800_000_000n + commitLsn };
+    const items: SourceItem[] = changes.map((change, ordinal) => change(ordinal));
+    const transaction = { xid, commitLsn, endLsn, items: [{ op: 'begin', ...time, xid } as const, ...items, { op: 'commit', ...time, endLsn } as const] };
+    this.wal.push(transaction);
+    this.#lsn = endLsn;
+    if (options.hidden === true) this.#hidden.add(xid);
+    if (options.unsent === true) this.#unsent.add(transaction);
+    this.#wake();
+    return transaction;
+  }
+
+  /** The transaction becomes visible to new snapshots. */
+  reveal(transaction: WalTransaction): void {
+    this.#hidden.delete(transaction.xid);
+  }
+
+  /** Says to whoever is connected that everything up to here was sent; WAL of others lies in between. */
+  keepalive(walEnd: Lsn = (this.#lsn += 0x100n)): Lsn {
+    for (const session of this.sessions) session.say({ op: 'keepalive', walEnd });
+    this.#wake();
+    return walEnd;
+  }
+
+  /** The connection is gone, behind what was delivered so far. */
+  lose(): void {
+    this.lostAfter = 0;
+    this.#wake();
+  }
+
+  deliver(upTo = Number.POSITIVE_INFINITY): void {
+    this.deliverUpTo = upTo;
+    this.#wake();
+  }
+
+  streams(transaction: WalTransaction): boolean {
+    return !this.#unsent.has(transaction);
+  }
+
+  /** The rows that a new snapshot sees, by key, or numbered in a table without one. */
+  rows(relid: number): readonly Texts[] {
+    const rows = new Map<string, Texts>();
+    let count = 0;
+    for (const { xid, items } of this.wal) {
+      if (this.#hidden.has(xid)) continue;
+      for (const item of items) count = applyItem(rows, item, relid, count);
+    }
+    const keyed = this.tables.find((table) => table.relid === relid);
+    const all = [...rows.values()];
+    return keyed === undefined || keyed.key.length === 0 ? all : all.toSorted((a, b) => compareKeys(keyOf(keyed, a), keyOf(keyed, b)));
+  }
+
+  visibility(): Visibility {
+    const running = [...this.#hidden].map(BigInt).toSorted((a, b) => Number(a - b));
+    const xmax = BigInt(this.#xid);
+    return { xmin: running[0] ?? xmax, xmax, running };
+  }
+
+  shape(relid: number): TableShape {
+    const found = this.tables.find((table) => table.relid === relid);
+    if (found === undefined) throw new Error(`no table ${relid}`);
+    return found;
+  }
+
+  #wake(): void {
+    for (const session of this.sessions) session.wake();
+  }
+}
+
+export class ScriptedSession implements SourceSession {
+  readonly #source: ScriptedSource;
+  readonly server: SourceServer;
+  readonly tables: readonly TableShape[];
+  readonly leftOut = [];
+  readonly snapshots: SnapshotReader;
+  readonly acknowledged: Lsn[] = [];
+  readonly #spoken: { readonly behind: number; readonly item: SourceItem }[] = [];
+  #state: 'open' | 'stopped' | 'closed' = 'open';
+  #wake: () => void = () => {};
+
+  constructor(source: ScriptedSource) {
+    this.#source = source;
+    this.server = source.server;
+    this.tables = [...source.tables];
+    this.snapshots = new ScriptedSnapshots(source);
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  wake(): void {
+    this.#wake();
+  }
+
+  say(item: SourceItem): void {
+    this.#spoken.push({ behind: this.#source.wal.length, item });
+  }
+
+  async *batches(): AsyncGenerator<readonly SourceItem[]> {
+    const source = this.#source;
+    // As Postgres: transactions whose commit record begins at or behind the slot's position.
+    for (let next = 0; ; ) {
+      if (this.#state !== 'open') return;
+      if (source.lostAfter === 0) {
+        source.lostAfter = null;
+        throw new TailraceError('source-unreachable', 'scripted: the connection is lost');
+      }
+      const [spoken] = this.#spoken;
+      if (spoken !== undefined && spoken.behind <= next) {
+        this.#spoken.shift();
+        yield [spoken.item];
+        continue;
+      }
+      const transaction = next < source.deliverUpTo ? source.wal[next] : undefined;
+      if (transaction === undefined) {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        continue;
+      }
+      next++;
+      if (transaction.commitLsn < this.server.confirmedFlush || !source.streams(transaction)) continue;
+      yield* this.#inPieces(transaction.items);
+    }
+  }
+
+  async *#inPieces(items: readonly SourceItem[]): AsyncGenerator<readonly SourceItem[]> {
+    const source = this.#source;
+    for (let at = 0; at < items.length; ) {
+      const size = Math.min(source.pieces, source.lostAfter ?? Number.POSITIVE_INFINITY, items.length - at);
+      if (size === 0) return;
+      if (source.lostAfter !== null) source.lostAfter -= size;
+      await turn();
+      if (this.#state === 'closed') return;
+      yield items.slice(at, at + size);
+      at += size;
+    }
+  }
+
+  acknowledge(position: Lsn): void {
+    this.acknowledged.push(position);
+    this.#source.acknowledged.push(position);
+    this.#source.onAcknowledge(position);
+    if (position > this.#source.server.confirmedFlush) this.#source.server = { ...this.#source.server, confirmedFlush: position, slotCreated: false };
+  }
+
+  health(): Promise<never> {
+    return Promise.reject(new TailraceError('source-unreachable', 'scripted'));
+  }
+
+  stop(): void {
+    if (this.#state === 'open') this.#state = 'stopped';
+    this.#wake();
+  }
+
+  async close(): Promise<void> {
+    await turn();
+    this.#state = 'closed';
+    this.#wake();
+  }
+}
+
+class ScriptedSnapshots implements SnapshotReader {
+  readonly #source: ScriptedSource;
+
+  constructor(source: ScriptedSource) {
+    this.#source = source;
+  }
+
+  entered(table: TableShape, { onWait }: { signal: AbortSignal; onWait: (session: string) => void }): Promise<void> {
+    return this.#source.onEntered(table, onWait);
+  }
+
+  async watermark(content: string): Promise<{ readonly lsn: Lsn }> {
+    await turn();
+    this.#source.commit([message(watermarkPrefix, content)]);
+    await this.#source.onWhole('low');
+    return { lsn: this.#source.lsn };
+  }
+
+  async chunk(request: ChunkRequest): Promise<Chunk> {
+    const source = this.#source;
+    await turn();
+    source.chunks.push(request);
+    source.commit([message(watermarkPrefix, request.low)]);
+    await source.onChunk('low', request);
+    const shape = source.shape(request.table.relid);
+    const texts = source.rows(shape.relid).filter((row) => {
+      const key = keyOf(shape, row);
+      if (request.keys !== null) return request.keys.some((wanted) => compareKeys(wanted, key) === 0);
+      return request.after === null || compareKeys(key, request.after) > 0;
+    });
+    const cut = request.keys === null ? texts.slice(0, request.maxRows) : texts;
+    const visibility = source.visibility();
+    await source.onChunk('read', request);
+    const stable = shape === source.shape(request.table.relid);
+    source.commit([message(watermarkPrefix, request.high)]);
+    await source.onChunk('high', request);
+    return source.bend({ rows: blockOf(cut), visibility, stable, shape, last: request.keys !== null || texts.length < request.maxRows }, request);
+  }
+
+  async whole(table: TableShape): Promise<WholeTable> {
+    const source = this.#source;
+    await turn();
+    const rows = source.rows(table.relid);
+    const visibility = source.visibility();
+    await source.onWhole('taken');
+    const lsn = source.lsn;
+    return {
+      visibility, lsn, shape: source.shape(table.relid),
+      blocks: async function* () {
+        await turn();
+        for (let i = 0; i < rows.length; i += 2) yield blockOf(rows.slice(i, i + 2));
+      },
+      close: async () => {},
+    };
+  }
+
+  estimate(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+}
+
+export function insert(table: TableShape, row: Texts): Written {
+  return change(table, { op: 'c', row });
+}
+
+/** The key did not change; `undefined` is unchanged TOAST. `old` is the whole old row, of a table with identity full. */
+export function update(table: TableShape, row: Texts, old?: Texts): Written {
+  return change(table, { op: 'u', row, old, oldKind: 'full' });
+}
+
+/** The key changed: of the old row only the key is sent. */
+export function rekey(table: TableShape, old: Texts, row: Texts): Written {
+  return change(table, { op: 'u', row, old: keyOnly(table, old), oldKind: 'key' });
+}
+
+export function remove(table: TableShape, old: Texts): Written {
+  const whole = table.key.length === 0;
+  return change(table, { op: 'd', old: whole ? old : keyOnly(table, old), oldKind: whole ? 'full' : 'key' });
+}
+
+export function truncate(...tables: readonly TableShape[]): Written {
+  return (ordinal) => ({ op: 't', tables, ordinal, cascade: false, restartIdentity: false });
+}
+
+export function message(prefix: string, content: string): Written {
+  return (ordinal) => ({ op: 'm', prefix, content: Buffer.from(content), ordinal });
+}
+
+function change(
+  table: TableShape,
+  spec: { readonly op: 'c' | 'u' | 'd'; readonly row?: Texts; readonly old?: Texts | undefined; readonly oldKind?: 'key' | 'full' },
+): Written {
+  const { op, row, old, oldKind } = spec;
+  const letter = Buffer.from(oldKind === 'full' ? 'O' : 'K');
+  const before = old === undefined ? [] : [letter, tupleOf(old)];
+  const after = row === undefined ? [] : old === undefined ? [tupleOf(row)] : [Buffer.from('N'), tupleOf(row)];
+  const bytes = Buffer.concat([...before, ...after]);
+  const oldAt = old === undefined ? -1 : 1;
+  const newAt = row === undefined ? -1 : bytes.length - (after.at(-1)?.length ?? 0);
+  return (ordinal) => ({ op, table, ordinal, bytes, oldKind: old === undefined ? 'none' : (oldKind ?? 'none'), oldAt, newAt, end: bytes.length });
+}
+
+function keyOnly(table: TableShape, row: Texts): Texts {
+  return row.map((text, i) => (table.key.includes(i) ? text : null));
+}
+
+function keyOf(table: TableShape, row: Texts): string[] {
+  return table.key.map((index) => row[index] as string);
+}
+
+/** Numbers by value, everything else by code unit: as an index on integers and one with collation "C" would. */
+function compareKeys(a: readonly string[], b: readonly string[]): number {
+  for (const [i, text] of a.entries()) {
+    const other = b[i] ?? '';
+    if (text === other) continue;
+    const numeric = /^-?\d+$/.test(text) && /^-?\d+$/.test(other);
+    return (numeric ? Number(text) < Number(other) : text < other) ? -1 : 1;
+  }
+  return 0;
+}
+
+/** What a change does to the rows of one table, with rows that lack columns laid over what was there. */
+function applyItem(rows: Map<string, Texts>, item: SourceItem, relid: number, count: number): number {
+  if (item.op === 't') {
+    if (item.tables.some((table) => table.relid === relid)) rows.clear();
+    return count;
+  }
+  if (!('table' in item) || item.table.relid !== relid) return count;
+  const texts = (at: number): Texts | null => (at < 0 ? null : tupleTexts(item.bytes, at));
+  const [old, next] = [texts(item.oldAt), texts(item.newAt)];
+  if (item.table.key.length === 0) return applyKeyless(rows, old, next, count);
+  const fromKey = JSON.stringify(keyOf(item.table, old ?? next ?? []));
+  const under = rows.get(fromKey);
+  if (old !== null || item.op === 'd') rows.delete(fromKey);
+  if (next === null) return count;
+  const over = tupleOf(next);
+  const laid = tupleTexts(under === undefined ? over : overlay(tupleOf(under), 0, over, 0), 0);
+  // A row has no absent columns at its own server; where the key is out of line and unchanged it is in the old image.
+  const whole = laid.map((text, i) => text ?? (text === undefined ? (old?.[i] ?? null) : null));
+  rows.set(JSON.stringify(keyOf(item.table, whole)), whole);
+  return count;
+}
+
+function applyKeyless(rows: Map<string, Texts>, old: Texts | null, next: Texts | null, count: number): number {
+  if (old !== null) {
+    const found = [...rows].find(([, row]) => JSON.stringify(row) === JSON.stringify(old));
+    if (found !== undefined) rows.delete(found[0]);
+  }
+  if (next !== null) rows.set(String(count), next);
+  return count + 1;
+}
+
+function blockOf(rows: readonly Texts[]): RowBlock {
+  const tuples = rows.map((row) => tupleOf(row));
+  let at = 0;
+  const starts = Uint32Array.from(tuples, (tuple) => {
+    const start = at;
+    at += tuple.length;
+    return start;
+  });
+  return { bytes: Buffer.concat(tuples), starts, count: rows.length, length: at };
+}
