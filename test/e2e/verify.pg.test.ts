@@ -142,18 +142,18 @@ describe('tailrace verify', () => {
 
 /** Rows that never rest: a counter, a row that comes and goes, twins that do. */
 function heat(setting: Setting): { stop(): Promise<void> } {
-  let stopped = false;
+  const stopping = new AbortController();
   const run = async (): Promise<void> => {
     const statements = [
       "UPDATE wide SET small = small + 1 WHERE id = 1; INSERT INTO wide VALUES (-1, 0, 'flicker'); INSERT INTO nopk VALUES (-1, -1), (-1, -1)",
       'UPDATE wide SET small = small + 1 WHERE id = 1; DELETE FROM wide WHERE id = -1; DELETE FROM nopk WHERE w = -1',
     ];
-    for (let i = 0; !stopped; i = 1 - i) await setting.source.sql(statements[i] as string);
+    for (let i = 0; !stopping.signal.aborted; i = 1 - i) await setting.source.sql(statements[i] as string);
   };
   const running = run();
   return {
     async stop() {
-      stopped = true;
+      stopping.abort();
       await running;
     },
   };

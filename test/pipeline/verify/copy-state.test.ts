@@ -27,7 +27,6 @@ test('a table is copied when the last piece of its copy is in the log and no key
   assert.equal(isCopied(table, facts({}, copy())), true);
   assert.equal(isCopied(table, facts({}, copy({ last: false }))), false);
   assert.equal(isCopied(table, facts({}, copy({ rereads: [['7']] }))), false);
-  assert.equal(isCopied(table, facts({}, copy({ place: null }))), false);
 });
 
 test('without a copy it is to be copied, unless the config wants none', () => {
