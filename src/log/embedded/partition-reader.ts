@@ -211,7 +211,7 @@ export class PartitionReader {
     const header = position === 0 ? undefined : readAt(file.fd, position, BATCH_HEADER);
     if (header === undefined || header.length < BATCH_HEADER) return undefined;
     const found = batchBaseOffset(header, 0);
-    return found <= offset && found > base && headerProblem(header, 0, found, this.#stamp) === undefined ? { offset: found, position } : undefined;
+    return found <= offset && found > base ? { offset: found, position } : undefined;
   }
 
   /** At the end of a segment: whether there is more, in the next one or in this. */

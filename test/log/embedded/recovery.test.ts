@@ -208,6 +208,15 @@ test('what stands in a topic file behind the journal is cut', async () => {
   }
 });
 
+test('what stands behind the records of a full segment that the journal still knows is cut', async () => {
+  const directory = await crashed(fourGroups, { segmentSize: 150 });
+  const segments = segmentsOf(directory, a0);
+  assert.equal(segments.length, groups);
+  for (const segment of segments) edit(directory, segment, (bytes) => Buffer.concat([bytes, randomBytes(100)]));
+  const report = await goesOnAfter(directory, groups);
+  assert.equal(report.cut, groups * 100);
+});
+
 test('a log.json that is missing, of another kind or of a later version is refused by name', async () => {
   const good = await closed(fourGroups);
   const missing = await copyOf(good);
