@@ -33,13 +33,18 @@ export async function survey(query: Query, config: PostgresSourceConfig, names: 
   return { names, copies: config.snapshot === 'initial', facts, publication, slot, tables, selection };
 }
 
-/** Stops where streaming could not work; what `check` merely warns of is no reason to stop. */
+/** Places that somebody may give back at any moment: the server's own answer (53300, 53400) is one to try again after. */
+const passes: ReadonlySet<string> = new Set(['senders-left', 'slots-left']);
+
+/**
+ * Stops where streaming could not work. Tables that are left out are reported by the session and hold up no others; what `check`
+ * merely warns of is no reason to stop.
+ */
 export function refuseUnlessReady(found: Survey): void {
   const { slot } = found;
   const loss = slot === null ? null : lossOf(slot);
   if (slot !== null && loss !== null) throw slotLost(slot, loss);
-  // Tables that are left out are reported by the session; they do not hold up the others.
-  const errors = runChecks(found).filter((finding) => finding.severity === 'error' && !found.selection.findings.includes(finding));
+  const errors = runChecks(found).filter((finding) => finding.severity === 'error' && !passes.has(finding.check) && !found.selection.findings.includes(finding));
   if (errors.length === 0) return;
   throw new TailraceError('source-not-ready', errors.map((finding) => finding.message).join('; '), { remedy: remedies(errors) });
 }

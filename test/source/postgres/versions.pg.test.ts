@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { tupleTexts } from '../../../src/event/tuple.ts';
+import { startPostgres, type PostgresVersion } from '../../support/postgres.ts';
+import { eventually } from '../../support/wait.ts';
+import { connected, sourceOn, Tail } from './support.ts';
+
+const versions: readonly PostgresVersion[] = ['14', '15', '16', '17', '18'];
+const installed = (version: PostgresVersion): boolean => version === '18' || existsSync(fileURLToPath(new URL(`../../../node_modules/postgres-${version}`, import.meta.url)));
+
+for (const version of versions) {
+  test(`PostgreSQL ${version}: checked, copied, streamed, followed, acknowledged, torn down`, { skip: installed(version) ? false : 'not installed' }, async (t) => {
+    const server = await startPostgres({ version }, t);
+    const url = await server.createDatabase('shop');
+    const sql = (text: string): Promise<Record<string, unknown>[]> => server.sql(text, [], 'shop');
+    await sql(`CREATE TABLE a (id int PRIMARY KEY, v text, twice int GENERATED ALWAYS AS (id * 2) STORED); INSERT INTO a VALUES (1, 'old'), (2, NULL);
+      CREATE TABLE p (id int, PRIMARY KEY (id)) PARTITION BY HASH (id); CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+      CREATE TABLE plain (v text); ALTER TABLE plain REPLICA IDENTITY FULL`);
+    const source = sourceOn(url, { pipeline: 'versions' });
+    const { findings, tables } = await source.check();
+    assert.deepEqual(findings.map((finding) => finding.check), ['wal-kept']);
+    assert.deepEqual(tables.map((table) => table.name), ['a', 'p', 'plain']);
+
+    const session = await source.connect({ signal: AbortSignal.timeout(60_000) });
+    const tail = new Tail(session);
+    const [a] = session.tables;
+    assert.ok(a !== undefined);
+    assert.deepEqual(a.columns.map((column) => column.name), ['id', 'v']);
+    const signal = AbortSignal.timeout(60_000);
+    await session.snapshots.entered(a, { signal, onWait: () => {} });
+    const chunk = await session.snapshots.chunk({ table: a, low: 'low', high: 'high', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal });
+    assert.equal(chunk.shape, a);
+    assert.deepEqual([0, 1].map((i) => tupleTexts(chunk.rows.bytes, chunk.rows.starts[i] as number)), [['1', 'old'], ['2', null]]);
+    await sql("BEGIN; INSERT INTO a VALUES (3, 'x'); INSERT INTO p VALUES (7); UPDATE plain SET v = ''; INSERT INTO plain VALUES ('y'); DELETE FROM plain; TRUNCATE p; COMMIT");
+    await sql("ALTER TABLE a ADD COLUMN w int DEFAULT 5; INSERT INTO a VALUES (4, 'z')");
+    const last = (): boolean => tail.rows.includes('c 0 public.a: 4 z 5');
+    await eventually(() => last() && tail.commits().length >= 4, { what: tail.rows.join('\n') });
+    assert.deepEqual(tail.rows.filter((row) => !row.startsWith('m')), [
+      'c 0 public.a: 3 x', 'c 1 public.p: 7', 'c 2 public.plain: y', 'd 3 public.plain: [full y]', 't 4 public.p', 'c 0 public.a: 4 z 5',
+    ]);
+    const end = tail.commits().at(-1)?.endLsn ?? 0n;
+    session.acknowledge(end);
+    assert.ok((await session.health()).walHeldBytes >= 0);
+    await session.close();
+
+    const again = await connected(source, t);
+    assert.equal(again.server.confirmedFlush, end);
+    assert.equal(again.server.slotCreated, false);
+    await again.close();
+    assert.deepEqual(await source.teardown(), ['replication slot tailrace_versions', 'publication tailrace_versions']);
+  });
+}
