@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import type { PipelineVerification, SinkVerification, TableReport } from '../../src/app/verify.ts';
 import { tailrace } from '../support/daemon.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
+import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
 
 interface Verified {
@@ -137,6 +139,43 @@ describe('tailrace verify', () => {
     const { out } = await tailrace(['verify', setting.daemon.file]);
     assert.match(out, /open {6}public\.acct {2}1 row differs/);
     assert.match(out, /no daemon runs this pipeline, so local does not move; it stands at [0-9A-F/]+, .* of WAL behind/);
+  });
+
+  test('compares what the sinks are asked for: their tables, names and columns; and says when a table or a column is missing', async (t) => {
+    const setting = await ledgerSetting(t, {
+      schema: `
+        CREATE SCHEMA app;
+        CREATE TABLE people (id int PRIMARY KEY, name text, secret text);
+        CREATE TABLE skipped (id int PRIMARY KEY);
+        CREATE TABLE app.things (id int PRIMARY KEY, x int[]);
+        INSERT INTO people SELECT n, 'n' || n, md5(n::text) FROM generate_series(1, 300) n;
+        INSERT INTO skipped VALUES (1);
+        INSERT INTO app.things SELECT n, ARRAY[n, NULL] FROM generate_series(1, 300) n`,
+    });
+    const reporting = `    schema: copies
+    rename: { public.people: persons }
+    columns: { public.people: { exclude: [secret] } }
+    tables: { exclude: [public.skipped] }
+`;
+    const yaml = (await readFile(setting.daemon.file, 'utf8')).replace('include: [public.*]', 'include: ["*.*"]').replace('  - name: local', `${reporting}  - name: local`);
+    await writeFile(setting.daemon.file, `${yaml}    rename: { app.things: stuff }\n    columns: { public.people: { exclude: [name] } }\n`);
+    setting.daemon.start();
+    await setting.daemon.streaming();
+    await eventually(async () => (await verify(setting)).code === 0, { what: 'equal replicas', timeoutMs: 60_000 });
+    const clean = await verify(setting);
+    assert.deepEqual(clean.sinks.map(({ tables }) => tables.map(({ table, rows }) => [table, rows])), [
+      [['app.things', 300], ['public.people', 300]],
+      [['app.things', 300], ['public.people', 300], ['public.skipped', 1]],
+    ]);
+    await setting.replica.sql('UPDATE copies.persons SET name = NULL WHERE id = 5; DROP TABLE copies.things');
+    atSqlite(setting, 'UPDATE stuff SET x = replace(x, \'7\', \'8\') WHERE id = 7; ALTER TABLE people DROP COLUMN secret');
+    const found = await verify(setting);
+    assert.equal(found.code, 4);
+    assert.deepEqual(tableOf(found, 'reporting', 'public.people').differences.map(({ key, columns }) => [key?.['id'], columns]), [['5', ['name']]]);
+    assert.equal(tableOf(found, 'reporting', 'app.things').tableMissing, true);
+    assert.deepEqual(tableOf(found, 'local', 'app.things').differences.map(({ key, columns }) => [key?.['id'], columns]), [['7', ['x']]]);
+    assert.deepEqual(tableOf(found, 'local', 'public.people').columnsMissing, ['secret']);
+    assert.equal(tableOf(found, 'local', 'public.skipped').state, 'equal');
   });
 });
 
