@@ -7,6 +7,7 @@ import { sinkModelRules } from './sink-model.ts';
 import { sinkPositionRules } from './sink-position.ts';
 import { sinkRefusalRules } from './sink-refusal.ts';
 import { sinkShapeRules } from './sink-shape.ts';
+import { sinkVerifierRules } from './sink-verifier.ts';
 
 /** What a sink brings along to be held against the contract of src/sink/sink.ts. */
 export interface SinkHarness {
@@ -52,6 +53,7 @@ export function sinkContract(name: string, harness: SinkHarness): void {
     sinkShapeRules(harness);
     sinkRefusalRules(harness);
     sinkModelRules(harness);
+    sinkVerifierRules(harness);
   });
 }
 
