@@ -1,4 +1,4 @@
-import { formatLsn } from '../event/lsn.ts';
+import { formatLsn, type Lsn } from '../event/lsn.ts';
 import type { SourceServer } from '../source/source.ts';
 import type { EndRecord, StartRecord } from './control-records.ts';
 
@@ -8,32 +8,52 @@ import type { EndRecord, StartRecord } from './control-records.ts';
  */
 export function findGap(server: SourceServer, start: StartRecord | null, end: EndRecord | null): string | null {
   if (start === null || end === null) return null;
+  // A crash between a START that let a gap pass and its END: the last END is still the one before the gap.
+  if (start.gap !== null && end.startId !== start.startId) return start.gap;
   if (server.systemIdentifier !== start.systemIdentifier) {
     return `the log was written from the server with system identifier ${start.systemIdentifier}, this one is ${server.systemIdentifier}`;
   }
   if (server.timeline < start.timeline) {
     return `the server is on timeline ${server.timeline}, the log has seen timeline ${start.timeline}: the server was set back`;
   }
-  if (server.timeline > start.timeline && server.timelineSwitch !== undefined && end.commitLsn > server.timelineSwitch) {
-    // The *commit* LSN is compared: the end LSN can lie past the switch although the transaction is on both sides of it.
+  const { timelineSwitch } = server;
+  if (server.timeline > start.timeline && timelineSwitch === undefined) {
+    return `the server changed to timeline ${server.timeline} and does not say where, so nobody can tell what of the log that timeline has`;
+  }
+  if (server.timeline > start.timeline && timelineSwitch !== undefined && end.commitLsn >= timelineSwitch) {
+    // The *commit* LSN is compared: a keepalive's position, which is an end LSN too, can lie past the switch.
     return (
-      `the server changed to timeline ${server.timeline} at ${formatLsn(server.timelineSwitch)}, and the log already holds ` +
+      `the server changed to timeline ${server.timeline} at ${formatLsn(timelineSwitch)}, and the log already holds ` +
       `a transaction committed at ${formatLsn(end.commitLsn)} that the new timeline does not have`
     );
   }
-  if (server.confirmedFlush > end.endLsn) {
-    const missing = server.confirmedFlush - end.endLsn;
+  return compareLsns(server, continuesAt(server, start, end));
+}
+
+/**
+ * Where the stream has to go on: where the last END ends, or where the server's timeline branched off, when that END has gone
+ * past it. From there on the WAL is another.
+ */
+export function continuesAt(server: SourceServer, start: StartRecord, end: EndRecord): Lsn {
+  const { timelineSwitch } = server;
+  const hasBranched = server.timeline > start.timeline && timelineSwitch !== undefined && end.endLsn > timelineSwitch;
+  return hasBranched ? timelineSwitch : end.endLsn;
+}
+
+function compareLsns(server: SourceServer, logEnd: Lsn): string | null {
+  if (server.confirmedFlush > logEnd) {
+    const missing = server.confirmedFlush - logEnd;
     const cause = server.slotCreated
       ? `the slot ${server.slot} was missing and has been made anew`
       : `the slot ${server.slot} was advanced or made anew by somebody else`;
     return (
-      `${cause}: it starts at ${formatLsn(server.confirmedFlush)}, the log ends at ${formatLsn(end.endLsn)}, ` +
+      `${cause}: it starts at ${formatLsn(server.confirmedFlush)}, the log ends at ${formatLsn(logEnd)}, ` +
       `so ${missing} bytes of WAL were never read`
     );
   }
-  if (server.walFlushed < end.endLsn) {
+  if (server.walFlushed < logEnd) {
     return (
-      `the server's WAL ends at ${formatLsn(server.walFlushed)}, before the log's last position ${formatLsn(end.endLsn)}: ` +
+      `the server's WAL ends at ${formatLsn(server.walFlushed)}, before the log's last position ${formatLsn(logEnd)}: ` +
       `the server was set back to an older state`
     );
   }

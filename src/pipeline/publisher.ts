@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Codec } from '../codec/codec.ts';
-import { formatLsn } from '../event/lsn.ts';
+import { formatLsn, type Lsn } from '../event/lsn.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import type { Log, LogReader, LogWriter } from '../log/log.ts';
 import type { Source, SourceSession } from '../source/source.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { encodeControl, origin, type EndRecord, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
-import { findGap } from './gap.ts';
+import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { continuesAt, findGap } from './gap.ts';
 import { controlDraft } from './group.ts';
 import { copyKey, readProgress, readSchemaState, readSinkRecords, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
@@ -172,18 +172,26 @@ export class Publisher {
 
   /**
    * The END that the stream continues from. A log without one, or one that begins anew behind a gap, gets an END without
-   * events at the slot's position, before anything is acknowledged (PROTOCOL, START).
+   * events at the slot's position, before anything is acknowledged (PROTOCOL, START). Where the server's timeline branched off
+   * before the last END's end, an END without events goes back to that place: what stands there now was never read.
    */
   async #firstEnd(start: StartRecord, progress: LogProgress, session: SourceSession): Promise<EndRecord> {
-    if (progress.end !== null && start.gap === null) return progress.end;
+    if (progress.end !== null && progress.start !== null && start.gap === null) {
+      const endLsn = continuesAt(session.server, progress.start, progress.end);
+      if (endLsn === progress.end.endLsn) return progress.end;
+      const { epoch, commitLsn } = progress.end;
+      return this.#emptyEnd(start, { epoch, commitLsn }, endLsn);
+    }
     const { confirmedFlush, slot, slotCreated } = session.server;
     if (!slotCreated && this.#options.snapshot === 'never' && progress.end === null) {
       this.#options.logger.warn({ slot, from: formatLsn(confirmedFlush) }, 'the log is empty and snapshot is never: the stream starts where the slot stands');
     }
     const place = start.gap === null ? origin : { epoch: start.epoch, commitLsn: 0n };
-    const end: EndRecord = {
-      type: 'end', startId: start.startId, ...place, endLsn: confirmedFlush, commitTime: 0n, previous: place, parts: [], snapshot: null,
-    };
+    return this.#emptyEnd(start, place, confirmedFlush);
+  }
+
+  async #emptyEnd({ startId }: StartRecord, place: Place, endLsn: Lsn): Promise<EndRecord> {
+    const end: EndRecord = { type: 'end', startId, ...place, endLsn, commitTime: 0n, previous: place, parts: [], snapshot: null };
     await this.#appendTransactionRecord(end);
     return end;
   }
