@@ -87,28 +87,33 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
   const versions: VersionRecord[] = [];
   const copies = new Map<string, SnapshotRecord>();
   const unconfirmed = new Map<string, SnapshotRecord>();
+  /** Where the records stand, by id: the order in which the ENDs that confirm them were to come. */
+  const order = new Map<string, number>();
   for await (const cursor of records(reader, topics.schema)) {
     const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
     if (record.type === 'version') {
       versions.push(record);
-    } else if (record.confirmed) {
+      continue;
+    }
+    if (!order.has(record.id)) order.set(record.id, cursor.offset);
+    if (record.confirmed) {
       copies.set(copyKey(record.table, record.sink), record);
       unconfirmed.delete(record.id);
     } else {
       unconfirmed.set(record.id, record);
     }
   }
-  if (unconfirmed.size > 0) await confirmByEnds(reader, topics, unconfirmed, copies);
+  for (const record of unconfirmed.size === 0 ? [] : await namedByEnds(reader, topics, unconfirmed)) {
+    const known = copies.get(copyKey(record.table, record.sink));
+    // One that a crash kept from being confirmed must not come back over what the copy has done since.
+    if (known === undefined || (order.get(record.id) ?? 0) > (order.get(known.id) ?? 0)) copies.set(copyKey(record.table, record.sink), record);
+  }
   return { versions, copies };
 }
 
 /** A crash between an END and the confirmation of its record: the END itself says that the record counts. */
-async function confirmByEnds(
-  reader: LogReader,
-  topics: TopicNames,
-  unconfirmed: ReadonlyMap<string, SnapshotRecord>,
-  copies: Map<string, SnapshotRecord>,
-): Promise<void> {
+async function namedByEnds(reader: LogReader, topics: TopicNames, unconfirmed: ReadonlyMap<string, SnapshotRecord>): Promise<readonly SnapshotRecord[]> {
+  const named: SnapshotRecord[] = [];
   const from = Math.min(...[...unconfirmed.values()].map((record) => record.from));
   const rule = new StartRule();
   for await (const cursor of records(reader, topics.transaction)) {
@@ -117,9 +122,9 @@ async function confirmByEnds(
     const end = decodeControl<TransactionRecord>(cursor.value, `${topics.transaction} at offset ${cursor.offset}`);
     if (rule.accept(end) !== 'end' || end.type !== 'end' || end.snapshot === null) continue;
     const record = unconfirmed.get(end.snapshot.record);
-    if (record === undefined) continue;
-    copies.set(copyKey(record.table, record.sink), record);
+    if (record !== undefined) named.push(record);
   }
+  return named;
 }
 
 /** The records of one sink's own topic. */

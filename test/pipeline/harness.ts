@@ -126,6 +126,14 @@ export class Bench {
     return bench;
   }
 
+  /** The same log, fed by another server. */
+  async on(source: ScriptedSource): Promise<Bench> {
+    await this.stop();
+    const bench = new Bench(source, this.directory, { options: this.options, open: this.#open });
+    this.#open.unshift({ close: () => bench.stop().then(() => undefined) });
+    return bench;
+  }
+
   get publisher(): Publisher {
     if (this.#publisher === null) throw new Error('no publisher is open');
     return this.#publisher;
@@ -241,7 +249,7 @@ export class RunningSink {
     this.replayer = replayer;
     this.path = parts.path;
     this.#stop = parts.stop;
-    this.#done = replayer.run(parts.stop.signal).then(() => null, (error: unknown) => error).finally(() => parts.reader.close());
+    this.#done = replayer.run(parts.stop.signal).then(() => null, (error: unknown) => error).finally(async () => parts.reader.close());
   }
 
   /** What ended it by itself. */

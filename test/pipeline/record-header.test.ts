@@ -6,7 +6,7 @@ import { TailraceError } from '../../src/runtime/errors.ts';
 
 /** Plain objects, as literals make them. */
 function object<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
-  return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+  return fc.record(model, { noNullPrototype: true });
 }
 
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
