@@ -22,8 +22,9 @@ export interface TableShape {
   readonly name: string;
   readonly columns: readonly Column[];
   /**
-   * Indexes into `columns` that identify a row: the primary key, else the replica identity's index. Empty: no key, so
-   * that equal rows are told apart by nothing and the old row comes whole (replica identity full) or never (inserts only).
+   * Indexes into `columns` that identify a row: the primary key; where the replica identity is another index, that one's
+   * columns, because old keys have no others. Empty: no key, so that equal rows are told apart by nothing and the old row
+   * comes whole (replica identity full) or never (inserts only).
    */
   readonly key: readonly number[];
   readonly replicaIdentity: ReplicaIdentity;

@@ -3,8 +3,7 @@ import { test, type TestContext } from 'node:test';
 import type { SourceItem } from '../../src/event/change.ts';
 import type { Lsn } from '../../src/event/lsn.ts';
 import { tupleTexts } from '../../src/event/tuple.ts';
-import type { RowBlock, Source, SourceSession } from '../../src/source/source.ts';
-import { watermarkPrefix } from '../../src/source/source.ts';
+import { watermarkPrefix, type RowBlock, type Source, type SourceSession } from '../../src/source/source.ts';
 import { eventually } from '../support/wait.ts';
 
 /** A source with a table `items (id int primary key, v text)` and a table `plain (v text)` without a key; both empty at first. */

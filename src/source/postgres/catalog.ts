@@ -1,6 +1,6 @@
 import type { Column, ReplicaIdentity, TableShape } from '../../event/table.ts';
 import type { Query } from '../../runtime/postgres/connection.ts';
-import { replicaIdentities, type Relation } from './relation.ts';
+import { replicaIdentities } from './relation.ts';
 
 /** What the catalog says of a table, as far as it concerns us. */
 export interface CatalogTable {
@@ -39,20 +39,21 @@ export interface CatalogColumn extends Column {
 }
 
 /** The columns of an index that make its key, in order; INCLUDE columns are not among them. */
-function indexKey(condition: string): string {
+export function indexKey(condition: string): string {
   return `(SELECT pg_catalog.to_json((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1]) FROM pg_catalog.pg_index i
     WHERE i.indrelid = c.oid AND ${condition} AND i.indisvalid AND i.indimmediate AND i.indisunique AND i.indpred IS NULL LIMIT 1)`;
 }
 
 /** The oid under a domain, at any depth. */
-function baseType(oid: string): string {
+export function baseType(oid: string): string {
   return `(WITH RECURSIVE under(oid, base) AS (
       SELECT t.oid, t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = ${oid}
       UNION ALL SELECT t.oid, t.typbasetype FROM under u JOIN pg_catalog.pg_type t ON t.oid = u.base WHERE u.base <> 0)
     SELECT under.oid::pg_catalog.int8 FROM under WHERE under.base = 0)`;
 }
 
-const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+/** All columns of `c`, as `CatalogColumn`. */
+export const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
     'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod,
     'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'baseTypeOid', ${baseType('a.atttypid')},
     'notNull', a.attnotnull, 'generated', a.attgenerated <> '') ORDER BY a.attnum), '[]')
@@ -130,19 +131,6 @@ async function readTables(
   }));
 }
 
-/** Texts and base types of the types that a Relation names. */
-export async function readTypes(
-  query: Query,
-  pairs: readonly { readonly typeOid: number; readonly typmod: number }[],
-): Promise<readonly { readonly type: string; readonly baseTypeOid: number }[]> {
-  const rows = await query<{ type: string; base: string | null }>(
-    `SELECT pg_catalog.format_type(w.oid, w.typmod) AS type, ${baseType('w.oid')} AS base
-     FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.int4[])) WITH ORDINALITY AS w(oid, typmod, place) ORDER BY w.place`,
-    [pairs.map((pair) => pair.typeOid), pairs.map((pair) => pair.typmod)],
-  );
-  return rows.map((row, i) => ({ type: row.type, baseTypeOid: row.base === null ? (pairs[i]?.typeOid ?? 0) : Number(row.base) }));
-}
-
 /** The shape that the stream will show for a table as the catalog has it now. */
 export function shapeOfTable(table: CatalogTable): TableShape {
   const columns = table.columns
@@ -152,44 +140,8 @@ export function shapeOfTable(table: CatalogTable): TableShape {
   return { relid: table.relid, schema: table.schema, name: table.name, columns, key, replicaIdentity: table.replicaIdentity };
 }
 
-/**
- * The shape that a Relation describes. The Relation is the truth about names, types and order; the catalog, which may be ahead
- * of the stream, adds what it can confirm: a column of the same name and type is the same column.
- */
-export function shapeOfRelation(
-  relation: Relation,
-  table: CatalogTable | undefined,
-  types: readonly { readonly type: string; readonly baseTypeOid: number }[],
-): TableShape {
-  const columns = relation.columns.map(({ name, typeOid, typmod }, i): Column => {
-    const known = table?.columns.find((column) => column.name === name && column.typeOid === typeOid && column.typmod === typmod);
-    const { type = '???', baseTypeOid = typeOid } = types[i] ?? {};
-    return { name, attnum: known?.attnum ?? null, typeOid, typmod, type, baseTypeOid, notNull: known?.notNull ?? false };
-  });
-  const { relid, schema, name, replicaIdentity } = relation;
-  return { relid, schema, name, columns, key: keyOfRelation(relation, columns, table), replicaIdentity };
-}
-
-/**
- * Which columns identify a row. Where the identity is an index, the stream's old keys have its columns and no others, so it
- * is the key even beside a primary key. The Relation flags the identity's columns; only their order is the catalog's.
- */
-function keyOfRelation(relation: Relation, columns: readonly Column[], table: CatalogTable | undefined): readonly number[] {
-  const flagged = relation.columns.flatMap((column, i) => (column.identity ? [i] : []));
-  switch (relation.replicaIdentity) {
-    case 'full':
-    case 'nothing':
-      return keyOf(columns, table?.primaryKey ?? null);
-    case 'default':
-    case 'index': {
-      const known = keyOf(columns, (relation.replicaIdentity === 'index' ? table?.identityIndex : table?.primaryKey) ?? null);
-      return known.length === flagged.length && known.every((index) => flagged.includes(index)) ? known : flagged;
-    }
-  }
-}
-
 /** Indexes into `columns` of these attnums, in their order; none when one of them is not among the columns. */
-function keyOf(columns: readonly Column[], attnums: readonly number[] | null): readonly number[] {
+export function keyOf(columns: readonly Column[], attnums: readonly number[] | null): readonly number[] {
   const key = (attnums ?? []).map((attnum) => columns.findIndex((column) => column.attnum === attnum));
   return key.includes(-1) ? [] : key;
 }

@@ -46,7 +46,7 @@ export class PostgresSession implements SourceSession {
 
   batches(): AsyncIterable<readonly SourceItem[]> {
     const { taken, shapes } = this.#parts;
-    return taken.stream.batches((relation) => shapes.describe(relation));
+    return taken.stream.batches((relation, streamed) => shapes.describe(relation, streamed));
   }
 
   acknowledge(position: Lsn): void {

@@ -19,8 +19,9 @@ import type { ReplicationStreamOptions } from './replication-stream.ts';
 import { ShapeCache } from './shape-cache.ts';
 import { readSlot, slotInUse } from './slot.ts';
 import { guestSettings } from './session-manners.ts';
-import { PostgresSnapshotReader, readVisibility } from './snapshot-reader.ts';
+import { PostgresSnapshotReader } from './snapshot-reader.ts';
 import { takeSlot, type TakenSlot } from './take-slot.ts';
+import { readVisibility } from './transactions.ts';
 import { openPostgresSourceVerifier } from './verifier.ts';
 
 export interface PostgresSourceContext {
@@ -144,7 +145,7 @@ export class PostgresSource implements Source {
   async #session(parts: { readonly control: PgConnection; readonly taken: TakenSlot; readonly found: Survey; readonly slotCreated: boolean }): Promise<SourceSession> {
     const { control, taken, found, slotCreated } = parts;
     const { facts, selection } = found;
-    const options = { filter: this.#config.tables, leftOut: selection.leftOut, version: facts.version };
+    const options = { filter: this.#config.tables, leftOut: selection.leftOut, version: facts.version, publication: this.#names.publication };
     const shapes = new ShapeCache(control, options);
     const relids = selection.captured.map((table) => table.relid);
     const { publication } = this.#names;

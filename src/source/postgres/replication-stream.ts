@@ -10,6 +10,7 @@ import { GulpingSocket } from './gulping-socket.ts';
 import type { Relation } from './relation.ts';
 import { copyDone, endsInReplyRequest, queryMessage, statusUpdate, terminate } from './status-update.ts';
 import { StreamDecoder, type Stop } from './stream-decoder.ts';
+import type { StreamedTransactions } from './transactions.ts';
 
 export interface ReplicationStreamOptions {
   /** Chunks that wait to be pulled; beyond this the socket is not read. */
@@ -19,6 +20,8 @@ export interface ReplicationStreamOptions {
   /** A server that was asked and said nothing for so long is gone. */
   readonly silenceMs: number;
 }
+
+export type Describe = (relation: Relation, streamed: StreamedTransactions) => Promise<TableShape | null>;
 
 /** What a small chunk costs beside its bytes. */
 const chunkOverhead = 512;
@@ -73,8 +76,8 @@ export class ReplicationStream {
     this.#statusTimer = setInterval(() => this.#tick(), this.#options.statusIntervalMs);
   }
 
-  /** `describe` says what a Relation means; null for a table that is not captured. */
-  async *batches(describe: (relation: Relation) => Promise<TableShape | null>): AsyncGenerator<readonly SourceItem[], void, void> {
+  /** `describe` says what a Relation means, once everything streamed so far is visible; null for a table that is not captured. */
+  async *batches(describe: Describe): AsyncGenerator<readonly SourceItem[], void, void> {
     let items: SourceItem[] = [];
     for (let bytes = 0; this.#state !== 'closing'; ) {
       const stop = this.#decode(items);
@@ -82,7 +85,7 @@ export class ReplicationStream {
         // What came before is not held up by the look-up.
         if (items.length > 0) yield items;
         items = [];
-        this.#decoder.setShape(stop.relation.relid, await describe(stop.relation));
+        this.#decoder.setShape(stop.relation.relid, await describe(stop.relation, this.#decoder.streamed));
         continue;
       }
       const chunk = stop === null && bytes < batchBytes ? this.#next() : undefined;

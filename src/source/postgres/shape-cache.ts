@@ -1,9 +1,21 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { matchesFilter, type TableFilter } from '../../event/table-pattern.ts';
 import { sameShape, type TableShape } from '../../event/table.ts';
-import type { PgConnection } from '../../runtime/postgres/connection.ts';
-import { readTablesByOid, readTypes, shapeOfRelation, type CatalogTable } from './catalog.ts';
+import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
+import type { CatalogTable } from './catalog.ts';
 import { sourceError } from './errors.ts';
 import type { Relation } from './relation.ts';
+import { describesSame, isCurrent, readStreamTable, readTypes, shapeOfRelation } from './stream-catalog.ts';
+import { readVisibility, type StreamedTransactions } from './transactions.ts';
+
+export interface ShapeCacheOptions {
+  readonly filter: TableFilter;
+  readonly leftOut: readonly CatalogTable[];
+  readonly version: number;
+  readonly publication: string;
+}
+
+const invisiblePollMs = 5;
 
 /**
  * One object for each shape of each table: whoever gets the same object twice knows without comparing that nothing changed.
@@ -11,24 +23,21 @@ import type { Relation } from './relation.ts';
  */
 export class ShapeCache {
   readonly #control: PgConnection;
-  readonly #filter: TableFilter;
+  readonly #options: ShapeCacheOptions;
   readonly #leftOut: ReadonlySet<number>;
-  readonly #version: number;
   readonly #shapes = new Map<number, TableShape>();
 
-  constructor(control: PgConnection, options: { readonly filter: TableFilter; readonly leftOut: readonly CatalogTable[]; readonly version: number }) {
+  constructor(control: PgConnection, options: ShapeCacheOptions) {
     this.#control = control;
-    this.#filter = options.filter;
+    this.#options = options;
     this.#leftOut = new Set(options.leftOut.map((table) => table.relid));
-    this.#version = options.version;
   }
 
   /** The object to use for a shape. */
   keep(shape: TableShape): TableShape {
-    const known = this.#shapes.get(shape.relid);
-    if (known !== undefined && sameShape(known, shape)) return known;
-    this.#shapes.set(shape.relid, shape);
-    return shape;
+    const kept = this.match(shape);
+    this.#shapes.set(shape.relid, kept);
+    return kept;
   }
 
   /** As `keep` without remembering: for who reads the catalog of now, which may be ahead of the stream. */
@@ -38,16 +47,28 @@ export class ShapeCache {
   }
 
   /** What a Relation of the stream means; null for a table that is not captured. Asks the catalog. */
-  async describe(relation: Relation): Promise<TableShape | null> {
-    if (this.#leftOut.has(relation.relid) || !matchesFilter(this.#filter, relation)) return null;
+  async describe(relation: Relation, streamed: StreamedTransactions): Promise<TableShape | null> {
+    if (this.#leftOut.has(relation.relid) || !matchesFilter(this.#options.filter, relation)) return null;
     try {
-      const shape = await this.#control.exclusively(async (query) => {
-        const [table] = await readTablesByOid(query, [relation.relid], { version: this.#version });
-        return shapeOfRelation(relation, table, await readTypes(query, relation.columns));
-      });
-      return this.keep(shape);
+      for (;;) {
+        const shape = await this.#control.exclusively((query) => this.#look(query, relation, streamed));
+        if (shape !== null) return this.keep(shape);
+        // The catalog is behind the stream for as long as a commit is in its last steps.
+        await delay(invisiblePollMs);
+      }
     } catch (error) {
       throw sourceError(error, `the catalog could not be asked about ${relation.schema}.${relation.name}`);
     }
+  }
+
+  /** Null while the catalog does not show yet what the stream has brought. */
+  async #look(query: Query, relation: Relation, streamed: StreamedTransactions): Promise<TableShape | null> {
+    if (!streamed.allVisible(await readVisibility(query))) return null;
+    const table = await readStreamTable(query, relation.relid, this.#options);
+    const known = this.#shapes.get(relation.relid);
+    // A catalog that is ahead of the stream says nothing against the shape as it was.
+    const isOld = table === undefined || !isCurrent(relation, table);
+    if (isOld && known !== undefined && describesSame(relation, known)) return known;
+    return shapeOfRelation(relation, table, await readTypes(query, relation));
   }
 }

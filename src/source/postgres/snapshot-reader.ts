@@ -14,7 +14,7 @@ import { sourceError } from './errors.ts';
 import { among, behind, orderBy, readKeyColumns, type KeyColumn } from './key-range.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { guestSettings } from './session-manners.ts';
-import { parseVisibility, stillRunning } from './transactions.ts';
+import { readVisibility, stillRunning } from './transactions.ts';
 
 export interface SnapshotReaderOptions {
   readonly target: ConnectionTarget;
@@ -227,12 +227,6 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
 async function emit(query: Query, content: string): Promise<void> {
   await query('SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)', [watermarkPrefix, content]);
-}
-
-/** What is visible to a statement now, or in the open REPEATABLE READ transaction. */
-export async function readVisibility(query: Query): Promise<Visibility> {
-  const [row] = await query<{ snapshot: string }>('SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot');
-  return parseVisibility(row?.snapshot ?? '');
 }
 
 /** Everything that decides what a row of the table is. */

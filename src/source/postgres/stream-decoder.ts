@@ -4,6 +4,7 @@ import { tupleEnd } from '../../event/tuple.ts';
 import { FieldReader, readUint32, readUint64 } from './bytes.ts';
 import { FrameReader } from './frame-reader.ts';
 import { parseRelation, type Relation } from './relation.ts';
+import { StreamedTransactions } from './transactions.ts';
 
 /** Where the decoder stops because somebody else has to act before it can go on. */
 export type Stop =
@@ -31,6 +32,7 @@ export class StreamDecoder {
   #lastShape: TableShape | null | typeof noShape = noShape;
   #ordinal = 0;
   #inTransaction = false;
+  readonly streamed = new StreamedTransactions();
   /** A keepalive asked for an answer; whoever answers takes it back. */
   replyRequested = false;
 
@@ -156,7 +158,9 @@ export class StreamDecoder {
     if (this.#inTransaction) throw new RangeError('a Begin inside a transaction');
     this.#inTransaction = true;
     this.#ordinal = 0;
-    items.push({ op: 'begin', commitLsn: fields.uint64(), commitTime: fields.uint64() + epochOffset, xid: fields.uint32() });
+    const [commitLsn, commitTime, xid] = [fields.uint64(), fields.uint64() + epochOffset, fields.uint32()];
+    this.streamed.add(xid);
+    items.push({ op: 'begin', commitLsn, commitTime, xid });
   }
 
   #commit(items: SourceItem[], fields: FieldReader): void {

@@ -8,8 +8,44 @@ export function parseVisibility(text: string): Visibility {
   return { xmin: BigInt(xmin), xmax: BigInt(xmax), running: running === '' ? [] : running.split(',').map(BigInt) };
 }
 
-export function isRunning(xid: bigint, now: Visibility): boolean {
+/** What is visible to a statement now, or in the open REPEATABLE READ transaction. */
+export async function readVisibility(query: Query): Promise<Visibility> {
+  const [row] = await query<{ snapshot: string }>('SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot');
+  return parseVisibility(row?.snapshot ?? '');
+}export function isRunning(xid: bigint, now: Visibility): boolean {
   return xid >= now.xmax || now.running.includes(xid);
+}
+
+/** Backends that have written their commit and are not yet through with it are as few as there are connections. */
+const remembered = 1 << 14;
+
+/**
+ * The transactions that the stream has brought. A commit record reaches the WAL before its transaction becomes visible, so
+ * that who asks the catalog about what was just streamed may be given the state before it (DESIGN, Facts measured).
+ */
+export class StreamedTransactions {
+  /** The low 32 bits of their ids, the newest `remembered` of them. */
+  readonly #xids = new Uint32Array(remembered);
+  #count = 0;
+
+  add(xid: number): void {
+    this.#xids[this.#count++ % remembered] = xid;
+  }
+
+  /** Whether all are visible to who sees what `now` says; those that are need not be looked at again. */
+  allVisible(now: Visibility): boolean {
+    const known = Math.min(this.#count, remembered);
+    for (let i = 0; i < known; i++) if (!isPast(this.#xids[i] as number, now)) return false;
+    this.#count = 0;
+    return true;
+  }
+}
+
+function isPast(xid: number, now: Visibility): boolean {
+  const low = (limit: bigint): number => Number(limit & 0xffff_ffffn);
+  // Ids go round; which of two is the older one is told by the sign of their difference.
+  if (((xid - low(now.xmin)) | 0) < 0) return true;
+  return ((xid - low(now.xmax)) | 0) < 0 && !now.running.some((running) => low(running) === xid);
 }
 
 interface Holder {
