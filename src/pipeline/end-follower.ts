@@ -26,8 +26,8 @@ export class EndFollower {
   #systemIdentifier: string;
   /** ENDs at or before the reader's position, while they are read again. */
   #behind: Place | null;
-  /** Whether one of them names the position. */
-  #met = false;
+  /** The last of them that names the position. */
+  #met: EndRecord | null = null;
 
   private constructor(reader: LogReader, topic: string, position: Position | null) {
     this.#reader = reader;
@@ -47,6 +47,11 @@ export class EndFollower {
     follower.#offset = range.start;
     if (position !== null && position.offset >= range.start && position.offset < range.end) await follower.#jump(position);
     return follower;
+  }
+
+  /** The END that the reader's position names, or the last one that repeats it; null while it has not been read. */
+  get met(): EndRecord | null {
+    return this.#met;
   }
 
   /** Where the next record is read. */
@@ -89,7 +94,7 @@ export class EndFollower {
         bytes += size;
       }
     }
-    if (this.#offset >= range.end && this.#behind !== null && !this.#met) this.#ahead(this.#behind);
+    if (this.#offset >= range.end && this.#behind !== null && this.#met === null) this.#ahead(this.#behind);
     return steps;
   }
 
@@ -107,7 +112,7 @@ export class EndFollower {
     }
     if (this.#behind !== null) {
       if (!isAfter(record, this.#behind)) {
-        this.#met ||= record.epoch === this.#behind.epoch && record.commitLsn === this.#behind.commitLsn;
+        if (record.epoch === this.#behind.epoch && record.commitLsn === this.#behind.commitLsn) this.#met = record;
         return null;
       }
       this.#behind = null;

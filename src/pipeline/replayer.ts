@@ -112,7 +112,7 @@ export class Replayer {
   get progress(): ReplayerProgress {
     return {
       position: this.#session.position,
-      endLsn: this.#last?.end.endLsn ?? 0n,
+      endLsn: (this.#last?.end ?? this.#follower.met)?.endLsn ?? 0n,
       commitTime: this.#commitTime,
       offset: this.#follower.offset,
       applied: this.#applied,

@@ -249,7 +249,10 @@ export class RunningSink {
     this.replayer = replayer;
     this.path = parts.path;
     this.#stop = parts.stop;
-    this.#done = replayer.run(parts.stop.signal).then(() => null, (error: unknown) => error).finally(async () => parts.reader.close());
+    this.#done = replayer.run(parts.stop.signal).then(() => null, (error: unknown) => error).then(async (error) => {
+      await parts.reader.close();
+      return error;
+    });
   }
 
   /** What ended it by itself. */
