@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { daemonRoutes } from './app/daemon-http.ts';
 import { PipelineHost } from './app/pipeline-host.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
@@ -24,6 +25,9 @@ export interface RunOptions {
  */
 export async function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
   const { logger, signal } = options;
+  // A daemon beside a database: V8 would rather let each thread's heap grow than collect what large transactions leave behind.
+  // Before the threads start, because they take their settings from here.
+  setFlagsFromString('--optimize-for-size');
   const hosts: PipelineHost[] = [];
   const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
   const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);

@@ -47,6 +47,8 @@ export interface ReplayerProgress {
 /** Source transactions share one at the replica up to this; a larger one is written in pieces of it, in one transaction still. */
 const batchBytes = 4 << 20;
 const batchSteps = 4096;
+/** What is read and written at a time: small enough that what is made a row dies young. */
+const pieceBytes = 1 << 20;
 /** A position that moves over nothing for the sink is written after this many milliseconds, or with the next batch. */
 const idlePositionAfter = 3000;
 const reportInterval = 1000;
@@ -206,7 +208,7 @@ export class Replayer {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
     for (const ofTopic of shares.values()) {
-      for await (const run of this.#events.read(ofTopic, batchBytes)) {
+      for await (const run of this.#events.read(ofTopic, pieceBytes)) {
         await write({ table: run.table, changes: run.changes, coverage: run.tag });
         this.#applied += run.changes.length;
       }

@@ -24,7 +24,7 @@ export interface Run<T> {
   readonly last: { readonly end: EndRecord; readonly ordinal: number };
 }
 
-const fetchBytes = 1 << 20;
+const fetchBytes = 256 << 10;
 
 /**
  * Reads the events that ENDs name (PROTOCOL, END: The range): records of the END's START and commit LSN between the first
