@@ -1,8 +1,9 @@
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
-import { watermarkPrefix, type Chunk, type RowBlock, type SnapshotReader, type WholeTable } from '../source/source.ts';
+import { watermarkPrefix, type Chunk, type SnapshotReader, type WholeTable } from '../source/source.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Place, SnapshotRecord } from './control-records.ts';
+import { every, resolved, type RowRef } from './copy-rows.ts';
 import { keyTexts } from './row-key.ts';
 import { SnapshotWindow } from './snapshot-window.ts';
 import type { StreamedTransactions } from './visibility.ts';
@@ -46,12 +47,6 @@ export interface CopyPiece {
   readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
   /** Called with the transaction's place once all rows are written, because only then their number is known. */
   readonly record: (place: Place) => SnapshotRecord;
-}
-
-export interface RowRef {
-  readonly bytes: Uint8Array;
-  readonly at: number;
-  readonly end: number;
 }
 
 const firstChunkRows = 50_000;
@@ -193,19 +188,20 @@ export class Snapshotter {
   }
 
   async #copyChunks(job: CopyJob, progress: CopyProgress): Promise<void> {
-    let record = job.resume;
+    const done: { record: SnapshotRecord | null } = { record: job.resume };
     let maxRows = firstChunkRows;
     // The copy begins with the low watermark of its first chunk: what was there goes before the first change is applied
     // that the chunk's rows leave to the stream, and readers know from where on the stream concerns them.
     const begin = async (writer: CopyWriter): Promise<void> => {
       const piece = { shape: job.table, truncate: job.replaces, blocks: [] };
-      await writer.writeCopy({ ...piece, record: (place) => (record = this.#record(job, null, { place, chunk: null, last: false, rereads: [], rows: 0 })) });
+      await writer.writeCopy({ ...piece, record: (place) => (done.record = this.#record(job, null, { place, chunk: null, last: false, rereads: [], rows: 0 })) });
     };
-    while (record === null || !record.last || record.rereads.length > 0) {
-      const outcome = await this.#window(job, { begin: record === null ? begin : null }, (low, high, current) => {
+    while (!isComplete(done.record)) {
+      const before = done.record;
+      const outcome = await this.#window(job, { begin: before === null ? begin : null }, (low, high, current) => {
         const read = this.#options.reader.chunk({
-          table: job.table, low, high, after: record?.after ?? null,
-          keys: record?.last === true ? record.rereads : null,
+          table: job.table, low, high, after: before?.after ?? null,
+          keys: before?.last === true ? before.rereads : null,
           maxRows, maxBytes: chunkBytes, signal: this.#options.signal,
         });
         const close = async (writer: CopyWriter): Promise<Outcome> => {
@@ -214,10 +210,9 @@ export class Snapshotter {
           const why = window === null ? 'the low watermark did not come' : this.#unusable(current(), window, chunk);
           if (window === null || why !== null) return { kind: 'again', why: why ?? '' };
           const blocks = [resolved(chunk.rows, window, (rows) => { progress.rows += rows; })];
-          const before = record;
           await writer.writeCopy({
             shape: chunk.shape, truncate: false, blocks,
-            record: (place) => (record = this.#record(job, before, { place, chunk, last: chunk.last, rereads: window.rereads, rows: progress.rows })),
+            record: (place) => (done.record = this.#record(job, done.record, { place, chunk, last: chunk.last, rereads: window.rereads, rows: progress.rows })),
           });
           return { kind: 'written' };
         };
@@ -323,27 +318,6 @@ export class Snapshotter {
   }
 }
 
-function* resolved(rows: RowBlock, window: SnapshotWindow, count: (rows: number) => void): Generator<RowRef> {
-  for (let i = 0; i < rows.count; i++) {
-    const at = rows.starts[i] as number;
-    const row = window.resolve(rows.bytes, at);
-    if (row === null) continue;
-    yield { bytes: row.bytes, at: row.at, end: row.bytes === rows.bytes ? rowEnd(rows, i) : row.bytes.length };
-  }
-  count(rows.count);
-}
-
-function rowEnd(rows: RowBlock, i: number): number {
-  return i + 1 < rows.count ? (rows.starts[i + 1] as number) : rows.length;
-}
-
-async function* every(whole: WholeTable, count: (rows: number) => void): AsyncGenerator<Iterable<RowRef>> {
-  for await (const block of whole.blocks()) {
-    yield rowsOf(block);
-    count(block.count);
-  }
-}
-
-function* rowsOf(block: RowBlock): Generator<RowRef> {
-  for (let i = 0; i < block.count; i++) yield { bytes: block.bytes, at: block.starts[i] as number, end: rowEnd(block, i) };
+function isComplete(record: SnapshotRecord | null): boolean {
+  return record !== null && record.last && record.rereads.length === 0;
 }

@@ -26,6 +26,30 @@ export async function runTailrace(args: readonly string[], onLine: (line: string
   return code ?? 1;
 }
 
+/** Follows a topic as a user would, in a process of its own, and keeps the newest event. */
+export class EventTail {
+  readonly #child: ChildProcess;
+  #newest: string | null = null;
+
+  constructor(topic: string, connector: string) {
+    this.#child = spawn(process.execPath, [main, 'consume', topic, connector, '--follow', '--format', 'line'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.#child.stdout?.on('data', (chunk: Buffer) => {
+      this.#newest = chunk.toString().trimEnd().split('\n').at(-1) ?? null;
+    });
+  }
+
+  /** The event that came last since the question before; null when none did. */
+  take(): string | null {
+    const newest = this.#newest;
+    this.#newest = null;
+    return newest;
+  }
+
+  stop(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
 /** The daemon of the demo, `tailrace run` in a process of its own, so that it can be killed as anything can be killed. */
 export class DemoDaemon {
   readonly #args: readonly string[];

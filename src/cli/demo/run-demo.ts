@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PipelineStatus } from '../../pipeline/status.ts';
 import type { Terminal } from '../terminal.ts';
-import { DemoDaemon, runTailrace } from './daemon.ts';
+import { DemoDaemon, EventTail, runTailrace } from './daemon.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.ts';
 import { ShopTraffic } from './shop.ts';
 
@@ -23,8 +23,8 @@ const sessions = 4;
  * Resolves with the exit code: 0 only if they were.
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
-  const { terminal, signal } = options;
-  const { bold, dim, green, red, yellow } = terminal.style;
+  const { terminal } = options;
+  const { bold, dim, green, red } = terminal.style;
   const folder = await mkdtemp(join(tmpdir(), 'tailrace-demo-'));
   terminal.out(`${bold('Tailrace demo')}  ${dim(`everything it makes is in ${folder}`)}`);
   terminal.out('starting a real Postgres …');
@@ -33,12 +33,13 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   try {
     const place = await prepare(server, folder);
     const traffic = await ShopTraffic.create(place.shop, sessions);
-    terminal.out(`a shop with 5 tables stands in the database ${bold('shop')}; ${sessions} sessions buy, pay, cancel and browse`);
+    terminal.out(`a shop with 5 tables stands in the database ${bold('shop')} (${place.shop}); ${sessions} sessions buy, pay, cancel and browse`);
+    if (options.seconds === null) terminal.out('Ctrl-C stops the traffic and compares');
     traffic.start(sessions);
     daemon = new DemoDaemon({ connector: place.connector, port: place.port, logFile: join(folder, 'daemon.log') });
     daemon.start();
     terminal.out(`the daemon runs: ${dim(`tailrace run ${place.connector}`)}`);
-    await watch(daemon, traffic, options);
+    await watch({ daemon, traffic, connector: place.connector }, options);
     terminal.out('the traffic stops; the last changes arrive …');
     await traffic.stop();
     const code = await verify(place.connector, terminal);
@@ -48,7 +49,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
         : red('a replica is not equal to the source'),
     );
     look(terminal, { folder, connector: place.connector });
-    if (options.seconds === null && !signal.aborted) terminal.out(yellow('Ctrl-C ends the demo'));
     return code === 0 ? 0 : 4;
   } finally {
     await daemon?.stop();
@@ -90,23 +90,45 @@ async function prepare(server: EmbeddedPostgres, folder: string): Promise<Place>
   return { shop, connector, port };
 }
 
-/** A line a second: what is captured, where each replica is. In the middle the daemon is killed and started again. */
-async function watch(daemon: DemoDaemon, traffic: ShopTraffic, { seconds, signal, terminal }: DemoOptions): Promise<void> {
-  const { bold, yellow } = terminal.style;
+interface Running {
+  readonly daemon: DemoDaemon;
+  readonly traffic: ShopTraffic;
+  readonly connector: string;
+}
+
+/**
+ * A line a second: what is captured, where each replica is, and the newest event of a topic. In the middle the daemon is killed
+ * and started again.
+ */
+async function watch(running: Running, options: DemoOptions): Promise<void> {
+  const { daemon, traffic } = running;
+  const { seconds, signal, terminal } = options;
   const length = seconds ?? Number.POSITIVE_INFINITY;
   const killAt = Math.min(10, Math.floor(length / 2));
-  for (let second = 1; second <= length && !signal.aborted; second++) {
-    await delay(1000);
-    daemon.check();
-    const status = await daemon.status();
-    terminal.out(progressLine(second, traffic.committed, status?.pipelines[0], terminal));
-    if (second !== killAt) continue;
-    terminal.out(yellow(`kill -9 ${daemon.pid}: the daemon is gone in the middle of everything …`));
-    await daemon.kill9();
-    await delay(1000);
-    terminal.out(`… and ${bold('is started again')}: it goes on where its log ends`);
-    daemon.start();
+  let events: EventTail | null = null;
+  try {
+    for (let second = 1; second <= length && !signal.aborted; second++) {
+      await delay(1000);
+      daemon.check();
+      const status = (await daemon.status())?.pipelines[0];
+      terminal.out(progressLine(second, traffic.committed, status, terminal));
+      if ((status?.source?.events ?? 0) > 0) events ??= new EventTail('shop.public.orders', running.connector);
+      const event = events?.take() ?? null;
+      if (event !== null) terminal.out(terminal.style.dim(`        newest order event: ${event.slice(0, Math.max(60, terminal.width - 28))}`));
+      if (second === killAt) await killOnce(daemon, terminal);
+    }
+  } finally {
+    events?.stop();
   }
+}
+
+async function killOnce(daemon: DemoDaemon, terminal: Terminal): Promise<void> {
+  const { style } = terminal;
+  terminal.out(style.yellow(`kill -9 ${daemon.pid}: the daemon is gone in the middle of everything …`));
+  await daemon.kill9();
+  await delay(1000);
+  terminal.out(`… and ${style.bold('is started again')}: it goes on where its log ends`);
+  daemon.start();
 }
 
 function progressLine(second: number, committed: number, status: PipelineStatus | undefined, { style }: Terminal): string {
@@ -129,11 +151,11 @@ function look(terminal: Terminal, place: { readonly folder: string; readonly con
   terminal.out('');
   terminal.out(terminal.style.bold('To look at it yourself'));
   const lines = [
-    ['events of a table', `tailrace consume shop.public.orders --config ${place.connector} --from-beginning --max 5`],
-    ['topics', `tailrace topics list --config ${place.connector}`],
+    ['events of a table', `node bin/tailrace.mjs consume shop.public.orders ${place.connector} --from-beginning --max 5`],
+    ['topics', `node bin/tailrace.mjs topics list ${place.connector}`],
     ['the SQLite replica', `sqlite3 ${join(place.folder, 'shop.sqlite')} 'SELECT * FROM orders LIMIT 5'`],
     ['the daemon\'s log', `less ${join(place.folder, 'daemon.log')}`],
-    ['and your own', 'edit connectors/shop.yaml, then: tailrace check connectors/shop.yaml'],
+    ['and your own', 'edit connectors/shop.yaml, then: node bin/tailrace.mjs check connectors/shop.yaml'],
   ];
   for (const [what, how] of lines) terminal.out(`  ${(what ?? '').padEnd(20)}${how}`);
 }
