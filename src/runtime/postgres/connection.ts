@@ -1,7 +1,9 @@
 import pg from 'pg';
 import { asConnectionError, codedError, connectPostgres, type ConnectOptions } from './client.ts';
 import type { ConnectionTarget } from './connection-url.ts';
-import { failureKind } from './sqlstate.ts';
+import { failureKind, sqlstateOf } from './sqlstate.ts';
+
+const closeDeadlineMs = 2000;
 
 /**
  * One ordinary session. Statements wait for each other, so that any part of a program may ask at any time; `exclusively` keeps
@@ -33,11 +35,16 @@ export class PgConnection {
       await client.connect();
       return new PgConnection(client, options.onLost ?? (() => {}));
     });
-    // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
-    await connection.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
-    // So that a statement of ours that waits does not outlive us. Not every platform has it.
-    await connection.query("SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false)").catch(() => undefined);
-    return connection;
+    try {
+      // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
+      await connection.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
+      // So that a statement of ours that waits does not outlive us. Not every platform has it.
+      await connection.query("SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false)").catch(() => undefined);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
   }
 
   /** The backend's process id. */
@@ -56,9 +63,13 @@ export class PgConnection {
     return turn;
   }
 
+  /** Takes leave of the server, and does not wait for one that does not answer. */
   async close(): Promise<void> {
     this.#closing = true;
+    const patience = setTimeout(() => this.destroy(), closeDeadlineMs);
     if (!this.#lost) await this.client.end().catch(() => undefined);
+    clearTimeout(patience);
+    this.destroy();
   }
 
   /** Ends the session without waiting for what it is doing. */
@@ -67,13 +78,20 @@ export class PgConnection {
     (this.client as unknown as { readonly connection: pg.Connection }).connection.stream.destroy();
   }
 
+  /** Gives the session up as lost. */
+  fail(error: unknown): void {
+    this.#lose(error);
+    this.destroy();
+  }
+
   async #ask<Row extends pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
     try {
       const result = await this.client.query<Row>(text, params === undefined ? undefined : [...params]);
       return result.rows;
     } catch (error) {
       const named = this.#lost || this.#closing ? asConnectionError(error) : error;
-      if (failureKind(named) === 'unreachable') this.#lose(named);
+      // Class 53 (too many of something) ends a statement, not the session.
+      if (failureKind(named) === 'unreachable' && sqlstateOf(named)?.startsWith('53') !== true) this.#lose(named);
       throw named;
     }
   }

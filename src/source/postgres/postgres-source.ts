@@ -133,7 +133,7 @@ export class PostgresSource implements Source {
   async #take(control: PgConnection, found: Survey, signal: AbortSignal): Promise<TakenSlot> {
     const { slot, publication, applicationName } = this.#names;
     const timeouts = streamTimeouts(found.facts.walSenderTimeoutMs);
-    const options = { ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 8 << 20, slot, publication };
+    const options = { ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 8 << 20, slot, publication, onFailed: () => control.destroy() };
     try {
       return await takeSlot(this.#target, { applicationName, signal }, options);
     } catch (error) {

@@ -19,6 +19,8 @@ export interface ReplicationStreamOptions {
   readonly statusIntervalMs: number;
   /** A server that was asked and said nothing for so long is gone. */
   readonly silenceMs: number;
+  /** Called once, when the connection has failed: what waits for the same server elsewhere must not wait for ever. */
+  readonly onFailed?: () => void;
 }
 
 export type Describe = (relation: Relation, streamed: StreamedTransactions) => Promise<TableShape | null>;
@@ -122,9 +124,11 @@ export class ReplicationStream {
 
   /** The connection is of no use any more: whatever the reason, the server must not wait for us. */
   fail(error: unknown): void {
-    if (this.#failure === null) this.#failure = sourceError(error, 'the replication connection ended');
+    if (this.#failure !== null) return;
+    this.#failure = sourceError(error, 'the replication connection ended');
     this.#end();
     this.#wake();
+    if (this.#state !== 'closing') this.#options.onFailed?.();
   }
 
   /** Sends the last acknowledgement, and sees to it that the server has read it. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { matchesFilter, type TableFilter } from '../../event/table-pattern.ts';
 import { sameShape, type TableShape } from '../../event/table.ts';
+import { codedError } from '../../runtime/postgres/client.ts';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import type { CatalogTable } from './catalog.ts';
 import { sourceError } from './errors.ts';
@@ -16,6 +17,8 @@ export interface ShapeCacheOptions {
 }
 
 const invisiblePollMs = 5;
+/** No lock is asked for, so that only a connection that is dead takes this long to answer. */
+const lookUpLimitMs = 30_000;
 
 /**
  * One object for each shape of each table: whoever gets the same object twice knows without comparing that nothing changed.
@@ -51,7 +54,8 @@ export class ShapeCache {
     if (this.#leftOut.has(relation.relid) || !matchesFilter(this.#options.filter, relation)) return null;
     try {
       for (;;) {
-        const shape = await this.#control.exclusively((query) => this.#look(query, relation, streamed));
+        const limit = setTimeout(() => this.#control.fail(codedError('ETIMEDOUT', `no answer within ${lookUpLimitMs} ms`)), lookUpLimitMs);
+        const shape = await this.#control.exclusively((query) => this.#look(query, relation, streamed)).finally(() => clearTimeout(limit));
         if (shape !== null) return this.keep(shape);
         // The catalog is behind the stream for as long as a commit is in its last steps.
         await delay(invisiblePollMs);

@@ -74,6 +74,23 @@ test('a network that swallows everything is source-unreachable', async (t) => {
   assert.ok(proxy.swallowed.up > 0, 'the fault happened');
 });
 
+test('a look-up whose question is lost does not outlive the connection', async (t) => {
+  const server = await startPostgres({ settings: { wal_sender_timeout: '1500ms' } }, t);
+  const url = await server.createDatabase('shop');
+  await server.sql('CREATE TABLE a (id int PRIMARY KEY)', [], 'shop');
+  const proxy = await TcpProxy.start(server);
+  t.after(() => proxy.close());
+  const session = await connected(sourceOn(proxy.through(url)), t);
+  const tail = new Tail(session);
+  proxy.blackhole('up');
+  // The first row brings a Relation, about which the catalog is asked in vain; the server gives us up at its timeout.
+  await server.sql('INSERT INTO a VALUES (1)', [], 'shop');
+  await tail.done;
+  assert.equal((tail.error as { code?: string }).code, 'source-unreachable');
+  assert.ok(proxy.swallowed.up > 0, 'the fault happened');
+  await assert.rejects(session.health(), { code: 'source-unreachable' });
+});
+
 test('an idle connection is kept alive on both sides', async (t) => {
   const server = await startPostgres({ settings: { wal_sender_timeout: '600ms' } }, t);
   const url = await server.createDatabase('shop');

@@ -9,7 +9,8 @@ import { openReplication } from '../../../src/source/postgres/open-replication.t
 import { hasOpenssl, makeAuthority, makeCertificate, text, type Certificate } from '../../support/certificates.ts';
 import { startPostgres, type EmbeddedPostgres } from '../../support/postgres.ts';
 import { tempDirectory } from '../../support/temp.ts';
-import { sourceOn } from './support.ts';
+import { eventually } from '../../support/wait.ts';
+import { sourceOn, Tail } from './support.ts';
 
 const options = { applicationName: 'tailrace/tls' };
 
@@ -149,11 +150,16 @@ describe('TLS, in both kinds of connection', { skip: hasOpenssl ? false : 'opens
 
   test('the whole source speaks TLS', async (t) => {
     await server.sql('CREATE TABLE a (id int PRIMARY KEY)');
-    const source = sourceOn(url(''), { config: { sslmode: 'verify-full', sslrootcert: authority.cert } });
+    const source = sourceOn(url(''), { maxQueueBytes: 50_000, config: { sslmode: 'verify-full', sslrootcert: authority.cert } });
     const session = await source.connect({ signal: AbortSignal.timeout(30_000) });
     t.after(() => session.close());
     const rows = await server.sql<{ ssl: boolean }>("SELECT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name LIKE 'tailrace/t-%'");
     assert.deepEqual(rows, [{ ssl: true }, { ssl: true }]);
+    // Back-pressure and gulps, through TLS: nobody pulls at first.
+    await server.sql("INSERT INTO a SELECT generate_series(1, 50000)");
+    const tail = new Tail(session);
+    await eventually(() => tail.commits().length === 1);
+    assert.equal(tail.items.filter((item) => item.op === 'c').length, 50_000);
     const wrong = sourceOn(url(''), { config: { sslmode: 'verify-full', sslrootcert: stranger.cert } });
     await assert.rejects(wrong.connect({ signal: AbortSignal.timeout(30_000) }), { code: 'source-refused', remedy: /sslmode/ });
   });
