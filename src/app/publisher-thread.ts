@@ -25,6 +25,7 @@ class PublisherThread {
   #health: Health | { readonly state: 'starting' } = { state: 'starting' };
   #counted = { changes: 0, transactions: 0 };
   #walHeld: number | null = null;
+  #walShort = false;
 
   constructor(data: PublisherThreadData) {
     this.#config = configFromPortable(data.config);
@@ -90,12 +91,27 @@ class PublisherThread {
     const publisher = this.#publisher;
     if (publisher === null) return;
     try {
-      this.#walHeld = (await publisher.session?.source.health())?.walHeldBytes ?? null;
+      await this.#watchWal(publisher);
       const { name, log, sinks } = this.#config;
       await enforceRetention(publisher, { name, retention: log.retention, sinks }, this.#logger);
     } catch (error) {
       this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
     }
+  }
+
+  /** WAL that is about to run short is said while there is still time, and once for each time that it does. */
+  async #watchWal(publisher: Publisher): Promise<void> {
+    const health = await publisher.session?.source.health();
+    if (health === undefined) return;
+    this.#walHeld = health.walHeldBytes;
+    const short = health.walStatus === 'unreserved' || (health.safeWalSize !== null && health.safeWalSize < health.walHeldBytes / 4);
+    if (short && !this.#walShort) {
+      this.#logger.warn(
+        { heldBytes: health.walHeldBytes, leftBytes: health.safeWalSize, walStatus: health.walStatus },
+        'the source is close to removing WAL that is not read yet: raise max_slot_wal_keep_size, or see what holds the pipeline up',
+      );
+    }
+    this.#walShort = short;
   }
 
   #heard(health: Health, error: unknown): void {

@@ -13,6 +13,8 @@ export interface Column {
   /** The oid under a domain, at any depth; the column's own oid otherwise. */
   readonly baseTypeOid: number;
   readonly notNull: boolean;
+  /** Rows that stood when the column was added may have a value in it that the stream never sent: a default, an identity. */
+  readonly filled?: boolean;
 }
 
 /** What one table looks like at one point of the stream. Tuples of its rows have exactly `columns`, in this order. */
@@ -69,4 +71,13 @@ function sameColumn(a: Column, b: Column): boolean {
     a.type === b.type &&
     a.notNull === b.notNull
   );
+}
+
+/**
+ * Whether a table that was `before` and is `now` has got a column whose value in older rows only the table itself has: they
+ * have to be read again. Columns are the same by attnum; one whose attnum is not known is taken for old.
+ */
+export function hasFilledColumn(before: TableShape, now: TableShape): boolean {
+  const known = new Set(before.columns.map((column) => column.attnum));
+  return now.columns.some((column) => column.filled === true && column.attnum !== null && !known.has(column.attnum));
 }

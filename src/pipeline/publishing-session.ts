@@ -1,7 +1,7 @@
 import type { Codec } from '../codec/codec.ts';
 import type { RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
-import { tableName, type TableShape } from '../event/table.ts';
+import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
 import type { LogWriter } from '../log/log.ts';
 import type { SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
@@ -276,16 +276,24 @@ export class PublishingSession {
   async #newTarget(shape: TableShape): Promise<Target> {
     const { versions, topics, writer, turns } = this.#options;
     const topic = topics.events(shape);
-    const { schema, record } = versions.of(shape);
+    const { schema, record, before } = versions.of(shape);
     await turns.take(() => writer.createTopic({ topic, partitions: 1 }));
     if (record !== null) {
       // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before.
       this.#addSchemaRecord(record);
       this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
     }
+    if (record !== null && before !== undefined && hasFilledColumn(before, shape)) this.#copyAgain(shape);
     const target = new Target(schema, topic);
     this.#targets.set(shape, target);
     return target;
+  }
+
+  /** ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have. */
+  #copyAgain(table: TableShape): void {
+    if (!this.#copies.has(copyKey(tableName(table), null))) return;
+    this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
+    this.#snapshotter.add({ table, sink: null, ask: null, resume: null, replaces: false });
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {

@@ -25,17 +25,20 @@ export class SchemaVersions {
     this.#next = 1;
   }
 
-  /** The schema for a shape; `record` is set when it is new and must be durable before the first event that names it. */
-  of(shape: TableShape): { readonly schema: TableSchema; readonly record: VersionRecord | null } {
+  /**
+   * The schema for a shape; `record` is set when it is new and must be durable before the first event that names it. `before`
+   * is what the table was until then.
+   */
+  of(shape: TableShape): { readonly schema: TableSchema; readonly record: VersionRecord | null; readonly before: TableSchema | undefined } {
     const current = this.#current.get(shape.relid);
-    if (current !== undefined && sameShape(current, shape)) return { schema: current, record: null };
+    if (current !== undefined && sameShape(current, shape)) return { schema: current, record: null, before: current };
     const { relid, schema, name, columns, key, replicaIdentity } = shape;
     const record: VersionRecord = {
       type: 'version',
       version: { epoch: this.#epoch, number: this.#next++ },
       shape: { relid, schema, name, columns, key, replicaIdentity },
     };
-    return { schema: this.add(record), record };
+    return { schema: this.add(record), record, before: current };
   }
 
   get(version: SchemaVersion): TableSchema | undefined {

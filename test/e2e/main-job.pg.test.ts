@@ -48,3 +48,14 @@ test('a stop in good order and a start again send nothing twice into the log', a
   const status = await setting.daemon.status();
   assert.equal(status.source?.events, 1);
 });
+
+test('a column that is added with a default arrives for the rows that stood before, too', async (t) => {
+  const setting = await ledgerSetting(t, { schema: `CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'v' FROM generate_series(1, 20) n` });
+  setting.daemon.start();
+  await setting.daemon.streaming();
+  await setting.equal(['t']);
+  await setting.source.sql(`ALTER TABLE t ADD COLUMN level int NOT NULL DEFAULT 7; ALTER TABLE t ADD COLUMN note text`);
+  await setting.source.sql(`UPDATE t SET note = 'x' WHERE id = 3; ALTER TABLE t DROP COLUMN v`);
+  await setting.source.sql(`INSERT INTO t (id) VALUES (100)`);
+  await setting.equal(['t']);
+});

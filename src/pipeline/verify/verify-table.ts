@@ -171,9 +171,9 @@ class TableComparison {
   #report({ settled, rows, more, view }: { settled: Settled; rows: number; more: boolean; view: ReplicaView }): TableReport {
     const { different, changing, stuck, unconfirmed } = settled;
     const unsettled = changing.length + stuck.length;
-    if (more && different.size === 0) this.#notes.push('more rows change than could be followed up');
     if (stuck.length > 0) this.#notes.push('a transaction that is open all the while has written the table: what it does is not visible yet');
     const state = different.size > 0 ? 'different' : unconfirmed.length > 0 ? 'unconfirmed' : unsettled > 0 || more ? 'unsettled' : 'equal';
+    if (more && state === 'unsettled') this.#notes.push('more rows change than could be followed up');
     const differences = [...different].slice(0, shownRows).map(([id, difference]) => this.#difference(view, id, difference));
     return {
       ...emptyReport(this.#name, state),

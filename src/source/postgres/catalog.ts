@@ -56,7 +56,8 @@ export function baseType(oid: string): string {
 export const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
     'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod,
     'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'baseTypeOid', ${baseType('a.atttypid')},
-    'notNull', a.attnotnull, 'generated', a.attgenerated <> '') ORDER BY a.attnum), '[]')
+    'notNull', a.attnotnull,
+    'filled', a.atthasmissing OR a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '') ORDER BY a.attnum), '[]')
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 
 const leavesJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object('name', ln.nspname || '.' || l.relname,
@@ -135,7 +136,7 @@ async function readTables(
 export function shapeOfTable(table: CatalogTable): TableShape {
   const columns = table.columns
     .filter((column) => table.published?.includes(column.attnum) ?? true)
-    .map(({ name, attnum, typeOid, typmod, type, baseTypeOid, notNull }): Column => ({ name, attnum, typeOid, typmod, type, baseTypeOid, notNull }));
+    .map(({ generated: _generated, ...column }): Column => column);
   const key = keyOf(columns, table.replicaIdentity === 'index' ? table.identityIndex : table.primaryKey);
   return { relid: table.relid, schema: table.schema, name: table.name, columns, key, replicaIdentity: table.replicaIdentity };
 }

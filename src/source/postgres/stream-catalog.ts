@@ -85,7 +85,7 @@ export function shapeOfRelation(relation: Relation, table: StreamTable | undefin
   const columns = relation.columns.map(({ name, typeOid, typmod }, i): Column => {
     const column = confirmed ? known[i] : undefined;
     const { type, baseTypeOid } = types[i] ?? { type: '???', baseTypeOid: typeOid };
-    return { name, attnum: column?.attnum ?? null, typeOid, typmod, type, baseTypeOid, notNull: column?.notNull ?? false };
+    return { name, attnum: column?.attnum ?? null, typeOid, typmod, type, baseTypeOid, notNull: column?.notNull ?? false, filled: column?.filled ?? false };
   });
   const { relid, schema, name, replicaIdentity } = relation;
   return { relid, schema, name, columns, key: keyOfRelation(relation, columns, table), replicaIdentity };
