@@ -39,8 +39,8 @@ function whatDiffers({ tableMissing, columnsMissing, differing, more, rows }: Ta
   return [...count, ...columns].join('; ');
 }
 
-function openRows({ unconfirmed }: TableReport): string {
-  return unconfirmed === 0 ? 'its columns differ' : `${rowCount(unconfirmed)} ${unconfirmed === 1 ? 'differs' : 'differ'}`;
+function openRows({ unconfirmed, more }: TableReport): string {
+  return unconfirmed === 0 ? 'its columns differ' : `${more ? 'at least ' : ''}${rowCount(unconfirmed)} ${unconfirmed === 1 ? 'differs' : 'differ'}`;
 }
 
 function details({ state, differences, differing, unconfirmed, unsettled }: TableReport): string[] {

@@ -1,7 +1,8 @@
 import { tableName, type TableSchema } from '../../event/table.ts';
 import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
-import { PgConnection } from '../../runtime/postgres/connection.ts';
+import type { PgConnection } from '../../runtime/postgres/connection.ts';
 import { quoteQualified } from '../../runtime/postgres/quote.ts';
+import { openReadOnlySession } from '../../runtime/postgres/read-only-session.ts';
 import { PostgresTableDigests } from '../../runtime/postgres/table-digests.ts';
 import type { BlockedKey } from '../sink.ts';
 import type { ReplicaView, SinkVerifier } from '../verifier.ts';
@@ -22,10 +23,7 @@ export async function openPostgresSinkVerifier({ target, config, owner }: Option
   let connection: PgConnection;
   try {
     // The worker's name is not used: sessions of that name are what a successor ends.
-    connection = await PgConnection.open(target, {
-      applicationName: `tailrace/${owner.pipeline}/${owner.sink}/verify`,
-      settings: { default_transaction_read_only: 'on', lock_timeout: '30s' },
-    });
+    connection = await openReadOnlySession(target, `tailrace/${owner.pipeline}/${owner.sink}/verify`);
   } catch (error) {
     throw sinkError(error, 'connecting to the replica');
   }

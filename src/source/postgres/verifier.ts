@@ -1,8 +1,9 @@
 import { lsn, type Lsn } from '../../event/lsn.ts';
 import type { TableShape } from '../../event/table.ts';
 import { describeTarget, type ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
-import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
+import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../../runtime/postgres/quote.ts';
+import { openReadOnlySession } from '../../runtime/postgres/read-only-session.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { PostgresTableDigests, type DigestedTable } from '../../runtime/postgres/table-digests.ts';
 import { verifyPrefix, type SourceDigests, type SourceVerifier } from '../verifier.ts';
@@ -19,10 +20,7 @@ interface Options {
 export async function openPostgresSourceVerifier({ target, applicationName, publication }: Options): Promise<SourceVerifier> {
   let connection: PgConnection | undefined;
   try {
-    connection = await PgConnection.open(target, {
-      applicationName: `${applicationName}/verify`,
-      settings: { default_transaction_read_only: 'on', lock_timeout: '30s' },
-    });
+    connection = await openReadOnlySession(target, `${applicationName}/verify`);
     const [facts] = await connection.query<ServerFacts>(
       `SELECT current_setting('server_version_num')::int4 AS version, current_setting('server_encoding') AS encoding,
          EXISTS (SELECT FROM pg_publication WHERE pubname = $1) AS published`,

@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connectionTarget } from '../../../src/runtime/postgres/connection-config.ts';
+import { openReadOnlySession } from '../../../src/runtime/postgres/read-only-session.ts';
+import { sqlstateOf } from '../../../src/runtime/postgres/sqlstate.ts';
+import { Secret } from '../../../src/runtime/secret.ts';
+import { freshDatabase } from '../../support/postgres.ts';
+import { eventually } from '../../support/wait.ts';
+
+const keys = { sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined };
+
+test('nothing is changed by accident, and a query ends when whoever asked has gone', async (t) => {
+  const database = await freshDatabase(t);
+  const session = await openReadOnlySession(connectionTarget({ url: new Secret(database.url), ...keys }), 'tailrace/test');
+  await assert.rejects(session.query('CREATE TABLE x (id int)'), (error) => sqlstateOf(error) === '25006');
+  const { pid } = session;
+  const running = session.query('SELECT pg_sleep(600)').catch(() => undefined);
+  const found = (): Promise<unknown[]> => database.sql("SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'", [pid]);
+  await eventually(async () => (await found()).length === 1);
+  session.destroy();
+  await running;
+  await eventually(async () => (await found()).length === 0, { what: 'the end of the backend' });
+});
