@@ -57,6 +57,8 @@ export class ScriptedSource implements Source {
   /** Transactions are delivered only up to this many of the WAL. */
   deliverUpTo = Number.POSITIVE_INFINITY;
 
+  /** Just before a batch of a transaction is handed out. */
+  onDeliver: (items: readonly SourceItem[]) => void | Promise<void> = () => {};
   onChunk: (phase: ChunkPhase, request: ChunkRequest) => void | Promise<void> = () => {};
   bend: (chunk: Chunk, request: ChunkRequest) => Chunk = (chunk) => chunk;
   onWhole: (phase: 'low' | 'taken') => void | Promise<void> = () => {};
@@ -232,6 +234,7 @@ export class ScriptedSession implements SourceSession {
       if (size === 0) return;
       if (source.lostAfter !== null) source.lostAfter -= size;
       await turn();
+      await source.onDeliver(items.slice(at, at + size));
       if (this.#state === 'closed') return;
       yield items.slice(at, at + size);
       at += size;
