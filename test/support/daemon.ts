@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DaemonStatus } from '../../src/app/daemon-http.ts';
 import type { PipelineStatus } from '../../src/pipeline/status.ts';
-import type { Scope } from './postgres.ts';
+import { databaseUsers, type Scope } from './postgres.ts';
 import { eventually } from './wait.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -45,6 +45,7 @@ export class TestDaemon {
     await writeFile(file, yaml);
     const daemon = new TestDaemon(file);
     scope.after(() => daemon.kill());
+    databaseUsers.add(() => daemon.kill());
     return daemon;
   }
 

@@ -64,7 +64,12 @@ export async function freshDatabase(scope?: Scope): Promise<TestDatabase> {
   return { name, url, sql: (text, params) => server.sql(text, params, name) };
 }
 
+/** What must end before a database goes: `after` hooks run first in, first out, and a daemon comes after its databases. */
+export const databaseUsers = new Set<() => Promise<void>>();
+
 async function dropDatabase(server: PostgresClient, name: string): Promise<void> {
+  for (const end of databaseUsers) await end();
+  databaseUsers.clear();
   // A slot in use can't be dropped, and a database with a slot neither: end its sessions first, until they are gone.
   for (let left = 50; left > 0; left -= 1) {
     await server.sql('SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1', [name]);

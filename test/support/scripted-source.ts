@@ -242,6 +242,8 @@ export class ScriptedSession implements SourceSession {
   }
 
   acknowledge(position: Lsn): void {
+    // There is nobody left to hear it.
+    if (this.#state === 'closed') return;
     this.acknowledged.push(position);
     this.#source.acknowledged.push(position);
     this.#source.onAcknowledge(position);
