@@ -21,7 +21,7 @@ import { readSlot, slotInUse } from './slot.ts';
 import { guestSettings } from './session-manners.ts';
 import { PostgresSnapshotReader } from './snapshot-reader.ts';
 import { takeSlot, type TakenSlot } from './take-slot.ts';
-import { readVisibility } from './transactions.ts';
+import { readRunning } from './transactions.ts';
 import { openPostgresSourceVerifier } from './verifier.ts';
 
 export interface PostgresSourceContext {
@@ -153,7 +153,7 @@ export class PostgresSource implements Source {
     const server = await control.exclusively((query) => this.#server(query, { taken, facts, slotCreated }));
     const snapshots = new PostgresSnapshotReader({
       target: this.#target, applicationName: this.#names.applicationName, publication, version: facts.version, shapes, control,
-      entry: await control.exclusively(readVisibility),
+      running: await control.exclusively(readRunning),
       onLost: (error) => taken.stream.fail(error),
     });
     return new PostgresSession({

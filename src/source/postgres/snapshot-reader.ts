@@ -7,7 +7,7 @@ import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts'
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Visibility, type WatermarkWritten, type WholeTable } from '../source.ts';
+import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type WatermarkWritten, type WholeTable } from '../source.ts';
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import { CopyTextReader } from './copy-text.ts';
 import { sourceError } from './errors.ts';
@@ -23,8 +23,8 @@ export interface SnapshotReaderOptions {
   readonly version: number;
   readonly shapes: ShapeCache;
   readonly control: PgConnection;
-  /** Taken once the publication was as it has to be: what ran then may have changed rows unseen. */
-  readonly entry: Visibility;
+  /** What ran when the publication had become as it has to be, and may have changed rows unseen before. */
+  readonly running: readonly bigint[];
   readonly onLost: (error: unknown) => void;
 }
 
@@ -46,11 +46,11 @@ export class PostgresSnapshotReader implements SnapshotReader {
   }
 
   async entered(table: TableShape, { signal, onWait }: { signal: AbortSignal; onWait: (session: string) => void }): Promise<void> {
-    const { control, entry } = this.#options;
+    const { control, running } = this.#options;
     for (;;) {
       signal.throwIfAborted();
       const session = await this.#named(`the transactions of ${tableName(table)} could not be looked at`, () =>
-        control.exclusively((query) => stillRunning(query, entry.running)),
+        control.exclusively((query) => stillRunning(query, running)),
       );
       if (session === null) return;
       onWait(session);

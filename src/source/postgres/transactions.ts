@@ -12,7 +12,16 @@ export function parseVisibility(text: string): Visibility {
 export async function readVisibility(query: Query): Promise<Visibility> {
   const [row] = await query<{ snapshot: string }>('SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text AS snapshot');
   return parseVisibility(row?.snapshot ?? '');
-}export function isRunning(xid: bigint, now: Visibility): boolean {
+}/**
+ * Every transaction with an id that runs now. A snapshot alone does not say: it ends behind the last id that *completed*, and
+ * lists none of those that run beyond (seen: `756:756:` while 756 was running). So an id is drawn and completed first.
+ */
+export async function readRunning(query: Query): Promise<readonly bigint[]> {
+  await query('SELECT pg_catalog.pg_current_xact_id()');
+  return (await readVisibility(query)).running;
+}
+
+export function isRunning(xid: bigint, now: Visibility): boolean {
   return xid >= now.xmax || now.running.includes(xid);
 }
 

@@ -98,6 +98,20 @@ test('an index with operators and a collation of its own decides the order, and 
   assert.deepEqual(seen, [...words].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
 });
 
+test('an index whose operators are of another schema is followed by them', async (t) => {
+  const { database, session } = await prepared(t, `
+    CREATE FUNCTION back_cmp(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT pg_catalog.btint4cmp($2, $1)';
+    ${['lt >', 'le >=', 'eq =', 'ge <=', 'gt <'].map((pair) => `CREATE FUNCTION back_${pair.split(' ')[0]}(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 ${pair.split(' ')[1]} $2';`).join('')}
+    ${['< lt', '<= le', '= eq', '>= ge', '> gt'].map((pair) => `CREATE OPERATOR public.${pair.split(' ')[0]} (LEFTARG = int, RIGHTARG = int, FUNCTION = back_${pair.split(' ')[1]});`).join('')}
+    CREATE OPERATOR CLASS backwards FOR TYPE int USING btree AS OPERATOR 1 public.<, OPERATOR 2 public.<=, OPERATOR 3 public.=, OPERATOR 4 public.>=, OPERATOR 5 public.>, FUNCTION 1 back_cmp(int, int);
+    CREATE TABLE k (id int NOT NULL, n int NOT NULL); CREATE UNIQUE INDEX k_key ON k (id backwards, n); ALTER TABLE k REPLICA IDENTITY USING INDEX k_key`);
+  await database.sql('INSERT INTO k SELECT g / 2, g FROM generate_series(1, 9) g');
+  const table = tableOf(session, 'k');
+  assert.deepEqual(await readAll(session, table, 2), ['4', '4', '3', '3', '2', '2', '1', '1', '0']);
+  const keys = await readChunk(session, table, { keys: [['4', '9'], ['0', '1'], ['0', '2']] });
+  assert.deepEqual(texts(keys.rows), [['4', '9'], ['0', '1']]);
+});
+
 test('where the identity is another index than the primary key, the key is that index', async (t) => {
   const { database, session } = await prepared(t, `CREATE TABLE k (id int PRIMARY KEY, other int NOT NULL);
     CREATE UNIQUE INDEX k_other ON k (other); ALTER TABLE k REPLICA IDENTITY USING INDEX k_other`);
@@ -202,6 +216,23 @@ test('a transaction that ran when the table entered is waited for, and named', a
   await eventually(() => waits.length >= 2);
   assert.match(waits[0] ?? '', /^pid \d+ \(application the writer, user postgres\)$/);
   assert.equal(over, false);
+  await writer.query('COMMIT');
+  await writer.end();
+  await entering;
+});
+
+test('the newest of all transactions is waited for too, when none behind it has ended', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql('CREATE TABLE a (id int PRIMARY KEY)');
+  const source = sourceOn(database.url);
+  await (await source.connect({ signal })).close();
+  const writer = new pg.Client(database.url);
+  await writer.connect();
+  await writer.query('BEGIN; INSERT INTO a VALUES (1)');
+  const session = await connected(source, t);
+  const waits: string[] = [];
+  const entering = session.snapshots.entered(tableOf(session, 'a'), { signal, onWait: (session) => waits.push(session) });
+  await eventually(() => waits.length > 0);
   await writer.query('COMMIT');
   await writer.end();
   await entering;
