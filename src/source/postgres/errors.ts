@@ -26,6 +26,11 @@ const bySqlstate: ReadonlyMap<string, ErrorCode> = new Map([
   ['XX001', 'source-unreadable'], // data_corrupted
 ]);
 
+const remedies: ReadonlyMap<string, string> = new Map([
+  ['42704', 'A slot reads the publication as it was at each place in the WAL: one that was dropped meanwhile cannot be put back there. Drop the slot and start again; see docs/guarantees.md, Gaps.'],
+  ['XX000', 'The server itself cannot send a row, or has lost a file: see its log. The slot stays where it is.'],
+]);
+
 /**
  * The one place where errors of the driver and the server become ours. `doing` says what was attempted, as the beginning of
  * the message. Codes that are on no list stop (DESIGN, rule 7).
@@ -35,8 +40,8 @@ export function sourceError(error: unknown, doing: string): TailraceError {
   const kind = failureKind(error);
   const sqlstate = sqlstateOf(error);
   const code = kind !== 'other' ? byKind[kind] : ((sqlstate === undefined ? undefined : bySqlstate.get(sqlstate)) ?? 'source-failed');
-  const remedy = isTlsFailure(error) ? { remedy: 'Check sslmode and sslrootcert of the source: see docs/configuration.md.' } : {};
-  return new TailraceError(code, `${doing}: ${describe(error)}`, { cause: error, ...remedy });
+  const remedy = isTlsFailure(error) ? 'Check sslmode and sslrootcert of the source: see docs/configuration.md.' : remedies.get(sqlstate ?? '');
+  return new TailraceError(code, `${doing}: ${describe(error)}`, { cause: error, ...(remedy === undefined ? {} : { remedy }) });
 }
 
 function describe(error: unknown): string {
