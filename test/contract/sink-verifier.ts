@@ -87,6 +87,27 @@ export function sinkVerifierRules(harness: SinkHarness): void {
     assert.deepEqual([...(await digests.look(['["1"]', '["2"]'])).keys()].toSorted(), ['["1"]', '["2"]']);
   });
 
+  test('each look shows what is committed by then, although a scan that began before is not over', async (t) => {
+    const replica = await harness.replica(t);
+    const table = tableOf({ columns: [['id', 'integer'], ['x', 'text']] });
+    const session = await openSession(t, replica.sink());
+    await apply(session, positionAt(1), changes(table, Array.from({ length: 12_000 }, (_, i) => insert(table, [String(i), 'a']))));
+    const { digests } = await viewOf(await verifierOf(t, replica.sink()), table);
+    const scan = digests.buckets(16);
+    await apply(session, positionAt(2), changes(table, [insert(table, ['-1', 'b'])]));
+    assert.equal((await digests.look(['["-1"]'])).size, 1);
+    await scan;
+  });
+
+  test('a replica that is made later is found', async (t) => {
+    const replica = await harness.replica(t);
+    const table = tableOf({ columns: [['id', 'integer']] });
+    const verifier = await verifierOf(t, replica.sink());
+    assert.equal(await verifier.table(table), null);
+    await apply(await openSession(t, replica.sink()), positionAt(1), changes(table, [insert(table, ['1'])]));
+    assert.ok(await verifier.table(table));
+  });
+
   test('blocked keys are this sink’s alone', async (t) => {
     const replica = await harness.replica(t);
     const session = await openSession(t, replica.sink({ sink: 'one' }));

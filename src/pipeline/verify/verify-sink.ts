@@ -3,6 +3,7 @@ import { formatLsn, type Lsn } from '../../event/lsn.ts';
 import { matchesFilter, matchesPattern, type TableFilter } from '../../event/table-pattern.ts';
 import { tableName, type TableSchema } from '../../event/table.ts';
 import type { LogReader } from '../../log/log.ts';
+import { eachInOrder } from '../../runtime/each-in-order.ts';
 import { actionFor, TailraceError } from '../../runtime/errors.ts';
 import type { SinkVerifier } from '../../sink/verifier.ts';
 import type { SourceVerifier } from '../../source/verifier.ts';
@@ -39,6 +40,9 @@ export interface VerifiedSink {
   readonly tables: TableFilter;
   open(): Promise<SinkVerifier>;
 }
+
+/** They take turns at the source and the replica, and wait for the sink together: markers are what takes long where little is wrong. */
+const tablesAtOnce = 8;
 
 interface TableParts {
   readonly sink: SinkVerifier;
@@ -85,18 +89,25 @@ export class PipelineVerifier {
     let opened: SinkVerifier | null = null;
     let marker: Lsn | null = null;
     const passed = async (): Promise<boolean> => {
-      marker = await source.marker();
-      return progress.passed(marker);
+      const at = await source.marker();
+      marker = at;
+      return progress.passed(at);
     };
     try {
-      opened = await verified.open();
+      const sink = await verified.open();
+      opened = sink;
       const facts = await this.#copyFacts(verified.name);
-      for (const name of this.#tables(verified.tables)) {
-        signal.throwIfAborted();
-        const report = await this.#table(verified, { name, sink: opened, passed, facts });
-        tables.push(report);
-        this.#options.onTable(verified.name, report);
-      }
+      await eachInOrder(this.#tables(verified.tables), {
+        limit: tablesAtOnce,
+        work: async (name) => {
+          signal.throwIfAborted();
+          return this.#table(verified, { name, sink, passed, facts });
+        },
+        done: (report) => {
+          tables.push(report);
+          this.#options.onTable(verified.name, report);
+        },
+      });
       const blocked = (await opened.blocked()).filter(({ table }) => this.#isAsked(table));
       return { ...result, blocked: blocked.map(({ table, key }) => ({ table, key })), standstill: standstillOf(progress, marker) };
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import type { Buckets, BucketSelection, RowId, RowState, TableDigests } from '../../event/digest.ts';
 import { rowText } from '../../event/row-text.ts';
@@ -12,6 +12,9 @@ export interface DigestedColumn {
   readonly name: string;
   readonly form: Form;
 }
+
+/** Hands out a connection of its own for each use: one that has a scan open shows every other statement an old state. */
+export type Borrow = <T>(use: (db: DatabaseSync) => Promise<T>) => Promise<T>;
 
 export interface DigestedTable {
   /** Of the file, for messages. */
@@ -27,15 +30,15 @@ const scanSlice = 5000;
 
 /** A table of a SQLite file told by hashes of the texts that Postgres has for its values (event/digest.ts). */
 export class SqliteTableDigests implements TableDigests {
-  readonly #db: DatabaseSync;
+  readonly #borrow: Borrow;
   readonly #path: string;
   readonly #columns: readonly DigestedColumn[];
   /** Indexes into the columns, in key order. */
   readonly #key: readonly number[];
   readonly #select: string;
 
-  constructor(db: DatabaseSync, table: DigestedTable) {
-    this.#db = db;
+  constructor(borrow: Borrow, table: DigestedTable) {
+    this.#borrow = borrow;
     this.#path = table.path;
     this.#columns = table.columns;
     this.#key = table.key;
@@ -70,12 +73,7 @@ export class SqliteTableDigests implements TableDigests {
   }
 
   async look(ids: readonly RowId[]): Promise<ReadonlyMap<RowId, RowState>> {
-    if (this.#key.length === 0) return this.#count(new Set(ids));
-    try {
-      return this.#byKey(ids);
-    } catch (error) {
-      throw sqliteError(error, this.#path);
-    }
+    return this.#key.length === 0 ? this.#count(new Set(ids)) : this.#use((db) => this.#byKey(db, ids));
   }
 
   async #count(hashes: ReadonlySet<RowId>): Promise<ReadonlyMap<RowId, RowState>> {
@@ -87,14 +85,12 @@ export class SqliteTableDigests implements TableDigests {
     return new Map([...counts].map(([hash, count]) => [hash, String(count)]));
   }
 
-  #byKey(ids: readonly RowId[]): ReadonlyMap<RowId, RowState> {
+  #byKey(db: DatabaseSync, ids: readonly RowId[]): ReadonlyMap<RowId, RowState> {
     const where = this.#key.map((i) => `${quote(this.#column(i).name)} IS ?`).join(' AND ');
-    const statement = this.#db.prepare(`${this.#select} WHERE ${where}`);
-    statement.setReadBigInts(true);
-    statement.setReturnArrays(true);
+    const statement = prepare(db, `${this.#select} WHERE ${where}`);
     const found = new Map<RowId, RowState>();
     // One state of the table for all of them.
-    this.#db.exec('BEGIN');
+    db.exec('BEGIN');
     try {
       for (const id of ids) {
         const values = this.#keyValues(JSON.parse(id) as string[]);
@@ -104,7 +100,7 @@ export class SqliteTableDigests implements TableDigests {
         }
       }
     } finally {
-      this.#db.exec('COMMIT');
+      db.exec('COMMIT');
     }
     return found;
   }
@@ -123,15 +119,18 @@ export class SqliteTableDigests implements TableDigests {
   }
 
   async #scan(row: (texts: readonly (string | null)[]) => void): Promise<void> {
-    try {
-      const statement = this.#db.prepare(this.#select);
-      statement.setReadBigInts(true);
-      statement.setReturnArrays(true);
+    await this.#use(async (db) => {
       let count = 0;
-      for (const values of statement.iterate() as unknown as Iterable<SqliteValue[]>) {
+      for (const values of prepare(db, this.#select).iterate() as unknown as Iterable<SqliteValue[]>) {
         row(this.#texts(values));
         if (++count % scanSlice === 0) await setImmediate();
       }
+    });
+  }
+
+  async #use<T>(use: (db: DatabaseSync) => T | Promise<T>): Promise<T> {
+    try {
+      return await this.#borrow(async (db) => use(db));
     } catch (error) {
       throw sqliteError(error, this.#path);
     }
@@ -148,6 +147,13 @@ export class SqliteTableDigests implements TableDigests {
   #column(i: number): DigestedColumn {
     return this.#columns[i] as DigestedColumn;
   }
+}
+
+function prepare(db: DatabaseSync, sql: string): StatementSync {
+  const statement = db.prepare(sql);
+  statement.setReadBigInts(true);
+  statement.setReturnArrays(true);
+  return statement;
 }
 
 function hashOf(texts: readonly (string | null)[]): string {

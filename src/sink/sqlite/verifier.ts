@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { TableSchema } from '../../event/table.ts';
+import { TailraceError } from '../../runtime/errors.ts';
 import type { BlockedKey } from '../sink.ts';
 import type { ReplicaView, SinkVerifier } from '../verifier.ts';
 import { hasBookkeeping, readTable, type RecordedColumn, type TableRecord } from './bookkeeping.ts';
@@ -8,7 +9,7 @@ import { readExisting } from './existing-table.ts';
 import { fold, type Placement } from './replica-table.ts';
 import { formOf } from './representation.ts';
 import { sqliteError } from './sqlite-error.ts';
-import { type DigestedColumn, SqliteTableDigests } from './table-digests.ts';
+import { type Borrow, type DigestedColumn, SqliteTableDigests } from './table-digests.ts';
 
 interface Options {
   readonly path: string;
@@ -18,54 +19,54 @@ interface Options {
   readonly sink: string;
 }
 
-/** Opens the file without changing it; a file that is not there is a replica without tables. */
+/** Opens the file, for each look anew and without changing it; one that is not there is a replica without tables. */
 export function openSqliteVerifier(options: Options): SinkVerifier {
-  return new SqliteVerifier(openForReading(options.path, options.busyTimeout), options);
+  openForReading(options.path, options.busyTimeout)?.close();
+  return new SqliteVerifier(options);
 }
 
 class SqliteVerifier implements SinkVerifier {
-  readonly #db: DatabaseSync | undefined;
   readonly #options: Options;
 
-  constructor(db: DatabaseSync | undefined, options: Options) {
-    this.#db = db;
+  constructor(options: Options) {
     this.#options = options;
   }
 
   // oxlint-disable require-await -- SQLite answers at once; an error has to become a rejection all the same
   async blocked(): Promise<readonly BlockedKey[]> {
-    const db = this.#db;
-    if (db === undefined || !hasBookkeeping(db)) return [];
-    return this.#run(() => {
+    return this.#look([], (db) => {
       const rows = db.prepare('SELECT source, key, reason FROM _tailrace_blocked WHERE sink = ?').all(this.#options.sink) as Record<string, string | null>[];
       return rows.map((row) => ({ table: row['source'] as string, key: row['key'] ?? null, reason: row['reason'] as string }));
     });
   }
 
   async table(table: TableSchema): Promise<ReplicaView | null> {
-    const db = this.#db;
-    if (db === undefined || !hasBookkeeping(db)) return null;
-    return this.#run(() => {
+    return this.#look(null, (db) => {
       const record = readTable(db, this.#options.sink, table);
       return record === undefined ? null : viewOf(db, table, record, this.#options);
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#db?.isOpen === true) this.#db.close();
-  }
+  async close(): Promise<void> {}
   // oxlint-enable require-await
 
-  #run<T>(action: () => T): T {
+  /** `nothing` where the file, or Tailrace's own tables in it, are not there. */
+  #look<T>(nothing: T, look: (db: DatabaseSync) => T): T {
+    const { path, busyTimeout } = this.#options;
+    const db = openForReading(path, busyTimeout);
+    if (db === undefined) return nothing;
     try {
-      return action();
+      return hasBookkeeping(db) ? look(db) : nothing;
     } catch (error) {
-      throw sqliteError(error, this.#options.path);
+      throw sqliteError(error, path);
+    } finally {
+      db.close();
     }
   }
 }
 
-function viewOf(db: DatabaseSync, table: TableSchema, record: TableRecord, { path, placement }: Options): ReplicaView | null {
+function viewOf(db: DatabaseSync, table: TableSchema, record: TableRecord, options: Options): ReplicaView | null {
+  const { path, placement } = options;
   const existing = readExisting(db, record.name);
   if (existing === undefined) return null;
   const names = new Set(existing.columns.map((column) => fold(column.name)));
@@ -85,8 +86,20 @@ function viewOf(db: DatabaseSync, table: TableSchema, record: TableRecord, { pat
   }
   const key = table.key.map((i) => columns.indexOf(i));
   // Without its whole key the rows cannot be told apart: the columns that are missing say it all.
-  const digests = new SqliteTableDigests(db, { path, name: existing.name, columns: digested, key: key.includes(-1) ? [] : key });
+  const digests = new SqliteTableDigests(borrowing(options), { path, name: existing.name, columns: digested, key: key.includes(-1) ? [] : key });
   return { name: existing.name, columns, missing, digests };
+}
+
+function borrowing({ path, busyTimeout }: Options): Borrow {
+  return async (use) => {
+    const db = openForReading(path, busyTimeout);
+    if (db === undefined) throw new TailraceError('sink-lost', `${path}: the file is gone`);
+    try {
+      return await use(db);
+    } finally {
+      db.close();
+    }
+  };
 }
 
 /** The column as the sink noted it: by its attnum within one table, by its name in one that was made anew. */

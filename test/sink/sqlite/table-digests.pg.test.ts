@@ -64,7 +64,7 @@ async function sides(t: TestContext, keyed: boolean): Promise<Sides> {
     from: 'ONLY public.t', filter: null, columns: columns.map(({ name }) => name), utf8: true,
     key: keyed ? [{ name: 'c1', type: 'text', equals }, { name: 'c0', type: 'int4', equals }] : [],
   });
-  const replica = new SqliteTableDigests(sqlite, { path: ':memory:', name: 't', columns, key: keyed ? [1, 0] : [] });
+  const replica = new SqliteTableDigests((use) => use(sqlite), { path: ':memory:', name: 't', columns, key: keyed ? [1, 0] : [] });
   const put = sqlite.prepare(`INSERT INTO t VALUES (${columns.map(() => '?').join(', ')})`);
   const insert = async (values: readonly (string | null)[]): Promise<void> => {
     const texts = columns.map(({ quoted }) => `CASE WHEN ${quoted} IS NOT NULL THEN concat(${quoted}) END`).join(', ');
