@@ -94,6 +94,8 @@ export interface SnapshotRecord {
   readonly ask: string | null;
   readonly first: boolean;
   readonly last: boolean;
+  /** Names of the key columns: `after` and `rereads` mean nothing for another key. */
+  readonly key: readonly string[];
   /** The key columns of the last row, as texts in key order; null before the first row and for a table without a key. */
   readonly after: readonly string[] | null;
   /** Rows so far, for people. */

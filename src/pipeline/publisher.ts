@@ -13,7 +13,7 @@ import { copyKey, readProgress, readSchemaState, readSinkRecords, type LogProgre
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
-import type { CopyJob } from './snapshotter.ts';
+import { keyNames, type CopyJob } from './snapshotter.ts';
 import { topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -276,6 +276,8 @@ function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<
     return { ...job, resume: null, replaces: record !== undefined };
   }
   if (record.last && record.rereads.length === 0) return null;
+  // Where it stopped is told by a key that the table does not have any more.
+  if (record.key.join('\0') !== keyNames(table).join('\0')) return { ...job, resume: null, replaces: true };
   return { ...job, resume: record, replaces: false };
 }
 

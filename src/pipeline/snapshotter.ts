@@ -303,6 +303,7 @@ export class Snapshotter {
       confirmed: false,
       table: tableName(job.table),
       relid: job.table.relid,
+      key: keyNames(job.table),
       sink: job.sink,
       ask: job.ask,
       first: before === null,
@@ -316,6 +317,11 @@ export class Snapshotter {
       visibility: null,
     };
   }
+}
+
+/** As it stands in a copy's record. */
+export function keyNames(table: TableShape): string[] {
+  return table.key.map((index) => table.columns[index]?.name ?? '');
 }
 
 function isComplete(record: SnapshotRecord | null): boolean {

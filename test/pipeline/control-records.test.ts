@@ -27,7 +27,7 @@ const end = object({
   previous: place, parts: fc.array(part), snapshot: orNull(object({ record: text, table: text, first: fc.boolean(), last: fc.boolean(), sink: orNull(text) })),
 });
 const snapshot = object({
-  type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, sink: orNull(text), ask: orNull(text),
+  type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, key: fc.array(text), sink: orNull(text), ask: orNull(text),
   first: fc.boolean(), last: fc.boolean(), after: orNull(fc.array(text)), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
   visibility: orNull(object({ xmin: text, xmax: text, running: fc.array(text), lsn })),
 });
