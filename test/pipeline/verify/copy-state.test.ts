@@ -12,7 +12,7 @@ const start: StartRecord = {
 
 function copy(more: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
-    type: 'snapshot', id: 'c', confirmed: true, table: table.name, relid: 5, key: ['id'], key: ['id'], sink: null, ask: null, first: true, last: true, after: null, rows: 1,
+    type: 'snapshot', id: 'c', confirmed: true, table: table.name, relid: 5, key: ['id'], sink: null, ask: null, first: true, last: true, after: null, rows: 1,
     rereads: [], from: 0, place, begin: place, visibility: null, ...more,
   };
 }
