@@ -53,6 +53,11 @@ export class CoverageMap {
     return this.#state(table).awaiting;
   }
 
+  /** Behind a gap every table is copied anew: until then a row may be missing that the source has. */
+  forgetCopies(): void {
+    for (const state of this.#tables.values()) state.done = null;
+  }
+
   /** Notes what an END says of a copy; call it before asking for the END's own coverage. */
   pass(end: EndRecord): void {
     const { snapshot } = end;
@@ -85,7 +90,8 @@ export class CoverageMap {
     let state = this.#tables.get(table);
     if (state === undefined) {
       const copy = this.copy(table);
-      const done = copy !== null && copy.last && copy.rereads.length === 0 ? copy.place : null;
+      // A copy that was declared void has no relation.
+      const done = copy !== null && copy.relid !== 0 && copy.last && copy.rereads.length === 0 ? copy.place : null;
       state = { begin: copy?.begin ?? null, done, since: origin, awaiting: false };
       this.#tables.set(table, state);
     }

@@ -10,6 +10,8 @@ export interface Step {
   readonly end: EndRecord;
   readonly offset: number;
   readonly systemIdentifier: string;
+  /** It is the first one behind a gap that the config let pass: no copy from before counts. */
+  readonly afterGap: boolean;
 }
 
 /**
@@ -24,6 +26,7 @@ export class EndFollower {
   /** The place that the next END with events must name; null: whatever the first one names (a new reader). */
   #previous: Place | null;
   #systemIdentifier: string;
+  #afterGap = false;
   /** ENDs at or before the reader's position, while they are read again. */
   #behind: Place | null;
   /** The last of them that names the position. */
@@ -90,7 +93,8 @@ export class EndFollower {
         this.#offset = cursor.offset + 1;
         const end = this.#accept(record, cursor.offset);
         if (end === null) continue;
-        steps.push({ end, offset: cursor.offset, systemIdentifier: this.#systemIdentifier });
+        steps.push({ end, offset: cursor.offset, systemIdentifier: this.#systemIdentifier, afterGap: this.#afterGap });
+        this.#afterGap = false;
         bytes += size;
       }
     }
@@ -131,8 +135,11 @@ export class EndFollower {
 
   #began(start: StartRecord): void {
     this.#systemIdentifier = start.systemIdentifier;
-    // A gap that the config let pass: everything is copied anew, and the chain begins anew.
-    if (start.gap !== null) this.#previous = { epoch: start.epoch, commitLsn: 0n };
+    // A gap that the config let pass: everything is copied anew, and the chain begins anew. One that lies before the reader's
+    // position is only read again.
+    if (start.gap === null || (this.#previous !== null && start.epoch <= this.#previous.epoch)) return;
+    this.#previous = { epoch: start.epoch, commitLsn: 0n };
+    this.#afterGap = true;
   }
 
   #link(end: EndRecord, offset: number): void {

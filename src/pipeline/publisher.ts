@@ -5,6 +5,7 @@ import { tableName, type TableShape } from '../event/table.ts';
 import type { Log, LogReader, LogWriter } from '../log/log.ts';
 import type { Source, SourceSession } from '../source/source.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
 import { continuesAt, findGap } from './gap.ts';
@@ -92,15 +93,17 @@ export class Publisher {
   /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. `streaming` hears that it has begun. */
   async publish(signal: AbortSignal, streaming: () => void): Promise<void> {
     const session = await this.#options.source.connect({ signal });
+    failpoint('publisher.slot_taken');
     try {
       const progress = await readProgress(this.#reader, this.#topics);
       const gap = this.#checkGap(session, progress);
+      await this.#voidCopies(session.tables, await readSchemaState(this.#reader, this.#topics), gap);
       const schema = await readSchemaState(this.#reader, this.#topics);
-      await this.#voidCopies(session.tables, schema);
       const start = await this.#start(session, progress, gap);
+      failpoint('publisher.started');
       const startOffset = this.#writer.range(this.#topics.transaction, 0).end - 1;
       const end = await this.#firstEnd(start, progress, session);
-      await this.#stream(session, { start, startOffset, end, schema: gap === null ? schema : { ...schema, copies: new Map() }, gap }, { signal, streaming });
+      await this.#stream(session, { start, startOffset, end, schema }, { signal, streaming });
     } finally {
       this.#session = null;
       await session.close();
@@ -157,11 +160,14 @@ export class Publisher {
 
   /**
    * From this START on nothing of a table that is not captured is sent. Should it be captured again, what changed meanwhile is
-   * nowhere: its copies count no longer, which is written down before the START that leaves it out.
+   * nowhere: its copies count no longer, which is written down before the START that leaves it out. Behind a gap no copy of any
+   * table counts, and a crash before the new ones begin must not let the old ones count again.
    */
-  async #voidCopies(tables: readonly TableShape[], { copies }: SchemaState): Promise<void> {
+  async #voidCopies(tables: readonly TableShape[], { copies }: SchemaState, gap: string | null): Promise<void> {
     const captured = new Set(tables.map(tableName));
-    const stale = [...copies.values()].filter((record) => record.relid !== noRelation && !captured.has(record.table));
+    const stale = [...copies.values()].filter((record) => record.relid !== noRelation && (gap !== null || !captured.has(record.table)));
+    const missing = gap === null ? [] : tables.filter((table) => !copies.has(copyKey(tableName(table), null)));
+    stale.push(...missing.map((table) => noCopy(tableName(table))));
     if (stale.length === 0) return;
     await this.#turns.take(async () => {
       const batch = this.#writer.batch(this.#topics.schema, 0);
@@ -198,7 +204,7 @@ export class Publisher {
 
   async #stream(
     session: SourceSession,
-    from: { readonly start: StartRecord; readonly startOffset: number; readonly end: EndRecord; readonly schema: SchemaState; readonly gap: string | null },
+    from: { readonly start: StartRecord; readonly startOffset: number; readonly end: EndRecord; readonly schema: SchemaState },
     until: { readonly signal: AbortSignal; readonly streaming: () => void },
   ): Promise<void> {
     const versions = new SchemaVersions(from.schema.versions);
@@ -208,7 +214,7 @@ export class Publisher {
       pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, end: from.end, versions, copies: from.schema.copies,
       logger: this.#options.logger, signal: until.signal,
     });
-    for (const job of await this.#jobs(session.tables, from)) publishing.copy(job);
+    for (const job of await this.#jobs(session.tables, from.schema.copies)) publishing.copy(job);
     this.#session = publishing;
     until.streaming();
     await publishing.run();
@@ -217,18 +223,16 @@ export class Publisher {
   /** What is still to be copied: tables without a complete copy, and what sinks asked for. */
   async #jobs(
     tables: readonly TableShape[],
-    from: { readonly schema: SchemaState; readonly gap: string | null },
+    copies: SchemaState['copies'],
   ): Promise<readonly CopyJob[]> {
     const jobs: CopyJob[] = [];
     /** A sink's newest ask for a table is the one that counts. */
     const asks = new Map<string, CopyAsk>();
-    const known = new Set(from.schema.versions.map(({ shape }) => tableName(shape)));
-    const { copies } = from.schema;
-    if (this.#options.snapshot === 'initial' || from.gap !== null) {
-      for (const table of tables) {
-        const job = unfinished(table, null, copies);
-        if (job !== null) jobs.push(from.gap === null ? job : { ...job, replaces: known.has(tableName(table)) });
-      }
+    for (const table of tables) {
+      // With `snapshot: never` only what a gap has left is copied.
+      if (this.#options.snapshot === 'never' && !copies.has(copyKey(tableName(table), null))) continue;
+      const job = unfinished(table, null, copies);
+      if (job !== null) jobs.push(job);
     }
     for (const sink of this.#options.sinks) {
       for (const record of await readSinkRecords(this.#reader, this.#topics, sink)) {
@@ -266,6 +270,14 @@ interface CopyAsk {
   readonly sink: string;
   readonly table: string;
   readonly id: string;
+}
+
+/** Stands for a table that has to be copied although there is no copy to void. */
+function noCopy(table: string): SnapshotRecord {
+  return {
+    type: 'snapshot', id: 'none', confirmed: true, table, relid: noRelation, key: [], sink: null, ask: null, first: false, last: false,
+    after: null, rows: 0, rereads: [], from: 0, place: origin, begin: origin, visibility: null,
+  };
 }
 
 function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {

@@ -331,6 +331,7 @@ export class PublishingSession {
       failpoint('publisher.acked');
     }
     while (this.#unconfirmed[0]?.group === group) {
+      failpoint('snapshot.unconfirmed');
       const record = { ...(this.#unconfirmed.shift() as { record: SnapshotRecord }).record, confirmed: true };
       this.#copies.set(copyKey(record.table, record.sink), record);
       this.#addSchemaRecord(record);

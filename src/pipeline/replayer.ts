@@ -158,7 +158,8 @@ export class Replayer {
   /** What of these transactions is for this sink, by topic-partition in order. */
   async #shares(steps: readonly Step[]): Promise<ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>> {
     const shares = new Map<string, Share<TableChanges['coverage']>[]>();
-    for (const { end } of steps) {
+    for (const { end, afterGap } of steps) {
+      if (afterGap) this.#coverage.forgetCopies();
       this.#coverage.pass(end);
       if (!this.#coverage.concerns(end)) continue;
       for (const part of end.parts) {

@@ -1,6 +1,7 @@
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type Chunk, type SnapshotReader, type WholeTable } from '../source/source.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Place, SnapshotRecord } from './control-records.ts';
 import { every, resolved, type RowRef } from './copy-rows.ts';
@@ -206,6 +207,7 @@ export class Snapshotter {
         });
         const close = async (writer: CopyWriter): Promise<Outcome> => {
           const chunk = await read;
+          failpoint('snapshot.chunk_read');
           const window = current().window;
           const why = window === null ? 'the low watermark did not come' : this.#unusable(current(), window, chunk);
           if (window === null || why !== null) return { kind: 'again', why: why ?? '' };
@@ -233,6 +235,7 @@ export class Snapshotter {
       read: this.#options.reader.watermark(low),
       close: async (writer) => {
         const whole = await this.#visibleWhole(job, current());
+        failpoint('snapshot.whole_read');
         await writer.writeCopy({
           shape: whole.shape,
           // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.

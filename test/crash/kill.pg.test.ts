@@ -7,6 +7,11 @@ import { Ledger, seeded } from '../support/workload.ts';
 
 /** Each place in the protocol where the daemon can die, and how often it is passed before it does. */
 const failpoints = [
+  'publisher.slot_taken:kill9',
+  'publisher.started:kill9',
+  'snapshot.chunk_read:kill9:2',
+  'snapshot.whole_read:kill9',
+  'snapshot.unconfirmed:kill9:3',
   'log.group_written_unsynced:kill9:20',
   'log.synced_unpublished:kill9:20',
   'log.topic_half_written:kill9:20',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
@@ -188,4 +189,57 @@ test('a row that a replica refuses goes to the dead-letter topic with its key bl
   const database = new DatabaseSync(sqlite, { readOnly: true });
   await eventually(() => database.prepare('SELECT v FROM t WHERE id = 3001').get()?.['v'] === 'healed');
   database.close();
+});
+
+test('a publication that is missing is named, and the pipeline goes on once it is made', async (t) => {
+  const setting = await ledgerSetting(t, { schema: oneTable });
+  const { source, replica, daemon, directory, sqlite } = setting;
+  const yaml = connector({ name: nameFor(source), source: source.url, replica: replica.url, directory, sqlite });
+  await writeFile(daemon.file, yaml.replace('  tables:', '  publication: made_by_hand\n  tables:'));
+  daemon.start();
+  const error = await eventually(async () => (await daemon.status()).error);
+  assert.equal(error.code, 'source-not-ready');
+  assert.match(`${error.message} ${error.remedy}`, /made_by_hand/);
+  await source.sql('CREATE PUBLICATION made_by_hand FOR TABLE t');
+  await daemon.streaming();
+  await setting.equal(['t']);
+});
+
+const canMount = process.platform === 'linux' && process.getuid?.() === 0;
+
+test('a full disk under the log holds the pipeline up with a clear error, and nothing is lost once there is space', { skip: canMount ? false : 'platform: only root can mount a small disk' }, async (t) => {
+  const setting = await ledgerSetting(t, { schema: oneTable });
+  const { source, daemon, directory } = setting;
+  const log = join(directory, 'log');
+  await mkdir(log);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', log]);
+  try {
+    daemon.start();
+    await daemon.streaming();
+    await setting.equal(['t']);
+    await source.sql(`INSERT INTO t SELECT n, repeat(md5(n::text), 20) FROM generate_series(1001, 21000) n`);
+    const error = await eventually(async () => (await daemon.status()).error, { what: 'the full disk', timeoutMs: 60_000 });
+    assert.equal(error.code, 'log-unwritable');
+    assert.notEqual(error.remedy, '');
+    execFileSync('mount', ['-o', 'remount,size=256m', log]);
+    await daemon.streaming();
+    await setting.equal(['t']);
+  } finally {
+    // Here and not in an `after`: the folder must be free before it is removed.
+    await daemon.kill();
+    execFileSync('umount', [log]);
+  }
+});
+
+test('several pipelines in one process, one of them in the JSON format, each feed their own replica', async (t) => {
+  const first = await ledgerSetting(t, { yaml: 'format: json\n' });
+  const second = await ledgerSetting(t, { schema: oneTable });
+  await copyFile(second.daemon.file, join(first.directory, 'second.yaml'));
+  const ledger = new Ledger(first.source.url, 3);
+  first.daemon.start({}, first.directory);
+  await first.daemon.streaming();
+  await eventually(() => ledger.committed > 300);
+  await ledger.stop();
+  await first.equal();
+  await second.equal(['t']);
 });

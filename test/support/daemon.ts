@@ -53,8 +53,9 @@ export class TestDaemon {
     return this.#child?.pid;
   }
 
-  start(environment: Readonly<Record<string, string>> = {}): void {
-    const child = spawn(process.execPath, [main, 'run', this.file, '--http', '127.0.0.1:0'], {
+  /** `path`: in place of the one file, a folder of them. */
+  start(environment: Readonly<Record<string, string>> = {}, path = this.file): void {
+    const child = spawn(process.execPath, [main, 'run', path, '--http', '127.0.0.1:0'], {
       stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_ENV: 'test', ...environment },
     });
     this.#child = child;
