@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { daemonRoutes } from './app/daemon-http.ts';
+import { socketPlace } from './app/control/place.ts';
 import { PipelineHost } from './app/pipeline-host.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly version: string;
   /** Where /healthz, /readyz, /metrics and /status are served; null for nowhere. */
   readonly http: HttpAddress | null;
+  /** Where commands to the daemon arrive; undefined for the usual place. */
+  readonly runtimeFolder: string | undefined;
   /** Aborted by the first SIGINT or SIGTERM: stop taking in, finish or give up what is under way, and return. */
   readonly signal: AbortSignal;
   /** Called once everything is set up, with a way to look at it: the progress display polls it. Cheap to call. */
@@ -30,10 +33,11 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   setFlagsFromString('--optimize-for-size');
   const hosts: PipelineHost[] = [];
   const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
+  const places = configs.map((config) => ({ config, place: socketPlace(config, options.runtimeFolder) }));
   const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);
   if (http !== null) logger.info({ host: http.address.host, port: http.address.port }, 'status and metrics are served');
   // Only now: an address that can't be had must not leave threads behind.
-  hosts.push(...configs.map((config) => new PipelineHost(config, logger)));
+  hosts.push(...places.map(({ config, place }) => new PipelineHost(config, { logger, place })));
   options.onRunning?.(look);
   const stopping: Promise<void>[] = [];
   const stop = (): void => void stopping.push(...hosts.map((host) => host.stop()));

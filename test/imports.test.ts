@@ -51,6 +51,8 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'source/source.ts',
     'runtime/',
     'node:*',
+    // What comes over the control socket is checked like a configuration.
+    'zod',
   ],
   'cli/': ['app', 'config/', 'pipeline/status.ts', 'runtime/', 'node:*', 'commander'],
   // The demo is also the application whose tables are captured, and the one who looks at the replicas;

@@ -5,6 +5,10 @@ import { lsn } from '../event/lsn.ts';
 import type { PipelineStatus, SinkStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
 import type { Logger } from '../runtime/logger.ts';
+import type { CommandName, Handlers } from './control/commands.ts';
+import { ControlServer } from './control/control-server.ts';
+import type { SocketPlace } from './control/place.ts';
+import { ThreadCalls } from './control/thread-calls.ts';
 import type { FromPublisher, FromSink, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
 
 /** A thread that doesn't end within this time after a stop is ended. */
@@ -23,6 +27,9 @@ const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 export class PipelineHost {
   readonly #config: PipelineConfig;
   readonly #logger: Logger;
+  readonly #place: SocketPlace;
+  readonly #calls: ThreadCalls;
+  #control: ControlServer | null = null;
   readonly #threads = new Map<string, Worker>();
   readonly #ended: Promise<number>;
   #end: (exit: number) => void = () => {};
@@ -31,17 +38,16 @@ export class PipelineHost {
   #stopping = false;
   #sinksStarted = false;
 
-  constructor(config: PipelineConfig, logger: Logger) {
+  constructor(config: PipelineConfig, { logger, place }: { readonly logger: Logger; readonly place: SocketPlace }) {
     this.#config = config;
     this.#logger = logger;
+    this.#place = place;
     this.#ended = new Promise((resolve) => (this.#end = resolve));
     const data: PublisherThreadData = { role: 'publisher', config: portableConfig(config), logLevel: logger.level };
     const worker = this.#start('publisher', 'publisher-thread', data);
-    worker.on('message', (message: FromPublisher) => {
-      if (message.kind === 'publisher') this.#publisher = message.report;
-      else if (message.kind === 'log-open') this.#startSinks(message.shared);
-      else this.#publisherEnded(message.exit);
-    });
+    this.#calls = new ThreadCalls((call) => worker.postMessage(call));
+    worker.on('exit', () => this.#calls.gone());
+    worker.on('message', (message: FromPublisher) => this.#heard(message));
   }
 
   /** Resolves with the exit code once the publisher has ended and every thread with it. */
@@ -68,6 +74,33 @@ export class PipelineHost {
       snapshot: publisher?.copies ?? [],
       leftOut: publisher?.leftOut ?? [],
       sinks: this.#config.sinks.map(({ name }) => sinkStatus(name, this.#sinks.get(name), publisher)),
+    };
+  }
+
+  #heard(message: FromPublisher): void {
+    switch (message.kind) {
+      case 'publisher':
+        this.#publisher = message.report;
+        break;
+      case 'log-open':
+        // Who has the log has the pipeline, and the place where its commands arrive.
+        this.#control ??= new ControlServer(this.#place, this.#handlers(), this.#logger.child({ pipeline: this.#config.name }));
+        this.#startSinks(message.shared);
+        break;
+      case 'call-ended':
+        this.#calls.ended(message);
+        break;
+      case 'ended':
+        this.#publisherEnded(message.exit);
+        break;
+    }
+  }
+
+  /** Every command, by the part that does it. */
+  #handlers(): Handlers<CommandName> {
+    return {
+      status: async () => this.status(),
+      snapshot: (request) => this.#calls.ask('snapshot', request),
     };
   }
 
@@ -113,7 +146,7 @@ export class PipelineHost {
 
   /** Without its publisher a pipeline is over: a dead pipeline must not look alive. */
   #publisherEnded(exit: number): void {
-    void this.#stopThreads(() => true).then(() => this.#end(exit));
+    void Promise.all([this.#stopThreads(() => true), this.#control?.close()]).then(() => this.#end(exit));
   }
 
   async #stopThreads(which: (name: string) => boolean): Promise<void> {

@@ -8,6 +8,8 @@ import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
+import type { Handlers, PublisherCommand } from './control/commands.ts';
+import { answerCall } from './control/thread-calls.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
 /** How often the main thread hears how it goes, and how often old data is let go of. */
@@ -34,10 +36,7 @@ class PublisherThread {
 
   async run(): Promise<void> {
     const port = parentPort as NonNullable<typeof parentPort>;
-    port.on('message', (message: ToThread) => {
-      if (message.kind === 'stop') this.#stop.abort(new TailraceError('internal', 'stopped'));
-      else serveReporter(message.port, async (topic, draft) => (await this.#whenOpen.promise).appendForSink(message.sink, topic, draft));
-    });
+    port.on('message', (message: ToThread) => this.#told(message));
     const timers = [
       setInterval(() => this.#report(), reportInterval),
       setInterval(() => void this.#retain(), retentionInterval),
@@ -48,6 +47,34 @@ class PublisherThread {
     this.#report();
     send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
     port.close();
+  }
+
+  #told(message: ToThread): void {
+    switch (message.kind) {
+      case 'stop':
+        this.#stop.abort(new TailraceError('internal', 'stopped'));
+        break;
+      case 'sink-port':
+        serveReporter(message.port, async (topic, draft) => (await this.#whenOpen.promise).appendForSink(message.sink, topic, draft));
+        break;
+      case 'call':
+        void answerCall(message, this.#handlers()).then(send);
+        break;
+    }
+  }
+
+  #handlers(): Handlers<PublisherCommand> {
+    return {
+      snapshot: async ({ tables }) => this.#connected().copyAgain(tables),
+    };
+  }
+
+  /** For commands that need the source. */
+  #connected(): Publisher {
+    const publisher = this.#publisher;
+    if (publisher?.session != null) return publisher;
+    const why = 'error' in this.#health && this.#health.error !== null ? `: ${this.#health.error.message}` : '';
+    throw new TailraceError('command-refused', `the pipeline ${this.#config.name} is not connected to its source now${why}`);
   }
 
   async #publish(signal: AbortSignal, healthy: () => void): Promise<void> {

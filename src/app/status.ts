@@ -6,21 +6,30 @@ import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/st
 import { topicNames } from '../pipeline/topics.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { HttpAddress } from '../runtime/http.ts';
+import { askDaemon } from './control/ask-daemon.ts';
 import type { DaemonStatus } from './daemon-http.ts';
 import { withLogReader } from './topics.ts';
 
 const daemonTimeout = 3000;
 
-/** The daemon's own word where one runs these pipelines, else what their logs hold. */
-export async function pipelineStatuses(configs: readonly PipelineConfig[], daemonAt: HttpAddress | null): Promise<readonly PipelineStatus[]> {
-  const daemon = daemonAt === null ? null : await askDaemon(daemonAt);
+export interface DaemonPlaces {
+  /** Its pages. */
+  readonly http: HttpAddress | null;
+  /** TAILRACE_RUNTIME_DIR. */
+  readonly runtimeFolder: string | undefined;
+}
+
+/** The daemon's own word where one runs these pipelines, by its socket or its pages; else what their logs hold. */
+export async function pipelineStatuses(configs: readonly PipelineConfig[], { http, runtimeFolder }: DaemonPlaces): Promise<readonly PipelineStatus[]> {
+  const told = await Promise.all(configs.map((config) => askDaemon(config, 'status', {}, { runtimeFolder, timeoutMs: daemonTimeout }).catch(() => null)));
+  const daemon = http === null || told.every((status) => status !== null) ? null : await askPages(http);
   // Two daemons in two folders may both run a pipeline of this name.
   const running = daemon?.workingDirectory === process.cwd() ? daemon.pipelines : [];
-  return Promise.all(configs.map(async (config) => running.find(({ pipeline }) => pipeline === config.name) ?? statusFromLog(config)));
+  return Promise.all(configs.map(async (config, i) => told[i] ?? running.find(({ pipeline }) => pipeline === config.name) ?? statusFromLog(config)));
 }
 
 /** Null when nobody answers there, or somebody who is no Tailrace. */
-export async function askDaemon({ host, port }: HttpAddress): Promise<DaemonStatus | null> {
+export async function askPages({ host, port }: HttpAddress): Promise<DaemonStatus | null> {
   try {
     const response = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${port}/status`, { signal: AbortSignal.timeout(daemonTimeout) });
     const answer = (await response.json()) as Partial<DaemonStatus> | null;

@@ -3,6 +3,7 @@ import type { SinkRecord } from '../pipeline/control-records.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
 import type { SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import type { Call, CallEnded } from './control/thread-calls.ts';
 
 /** What a thread is started with. `config` is portable: it holds secrets in clear and goes to `workerData` only. */
 export interface PublisherThreadData {
@@ -22,11 +23,12 @@ export interface SinkThreadData {
   readonly port: MessagePort;
 }
 
-export type ToThread = { readonly kind: 'stop' } | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort };
+export type ToThread = { readonly kind: 'stop' } | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort } | Call;
 
 export type FromPublisher =
   | { readonly kind: 'log-open'; readonly shared: SharedArrayBuffer | undefined }
   | { readonly kind: 'publisher'; readonly report: PublisherReport }
+  | CallEnded
   | { readonly kind: 'ended'; readonly exit: number };
 
 export type FromSink =

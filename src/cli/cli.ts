@@ -17,6 +17,7 @@ const commands: readonly Entry[] = [
   { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => import('./verify.ts').then((file) => file.defineVerify) },
   { name: 'topics', summary: 'list and describe topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
+  { name: 'snapshot', summary: 'copy tables anew while the daemon runs', load: () => import('./snapshot.ts').then((file) => file.defineSnapshot) },
   { name: 'sinks', summary: 'end a sink', load: () => import('./sinks.ts').then((file) => file.defineSinks) },
   { name: 'teardown', summary: 'drop the slot and publication that Tailrace made', load: () => import('./teardown.ts').then((file) => file.defineTeardown) },
   { name: 'schema', summary: 'print the JSON Schema of connector files', load: () => import('./schema.ts').then((file) => file.defineSchema) },

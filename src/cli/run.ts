@@ -39,7 +39,7 @@ async function run(paths: readonly string[], options: Options, context: CliConte
   const signal = context.takeSignals();
   signal.addEventListener('abort', () => logger.info('stopping; a second signal ends it at once'));
   try {
-    return await runPipelines(configs, { logger, http, signal, version: context.version, ...(display === null ? {} : { onRunning: (look) => display.start(look) }) });
+    return await runPipelines(configs, { logger, http, signal, version: context.version, runtimeFolder: context.environment['TAILRACE_RUNTIME_DIR'], ...(display === null ? {} : { onRunning: (look) => display.start(look) }) });
   } finally {
     // After a signal everything has ended; where all have stopped by themselves the picture says why.
     display?.stop({ leave: !signal.aborted });

@@ -19,7 +19,7 @@ export const defineStatus: DefineCommand = (command, context) => {
     .description("Where each pipeline and sink stands: lag, slot, WAL held, snapshot progress. Asks the daemon; where none answers, says what the log holds. Exits with a stopped part's code, else 0.")
     .argument('[paths...]', 'connector files, or folders of them (default: connectors/)')
     .option('--json', 'print JSON')
-    .option('--http <host:port>', "the daemon's address (default: 127.0.0.1:7717; environment: TAILRACE_HTTP)", word())
+    .option('--http <host:port>', "where to ask a daemon that cannot be asked by its socket (default: 127.0.0.1:7717; environment: TAILRACE_HTTP)", word())
     .addHelpText('after', examples('status', 'status connectors/shop.yaml --json'))
     .action(action((paths: string[], options: Options) => status(paths, options, context)));
 };
@@ -28,7 +28,7 @@ async function status(paths: readonly string[], options: Options, { terminal, en
   const configs = requirePipelines(paths, environment).map(({ config }) => config);
   // We only ask there: an address that others can reach may be asked too.
   const daemonAt = httpAddress({ ...options, httpAllowRemote: true }, { environment });
-  const pipelines = await pipelineStatuses(configs, daemonAt);
+  const pipelines = await pipelineStatuses(configs, { http: daemonAt, runtimeFolder: environment['TAILRACE_RUNTIME_DIR'] });
   if (options.json === true) terminal.out(JSON.stringify(pipelines, null, 2));
   else terminal.out(pipelines.map((pipeline) => renderStatus(pipeline, terminal.style)).join('\n\n'));
   if (pipelines.some(({ state }) => state === 'not-running')) {

@@ -115,6 +115,18 @@ export class Publisher {
     await this.#writer.close();
   }
 
+  /** Copies captured tables anew, whatever was copied before; returns their names. */
+  copyAgain(names: readonly string[]): readonly string[] {
+    const session = this.#session;
+    const tables = names.map((name) => {
+      const table = session?.tables.find((candidate) => tableName(candidate) === name);
+      if (table === undefined) throw new TailraceError('command-refused', `the pipeline ${this.#options.pipeline} does not capture ${name}`);
+      return table;
+    });
+    for (const table of tables) session?.copy({ table, sink: null, ask: null, resume: null, replaces: true });
+    return tables.map(tableName);
+  }
+
   /** Runs with the writer to itself: retention. */
   async exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T> {
     return this.#turns.take(() => work(this.#writer));

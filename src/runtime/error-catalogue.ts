@@ -27,6 +27,9 @@ export const catalogue = {
   'config-invalid': entry('stop', 2, 'A configuration file has problems.', 'Mend the lines that the message names.'),
   'own-postgres': entry('operator', 3, 'The Postgres that the demo or a test starts itself does not run.', 'See the message; in a checkout, npm run setup installs what is missing.'),
   'http-unavailable': entry('operator', 3, 'The address for /healthz, /metrics and /status cannot be listened on.', 'Choose another with --http host:port, or switch it off with --no-http.'),
+  'daemon-missing': entry('operator', 3, 'A command needs a running daemon of the pipeline, and there is none.', 'Start it with tailrace run, on this machine, and with the same TAILRACE_RUNTIME_DIR if that is set.'),
+  'daemon-unreachable': entry('operator', 3, 'The daemon of the pipeline cannot be asked, or did not answer.', 'Run the command as the same user and in the same version as the daemon; tailrace status shows what it does now.'),
+  'command-refused': entry('operator', 3, 'The daemon cannot do now what it was asked for.', 'See the message; tailrace status shows where the pipeline stands.'),
 
   // the source
   'source-unreachable': entry('retry', 3, 'The source cannot be reached, is starting, or went away.', 'Check that the server runs and that the host, port and network in source.url are right; Tailrace tries again by itself.'),

@@ -75,13 +75,20 @@ sinks:
 
   const http = ['--http', new URL(url).host];
   assert.match((await command(['status', daemon.file, ...http])).out, /^cli {2}streaming\n[^]*reporting +current/);
+  assert.match((await command(['status', daemon.file, '--http', '127.0.0.1:1'])).out, /^cli {2}streaming\n/, 'by its socket');
   const { out: records } = await command(['consume', 'public.orders', daemon.file, '--from-beginning', '--format', 'json']);
   assert.deepEqual(records.trim().split('\n').map((line) => (JSON.parse(line) as { op: string }).op), ['r', 'u']);
   assert.match((await command(['topics', 'list', daemon.file])).out, /^cli\.public\.orders +events +1 +2 /m);
+  assert.match((await command(['snapshot', 'public.orders', daemon.file])).out, /^copying public\.orders;/);
+  await eventually(async () => (await command(['consume', 'public.orders', daemon.file, '--from-beginning', '--format', 'json'])).out.split('\n').filter((line) => line.includes('"op":"r"')).length === 2, { what: 'the second copy' });
+  const unknown = await command(['snapshot', 'public.nothing', daemon.file]);
+  assert.equal(unknown.code, 3);
+  assert.match(unknown.err, /does not capture public\.nothing/);
   assert.equal((await command(['sinks', 'forget', 'local', daemon.file, '--yes'])).code, 3, 'the daemon has the log');
   assert.equal((await command(['teardown', daemon.file, '--yes'])).code, 3, 'the daemon has the slot');
 
   assert.equal(await daemon.stop(), 0);
+  assert.match((await command(['snapshot', 'public.orders', daemon.file])).err, /no daemon runs the pipeline cli/);
   assert.match((await command(['status', daemon.file, ...http])).out, /^cli {2}not-running\n {2}slot tailrace_cli/);
   assert.equal((await command(['sinks', 'forget', 'local', daemon.file, '--yes'])).code, 0);
   const { out: dropped } = await command(['teardown', daemon.file, '--yes']);

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DaemonStatus } from '../../src/app/daemon-http.ts';
@@ -10,6 +12,11 @@ import { eventually } from './wait.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
+/** Where daemons of this file's tests take commands: what killed ones leave behind goes with it. */
+const runtimeFolder = mkdtempSync(join(tmpdir(), 'tailrace-run-'));
+process.once('exit', () => rmSync(runtimeFolder, { recursive: true, force: true }));
+const shared = { ...process.env, TAILRACE_RUNTIME_DIR: runtimeFolder };
+
 export interface CommandResult {
   readonly code: number | null;
   readonly out: string;
@@ -18,7 +25,7 @@ export interface CommandResult {
 
 /** Runs one command of the program to its end, as a user would. */
 export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, ...environment } });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
@@ -56,7 +63,7 @@ export class TestDaemon {
   /** `path`: in place of the one file, a folder of them. */
   start(environment: Readonly<Record<string, string>> = {}, path = this.file): void {
     const child = spawn(process.execPath, [main, 'run', path, '--http', '127.0.0.1:0'], {
-      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_ENV: 'test', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, NODE_ENV: 'test', ...environment },
     });
     this.#child = child;
     this.#url = null;

@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import type { PipelineStatus } from '../../pipeline/status.ts';
+
+/**
+ * What a running daemon can be asked to do, a pipeline at a time. A command is a line in each of the two tables here, its
+ * handler in the part that can do it (`PipelineHost`, or a thread of it), and whoever asks calls `askDaemon`.
+ */
+export const requests = {
+  /** Where it stands, as `/status` says it. */
+  status: z.strictObject({}),
+  /** Copies tables anew. */
+  snapshot: z.strictObject({ tables: z.array(z.string()).min(1) }),
+};
+
+interface Replies {
+  readonly status: PipelineStatus;
+  /** The tables that are copied now. */
+  readonly snapshot: readonly string[];
+}
+
+export type CommandName = keyof typeof requests;
+export type RequestOf<Name extends CommandName> = z.output<(typeof requests)[Name]>;
+export type ReplyOf<Name extends CommandName> = Replies[Name];
+
+export type Handlers<Names extends CommandName> = { readonly [Name in Names]: (request: RequestOf<Name>) => Promise<ReplyOf<Name>> };
+
+/** Those that the publisher's thread handles. */
+export type PublisherCommand = 'snapshot';
