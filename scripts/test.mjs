@@ -94,7 +94,7 @@ function testFiles(patterns) {
 
 async function runTests(files, title, reporter) {
   const { run } = await import('node:test');
-  const server = await sharedServer(files);
+  const servers = await sharedServers(files);
   const stopped = new AbortController();
   const stop = () => stopped.abort();
   process.on('SIGINT', stop).on('SIGTERM', stop);
@@ -108,8 +108,18 @@ async function runTests(files, title, reporter) {
     };
     await reporter.consume(run(title === undefined ? options : { ...options, testNamePatterns: [title] }));
   } finally {
-    await server?.remove();
+    for (const server of servers) await server.remove();
   }
+}
+
+/** At once, because each takes its seconds. */
+async function sharedServers(files) {
+  const started = await Promise.allSettled([sharedServer(files), sharedKafka(files)]);
+  const servers = started.flatMap(({ value }) => value ?? []);
+  const failed = started.find(({ status }) => status === 'rejected');
+  if (failed === undefined) return servers;
+  for (const server of servers) await server.remove();
+  throw failed.reason;
 }
 
 /** One Postgres for all files of the run: each takes databases of its own in it (test/support/postgres.ts). */
@@ -121,4 +131,15 @@ async function sharedServer(files) {
   const server = await startEmbeddedPostgres({ settings });
   process.env.TAILRACE_TEST_PG = server.url();
   return server;
+}
+
+/** One Kafka for all files of the run: each takes topics of its own in it (test/support/kafka.ts). */
+async function sharedKafka(files) {
+  const { BROKERS_VARIABLE, startSharedKafka } = await import('../test/support/shared-kafka.ts');
+  if (!files.some((file) => file.includes('.kafka.')) || process.env[BROKERS_VARIABLE]) return undefined;
+  const kafka = await startSharedKafka();
+  // Where there is none, each file finds that out by itself, and says why as it skips its tests.
+  if (kafka.missing !== undefined) return undefined;
+  process.env[BROKERS_VARIABLE] = kafka.brokers.join(',');
+  return kafka;
 }

@@ -271,7 +271,7 @@ async function readOrEmpty(path: string): Promise<string> {
 }
 
 /** Below the range that kernels draw client ports from: a restart must find its port free. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 17_000);
     if (await canListen(port)) return port;

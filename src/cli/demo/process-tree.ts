@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
  * Ends a server when this process dies, however it dies (kill -9 runs no handler): a shell waits on a pipe that only we
  * hold, and then stops the server and removes its directory. Returns what calls the watch off.
  */
-export function stopWithParent(pid: number, directory: string): () => void {
-  const script = 'trap "" INT TERM HUP; read -r word && exit 0; kill -QUIT "$1"; sleep 1; rm -rf -- "$2"';
-  const watch = spawn('/bin/sh', ['-c', script, 'sh', String(pid), directory], {
+export function stopWithParent(pid: number, directory: string, signal: 'QUIT' | 'KILL' = 'QUIT'): () => void {
+  const script = 'trap "" INT TERM HUP; read -r word && exit 0; kill -"$3" "$1"; sleep 1; rm -rf -- "$2"';
+  const watch = spawn('/bin/sh', ['-c', script, 'sh', String(pid), directory, signal], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
