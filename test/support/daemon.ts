@@ -81,16 +81,21 @@ export class TestDaemon {
     return eventually(() => this.#url, { what: `the daemon's address (it has said: ${this.output.slice(-2000)})` });
   }
 
+  /** Of the one pipeline, or the first of several. */
   async status(): Promise<PipelineStatus> {
-    const response = await fetch(`${await this.url()}/status`, { signal: AbortSignal.timeout(5000) });
-    const [pipeline] = ((await response.json()) as DaemonStatus).pipelines;
+    const [pipeline] = await this.statuses();
     if (pipeline === undefined) throw new Error('no pipeline');
     return pipeline;
   }
 
-  /** Waits until the daemon streams and every table is copied. */
+  async statuses(): Promise<readonly PipelineStatus[]> {
+    const response = await fetch(`${await this.url()}/status`, { signal: AbortSignal.timeout(5000) });
+    return ((await response.json()) as DaemonStatus).pipelines;
+  }
+
+  /** Waits until the daemon streams, all of its pipelines do, and every table is copied. */
   async streaming(): Promise<void> {
-    await eventually(async () => (await this.status()).state === 'streaming', { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 60_000 });
+    await eventually(async () => (await this.statuses()).every(({ state }) => state === 'streaming'), { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 60_000 });
   }
 
   /** Resolves with the exit code, null after a signal. */

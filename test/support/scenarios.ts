@@ -1,0 +1,278 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { loadPipelines } from '../../src/config/load.ts';
+import { TestDaemon } from './daemon.ts';
+import { decodedByLog, decodedByServer, difference, openDecodingSlot, type DecodedChanges } from './decoding-oracle.ts';
+import { columnsOf, rowsOfPostgres, rowsOfSqlite, type ExactRows } from './exact-rows.ts';
+import { freshDatabase, startPostgres, type PostgresVersion, type Scope, type TestDatabase } from './postgres.ts';
+import { tempDirectory } from './temp.ts';
+import { eventually } from './wait.ts';
+
+/**
+ * What happens to some tables, told by SQL. Every scenario of a file runs through the same daemon, in schemas of its own, once
+ * while changes stream (`live`) and once while no daemon runs (`late`: everything comes at once afterwards); in both formats,
+ * to a Postgres and a SQLite replica each. At the end every table of its schemas is compared with the source, `column::text`
+ * for `column::text`, and the log with what `test_decoding` says.
+ */
+export interface Scenario {
+  /** A rule, with the name of its case in front: `R3: …`. */
+  readonly title: string;
+  /** Tables and rows that stand before anything is captured. Unqualified names are in the scenario's own schema. */
+  readonly setup: string;
+  /** What happens then. A text is sent as one message: one transaction unless it says otherwise. */
+  readonly steps: readonly Step[];
+  /** Both unless told. */
+  readonly when?: 'live' | 'late';
+  /** Of tables whose rows are not all published: the rest of a SELECT behind FROM, by table. */
+  readonly where?: Readonly<Record<string, string>>;
+  /** Columns that a replica does not have, by table. */
+  readonly lacking?: Readonly<Record<string, readonly string[]>>;
+  /** Tables of the source that a replica must not have. */
+  readonly notCaptured?: readonly string[];
+  /** False where the log rightly says something else than test_decoding: partitions under their root, filtered rows. */
+  readonly decoding?: boolean;
+}
+
+export type Step = string | ((stage: Stage) => Promise<void>);
+
+/** One run of a scenario. */
+export interface Stage {
+  readonly schema: string;
+  readonly when: 'live' | 'late';
+  readonly source: TestDatabase;
+  sql<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
+}
+
+export interface ScenariosOptions {
+  readonly formats?: readonly string[];
+  /** On a server of its own of this major version, in place of the shared one. */
+  readonly version?: PostgresVersion;
+  /** Makes a publication called `made`, which the pipelines then use; it may name `public.marker`, or all tables. */
+  readonly publication?: (schemas: readonly string[]) => string;
+}
+
+interface Run extends Stage {
+  readonly scenario: Scenario;
+  failure: Error | null;
+}
+
+/** Declares a test for each scenario. Before the first one all of them run. */
+export function scenarios(name: string, list: readonly Scenario[], options: ScenariosOptions = {}): void {
+  describe(name, () => {
+    // Hooks of the whole suite end what was begun, last in, first out.
+    const endings: (() => Promise<void>)[] = [];
+    let stage: ScenarioStage | undefined;
+    before(async () => {
+      stage = await ScenarioStage.create({ after: (end) => void endings.push(end) }, list, options);
+      await stage.play();
+    });
+    after(async () => {
+      for (const end of endings.toReversed()) await end();
+    });
+    for (const scenario of list) {
+      test(scenario.title, () => {
+        for (const run of stage?.runs ?? []) if (run.scenario === scenario && run.failure !== null) throw run.failure;
+        assert.ok(stage?.runs.some((run) => run.scenario === scenario));
+      });
+    }
+  });
+}
+
+interface Replica {
+  readonly pipeline: string;
+  readonly postgres: TestDatabase;
+  readonly sqlite: string;
+}
+
+/** One source, a daemon with a pipeline for each format, and two replicas of each. */
+class ScenarioStage {
+  readonly #source: TestDatabase;
+  readonly #replicas: readonly Replica[];
+  readonly #daemon: TestDaemon;
+  readonly #folder: string;
+  readonly #slot: string;
+  #marker = 0;
+  readonly runs: readonly Run[];
+
+  private constructor(parts: { source: TestDatabase; replicas: readonly Replica[]; daemon: TestDaemon; folder: string; runs: readonly Run[] }) {
+    this.#source = parts.source;
+    this.#replicas = parts.replicas;
+    this.#daemon = parts.daemon;
+    this.#folder = parts.folder;
+    this.#slot = `oracle_${parts.source.name}`;
+    this.runs = parts.runs;
+  }
+
+  static async create(scope: Scope, list: readonly Scenario[], options: ScenariosOptions): Promise<ScenarioStage> {
+    const database = await databases(scope, options.version);
+    const source = await database();
+    const folder = join(await tempDirectory(scope), 'connectors');
+    await mkdir(folder);
+    const replicas: Replica[] = [];
+    const daemon = await TestDaemon.create(scope, folder, '');
+    const runs = list.flatMap((scenario, i) => stages(source, scenario, i));
+    await source.sql('CREATE TABLE public.marker (n int PRIMARY KEY)');
+    for (const run of runs) {
+      await source.sql(`CREATE SCHEMA "${run.schema}"`);
+      await run.sql(run.scenario.setup);
+    }
+    if (options.publication !== undefined) await source.sql(options.publication(runs.map(({ schema }) => schema)));
+    for (const format of options.formats ?? ['tuple', 'json']) {
+      const replica = { pipeline: `${format}_${source.name.slice(2, 8)}`, postgres: await database(), sqlite: join(folder, `${format}.sqlite`) };
+      const yaml = connector(source, replica, { format, folder, publication: options.publication !== undefined });
+      // The first one has the daemon's own file.
+      await writeFile(replicas.length === 0 ? daemon.file : join(folder, `${format}.yaml`), yaml);
+      replicas.push(replica);
+    }
+    return new ScenarioStage({ source, replicas, daemon, folder, runs });
+  }
+
+  async play(): Promise<void> {
+    this.#daemon.start({}, this.#folder);
+    await this.#daemon.streaming();
+    await openDecodingSlot(this.#source, this.#slot);
+    await this.#compare('as the tables stood');
+    await this.#act('live');
+    await this.#compare('after the steps');
+    await this.#daemon.stop();
+    await this.#act('late');
+    this.#daemon.start({}, this.#folder);
+    await this.#daemon.streaming();
+    await this.#compare('after the steps while no daemon ran');
+    await this.#compareLogs();
+  }
+
+  async #act(when: Stage['when']): Promise<void> {
+    for (const run of this.runs) {
+      if (run.when !== when || run.failure !== null) continue;
+      try {
+        for (const step of run.scenario.steps) await (typeof step === 'string' ? run.sql(step) : step(run));
+      } catch (error) {
+        run.failure = new Error(`${run.schema}: a step failed: ${(error as Error).message}`, { cause: error });
+      }
+    }
+  }
+
+  /** Once the marker is there everything before it is, unless a table is still being copied. */
+  async #compare(what: string): Promise<void> {
+    const marker = ++this.#marker;
+    await this.#source.sql('INSERT INTO public.marker VALUES ($1)', [marker]);
+    for (const { postgres, sqlite } of this.#replicas) {
+      const there = async (): Promise<boolean> => {
+        const inSqlite = rowsOfSqlite(sqlite, markerTable, []);
+        const inPostgres = await postgres.sql('SELECT FROM public.marker WHERE n = $1', [marker]);
+        return inPostgres.length === 1 && inSqlite?.rows.includes(`["${marker}"]`) === true;
+      };
+      await eventually(there, { timeoutMs: 60_000 }).catch(async () => {
+        throw new Error(`the replicas do not come on ${what}: ${JSON.stringify(await this.#daemon.statuses().catch(() => null))}\n${this.#daemon.output.slice(-5000)}`);
+      });
+    }
+    for (const run of this.runs) {
+      if (run.failure !== null) continue;
+      const look = async (): Promise<string | true> => (await this.#misfit(run)) ?? true;
+      let last: string | true = true;
+      const equal = await eventually(async () => (last = await look()) === true, { timeoutMs: 10_000 }).catch(() => false);
+      if (!equal) run.failure = new Error(`${run.schema}, ${what}: ${last}`);
+    }
+  }
+
+  /** Where a replica of this run differs from the source; null when none does. */
+  async #misfit(run: Run): Promise<string | null> {
+    const { schema, scenario } = run;
+    const tables = await this.#source.sql<{ name: string }>(
+      `SELECT relname AS name FROM pg_class c WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname`,
+      [`"${schema}"`],
+    );
+    for (const { name } of tables) {
+      const captured = scenario.notCaptured?.includes(name) !== true;
+      const typed = await columnsOf(this.#source, { schema, name });
+      const columns = typed.map((column) => column.name).filter((column) => scenario.lacking?.[name]?.includes(column) !== true);
+      const expected = captured ? await rowsOfPostgres(this.#source, { schema, name }, columns, scenario.where?.[name]) : null;
+      for (const { pipeline, postgres, sqlite } of this.#replicas) {
+        const found = [await rowsIn(postgres, { schema, name }), rowsOfSqlite(sqlite, { schema, name }, typed)];
+        for (const [i, rows] of found.entries()) {
+          const problem = compared(expected, rows);
+          if (problem !== null) return `${name} in ${i === 0 ? 'postgres' : 'sqlite'} of ${pipeline}: ${problem}`;
+        }
+      }
+    }
+    return null;
+  }
+
+  async #compareLogs(): Promise<void> {
+    const server = await decodedByServer(this.#source, this.#slot);
+    assert.ok(server.size > 0, 'test_decoding has seen something');
+    for (const { config } of loadPipelines([this.#folder], process.env).pipelines) {
+      const log = await decodedByLog(config);
+      for (const run of this.runs) if (run.failure === null && run.scenario.decoding !== false) run.failure = decodedMisfit(run, server, log);
+    }
+  }
+}
+
+const markerTable = { schema: 'public', name: 'marker' };
+
+function stages(source: TestDatabase, scenario: Scenario, index: number): Run[] {
+  const code = /^[A-Z]+\d+/i.exec(scenario.title)?.[0].toLowerCase() ?? 's';
+  const all = (['live', 'late'] as const).filter((when) => scenario.when === undefined || scenario.when === when);
+  return all.map((when) => {
+    const schema = `${code}_${index}_${when}`;
+    return { schema, when, source, scenario, failure: null, sql: (text) => source.sql(`SET search_path = "${schema}"; ${text}`) };
+  });
+}
+
+async function databases(scope: Scope, version: PostgresVersion | undefined): Promise<() => Promise<TestDatabase>> {
+  if (version === undefined) return () => freshDatabase(scope);
+  const server = await startPostgres({ version }, scope);
+  return async () => {
+    const url = await server.createDatabase();
+    const name = new URL(url).pathname.slice(1);
+    return { name, url, sql: (text, params) => server.sql(text, params, name) };
+  };
+}
+
+function connector(source: TestDatabase, replica: Replica, of: { readonly format: string; readonly folder: string; readonly publication: boolean }): string {
+  return `name: ${replica.pipeline}
+source:
+  type: postgres
+  url: ${source.url}
+${of.publication ? '  publication: made\n' : ''}  tables: { include: ['*.*'] }
+log: { type: embedded, directory: ${join(of.folder, `log-${of.format}`)} }
+format: ${of.format}
+sinks:
+  - { name: reporting, type: postgres, url: '${replica.postgres.url}' }
+  - { name: local, type: sqlite, path: ${replica.sqlite} }
+`;
+}
+
+/** Null when the replica does not have the table. */
+async function rowsIn(replica: TestDatabase, place: { readonly schema: string; readonly name: string }): Promise<ExactRows | null> {
+  const columns = (await columnsOf(replica, place)).map((column) => column.name);
+  return columns.length === 0 ? null : rowsOfPostgres(replica, place, columns);
+}
+
+/** A table without a row has not come to a replica yet. */
+function compared(expected: ExactRows | null, found: ExactRows | null): string | null {
+  if (expected === null) return found === null ? null : 'it should not be there';
+  if (found === null) return expected.rows.length === 0 ? null : `it is not there; the source has ${expected.rows.length} rows`;
+  if (expected.columns.join() !== found.columns.join()) return `it has the columns ${found.columns.join(', ')}; the source has ${expected.columns.join(', ')}`;
+  const missing = expected.rows.filter((row) => !found.rows.includes(row)).slice(0, 3);
+  const extra = found.rows.filter((row) => !expected.rows.includes(row)).slice(0, 3);
+  if (missing.length + extra.length === 0 && expected.rows.length === found.rows.length) return null;
+  const short = (rows: readonly string[]): string => rows.map(shortened).join(' ');
+  return `${found.rows.length} rows for ${expected.rows.length}; missing ${short(missing)}; extra ${short(extra)}`;
+}
+
+function shortened(row: string): string {
+  return JSON.stringify((JSON.parse(row) as (string | null)[]).map((value) => (value === null || value.length <= 40 ? value : `${value.slice(0, 30)}… (${value.length})`)));
+}
+
+function decodedMisfit({ schema }: Run, server: DecodedChanges, log: DecodedChanges): Error | null {
+  const tables = new Set([...server.keys(), ...log.keys()].filter((table) => table.startsWith(`${schema}.`)));
+  for (const table of tables) {
+    const problem = difference(server.get(table) ?? [], log.get(table) ?? []);
+    if (problem !== null) return new Error(`${table} in the log: ${problem}`);
+  }
+  return null;
+}
