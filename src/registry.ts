@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Codec } from './codec/codec.ts';
-import { createJsonCodec } from './codec/json/index.ts';
-import { createTupleCodec } from './codec/tuple/index.ts';
+import { createJsonCodec, jsonCodecConfig } from './codec/json/index.ts';
+import { createTupleCodec, tupleCodecConfig } from './codec/tuple/index.ts';
 import { checkEmbeddedLog, createEmbeddedLog, embeddedLogClaims, embeddedLogConfig } from './log/embedded/index.ts';
 import type { Log } from './log/log.ts';
 import type { Claim } from './runtime/claim.ts';
@@ -42,6 +42,9 @@ interface Plugin<Schema extends z.ZodObject, Context, Made> {
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
 
+function codec<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Codec>): Plugin<S, PluginContext, Codec> {
+  return plugin;
+}
 function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>): Plugin<S, PluginContext, Source> {
   return plugin;
 }
@@ -65,7 +68,10 @@ export const sinks = {
   sqlite: sink({ config: sqliteSinkConfig, create: createSqliteSink, claims: sqliteSinkClaims }),
 };
 
-export const codecs = { tuple: createTupleCodec, json: createJsonCodec };
+export const codecs = {
+  tuple: codec({ config: tupleCodecConfig, create: createTupleCodec }),
+  json: codec({ config: jsonCodecConfig, create: createJsonCodec }),
+};
 
 type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = {
   [Type in keyof Table & string]: { readonly type: Type } & Readonly<z.output<Table[Type]['config']>>;
@@ -74,7 +80,8 @@ type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = 
 export type SourceConfig = ConfigOf<typeof sources>;
 export type LogConfig = ConfigOf<typeof logs>;
 export type OwnSinkConfig = ConfigOf<typeof sinks>;
-export type Format = keyof typeof codecs;
+export type FormatConfig = ConfigOf<typeof codecs>;
+export type Format = FormatConfig['type'];
 
 export function createSource(config: SourceConfig, context: PluginContext): Source {
   return sources[config.type].create(config, context);
@@ -113,6 +120,12 @@ export function claimsOf(config: {
   });
 }
 
-export function createCodec(format: Format): Codec {
-  return codecs[format]();
+export function createCodec(config: FormatConfig, context: PluginContext): Codec {
+  const plugin = codecs[config.type] as Plugin<z.ZodObject, PluginContext, Codec>;
+  return plugin.create(config, context);
+}
+
+/** One of each format, for whoever reads records of any: a record says which it is in. */
+export function everyCodec(context: PluginContext): readonly Codec[] {
+  return Object.values(codecs).map((plugin) => (plugin as Plugin<z.ZodObject, PluginContext, Codec>).create(plugin.config.parse({}), context));
 }

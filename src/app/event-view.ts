@@ -6,7 +6,8 @@ import type { LogReader, RecordCursor } from '../log/log.ts';
 import { extraHeaderName, headerName, HeaderReader } from '../pipeline/record-header.ts';
 import { SchemaReader } from '../pipeline/schema-reader.ts';
 import { topicNames } from '../pipeline/topics.ts';
-import { codecs, createCodec, type Format } from '../registry.ts';
+import { everyCodec } from '../registry.ts';
+import { silentLogger } from '../runtime/logger.ts';
 import type { Slice } from '../runtime/slice.ts';
 
 /** A row as people read it: Postgres's own text by column, null for NULL; absent columns are not there. */
@@ -44,7 +45,7 @@ export class EventView {
   constructor(reader: LogReader, pipeline: string) {
     this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
     // By the number in the record, not by the config: the topic says what it holds.
-    const all = (Object.keys(codecs) as Format[]).map(createCodec);
+    const all = everyCodec({ pipeline, logger: silentLogger });
     this.#codecs = new Map(all.map((codec) => [codec.id, codec]));
   }
 

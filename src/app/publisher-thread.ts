@@ -95,7 +95,7 @@ class PublisherThread {
       pipeline: name,
       source: createSource(source, context),
       log: createLog(log, context),
-      codec: createCodec(format),
+      codec: createCodec(format, context),
       snapshot: source.snapshot,
       onGap: this.#config.on_gap,
       sinks: sinks.map((sink) => sink.name),

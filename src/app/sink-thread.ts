@@ -29,7 +29,7 @@ async function runSink(data: SinkThreadData): Promise<void> {
     const reader = await log.openReader();
     try {
       replayer = await Replayer.open({
-        pipeline: config.name, sinkName: own.name, sink, reader, codec: createCodec(config.format), filter: own.tables,
+        pipeline: config.name, sinkName: own.name, sink, reader, codec: createCodec(config.format, context), filter: own.tables,
         snapshot: config.source.snapshot, onError: own.on_error, reporter, logger,
       }, signal);
       healthy();

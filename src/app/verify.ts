@@ -74,7 +74,7 @@ async function verifyPipeline(config: PipelineConfig, request: VerifyRequest, si
     const source = await createSource(config.source, context).openVerifier();
     try {
       const verifier = await PipelineVerifier.open({
-        pipeline, source, reader, snapshot: config.source.snapshot, codec: createCodec(config.format),
+        pipeline, source, reader, snapshot: config.source.snapshot, codec: createCodec(config.format, context),
         pattern: request.table ?? null, timeout: request.timeout, signal: request.signal,
         // The lock is what the daemon holds; looking at it is what `check` does too.
         logInUse: () => checkLog(config.log).some(({ check }) => check === 'log-lock'),

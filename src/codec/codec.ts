@@ -1,5 +1,6 @@
 import type { RowChange, TransactionBegin, TruncateChange, MessageChange } from '../event/change.ts';
-import type { TableSchema } from '../event/table.ts';
+import type { RegisteredSchema, TableSchema, TableShape } from '../event/table.ts';
+import type { Finding } from '../runtime/finding.ts';
 import type { Slice } from '../runtime/slice.ts';
 
 /**
@@ -20,14 +21,27 @@ import type { Slice } from '../runtime/slice.ts';
  * foreign consumers see as a delete, and the new key's half, which carries the whole change. Only the second is decoded.
  */
 export interface Codec {
-  readonly name: 'tuple' | 'json';
+  readonly name: 'tuple' | 'json' | 'avro';
   /** The number that stands for this codec in the record header. */
   readonly id: number;
 
-  /** Fills `out`. For a key change this is the new half: key of the new row, value with everything. */
-  encodeRow(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void;
+  /**
+   * For a format whose records name a schema that readers look up by an id: makes the schemas of a table and has them
+   * registered, before the first record of that shape. What it returns becomes part of the table's version
+   * (`TableSchema.registered`), which is durable before the first record that names an id. So nobody who has the version asks
+   * a registry, and an id that `known` has (what the log's versions hold so far) is not asked for again. Throws `registry-…`.
+   */
+  readonly prepare?: (table: TableShape, topic: string, known: readonly RegisteredSchema[]) => Promise<readonly RegisteredSchema[]>;
+  /** Every problem with what the format needs outside of the log, at once; changes nothing. */
+  readonly check?: () => Promise<readonly Finding[]>;
+
+  /**
+   * Fills `out`. `table` is the version that the change is written under; it has the shape of the change's own table. For a key
+   * change this is the new half: key of the new row, value with everything.
+   */
+  encodeRow(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void;
   /** The old half of a key change: the record that takes the old key's row away. */
-  encodeOldHalf(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void;
+  encodeOldHalf(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void;
   /** A truncate of one table; the same value goes to each of its partitions. */
   encodeTruncate(change: TruncateChange<TableSchema>, table: TableSchema, context: EncodeContext, out: Encoded): void;
   /** A logical message (op `m`). */

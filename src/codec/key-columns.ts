@@ -1,5 +1,5 @@
 import type { RowChange } from '../event/change.ts';
-import { type TableSchema, tableName } from '../event/table.ts';
+import { type TableShape, tableName } from '../event/table.ts';
 import { KIND_ABSENT } from '../event/tuple.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { TupleSpans } from './tuple-spans.ts';
@@ -7,11 +7,11 @@ import { TupleSpans } from './tuple-spans.ts';
 /** Finds the key columns of a change in its old or new image, in the order of `table.key`. Reused for many changes. */
 export class KeyColumns {
   readonly #images = { old: new TupleSpans(), new: new TupleSpans() };
-  #table: TableSchema | undefined;
+  #table: TableShape | undefined;
   #limit = 0;
 
   /** Points at the change's images; afterwards `find` may be called. */
-  reset(change: RowChange<TableSchema>): void {
+  reset(change: RowChange): void {
     const { table, bytes, oldAt, newAt } = change;
     if (table !== this.#table) {
       this.#table = table;
@@ -33,7 +33,7 @@ export class KeyColumns {
     if (index < image.count && image.kinds[index] !== KIND_ABSENT) return image;
     const other = this.#images.old;
     if (half === 'new' && index < other.count && other.kinds[index] !== KIND_ABSENT) return other;
-    const table = this.#table as TableSchema;
+    const table = this.#table as TableShape;
     throw new TailraceError('source-unreadable', `a change of ${tableName(table)} lacks key column ${table.columns[index]?.name}`);
   }
 
@@ -41,7 +41,7 @@ export class KeyColumns {
   changed(): boolean {
     const { old } = this.#images;
     if (old.count === 0) return false;
-    return (this.#table as TableSchema).key.some((index) => {
+    return (this.#table as TableShape).key.some((index) => {
       const image = this.find(index, 'new');
       return image !== old && !sameValue(old, image, index);
     });

@@ -7,6 +7,7 @@ import { pipelineSchema, type PipelineConfig } from './pipeline-schema.ts';
 import { valueAt } from './schema-walk.ts';
 import { formatProblem, readSourceFile, type ConfigProblem, type SourceFile } from './source-file.ts';
 import type { Environment } from './substitute.ts';
+import { meantIssues } from './union-issues.ts';
 import { readYaml, type Path, type YamlTree } from './yaml-tree.ts';
 
 /** A connector file that was read and is right. */
@@ -64,8 +65,8 @@ export function parsePipeline(
   const tree = readYaml(file, environment);
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(tree.value);
-  if (!result.success && convertVariables(result.error.issues, tree)) result = pipelineSchema.safeParse(tree.value);
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(result.error.issues, file, tree, pipelineSchema)), ...sharedSinkNames(file, tree)];
+  if (!result.success && convertVariables(meantIssues(result.error.issues, tree.value), tree)) result = pipelineSchema.safeParse(tree.value);
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...sharedSinkNames(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.

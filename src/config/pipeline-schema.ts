@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { splitPattern, type TableFilter } from '../event/table-pattern.ts';
 import { duration, size } from './units-schema.ts';
-import { codecs, logs, sinks, sources, type Format, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
+import { codecs, logs, sinks, sources, type Format, type FormatConfig, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
 
 /** Pipeline and sink names become topics, slots and folders, which is why they are this narrow; a topic's parts are split at dots. */
 const namePattern = /^[a-z][a-z0-9_-]{0,39}$/;
@@ -73,12 +73,18 @@ export interface PipelineConfig {
   readonly name: string;
   readonly source: SourceConfig & SourceKeys;
   readonly log: LogConfig & LogKeys;
-  readonly format: Format;
+  readonly format: FormatConfig;
   readonly on_gap: 'stop' | 'snapshot';
   readonly sinks: readonly SinkConfig[];
 }
 
 export type SinkConfig = OwnSinkConfig & SinkKeys;
+
+/** `json`, or `{ type: json }` with the format's own keys. */
+const formats = union(codecs, {});
+const formatSchema = z
+  .union([z.enum(Object.keys(codecs) as [Format, ...Format[]]), formats])
+  .transform((format) => (typeof format === 'string' ? formats.parse({ type: format }) : format));
 
 /** The schema of a connector file: types, defaults, messages and the JSON Schema all come from here. */
 export const pipelineSchema = z
@@ -86,10 +92,7 @@ export const pipelineSchema = z
     name: name.describe('Names the pipeline: its topics, and the slot and publication that Tailrace makes (tailrace_<name>).'),
     source: union(sources, sourceKeys).describe('Where the changes come from.'),
     log: union(logs, logKeys).describe('Where the topics live.'),
-    format: z
-      .enum(Object.keys(codecs) as [Format, ...Format[]])
-      .default('tuple')
-      .describe("How events are written: tuple, Postgres's own bytes; or json, Debezium's envelope."),
+    format: formatSchema.prefault('tuple').describe("How events are written: tuple, Postgres's own bytes; or json, Debezium's envelope. A name alone, or a map with `type` and what the format can be told."),
     on_gap: z
       .enum(['stop', 'snapshot'])
       .default('stop')

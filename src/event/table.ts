@@ -38,9 +38,21 @@ export interface SchemaVersion {
   readonly number: number;
 }
 
+/** A schema of a format's own under the id that records name it by, as a registry has it. */
+export interface RegisteredSchema {
+  /** Which registry gave the id: its URL, or Tailrace's own. */
+  readonly registry: string;
+  readonly subject: string;
+  readonly id: number;
+  /** As it was registered: what a reader of the record needs. */
+  readonly schema: string;
+}
+
 /** A shape that stands in the log's `schema` topic under a version. */
 export interface TableSchema extends TableShape {
   readonly version: SchemaVersion;
+  /** Of a format that has schemas of its own. */
+  readonly registered?: readonly RegisteredSchema[] | undefined;
 }
 
 /** `schema.table`, for messages: not quoted, not for SQL. */

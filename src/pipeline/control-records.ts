@@ -1,6 +1,6 @@
 import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
 import type { TableFilter } from '../event/table-pattern.ts';
-import type { TableShape, SchemaVersion } from '../event/table.ts';
+import type { RegisteredSchema, SchemaVersion, TableShape } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 
@@ -77,6 +77,8 @@ export interface VersionRecord {
   readonly type: 'version';
   readonly version: SchemaVersion;
   readonly shape: TableShape;
+  /** Of a format with schemas of its own: what its records name by id, so that nobody needs the registry to read them. */
+  readonly registered?: readonly RegisteredSchema[] | undefined;
 }
 
 /**

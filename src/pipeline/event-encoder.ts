@@ -68,15 +68,13 @@ export class EventEncoder {
   }
 
   row(group: Group, target: Target, change: RowChange): void {
-    // The target's schema has the same shape (`sameShape`) with its version, which is in the header and no codec's concern.
-    const row = change as RowChange<TableSchema>;
     const keyChanged = change.op === 'u' && change.oldAt >= 0 && isKeyChange(target.schema, change);
     if (keyChanged) {
-      this.#codec.encodeOldHalf(row, this.#context, this.#encoded);
+      this.#codec.encodeOldHalf(change, target.schema, this.#context, this.#encoded);
       this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
       if (this.#codec.tombstones) this.#bury(group, target);
     }
-    this.#codec.encodeRow(row, this.#context, this.#encoded);
+    this.#codec.encodeRow(change, target.schema, this.#context, this.#encoded);
     const partial = change.op === 'u' && isPartial(change.bytes, change.newAt);
     this.#write(group, target, { op: change.op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
     if (change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);

@@ -2,7 +2,7 @@ import type { Codec } from '../codec/codec.ts';
 import type { RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
 import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
-import type { LogWriter } from '../log/log.ts';
+import type { BatchBuilder, LogWriter } from '../log/log.ts';
 import type { SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -274,13 +274,16 @@ export class PublishingSession {
   }
 
   async #newTarget(shape: TableShape): Promise<Target> {
-    const { versions, topics, writer, turns } = this.#options;
+    const { codec, versions, topics, writer, turns } = this.#options;
     const topic = topics.events(shape);
-    const { schema, record, before } = versions.of(shape);
+    const registered = await codec.prepare?.(shape, topic, versions.registered());
+    const { schema, record, before } = versions.of(shape, registered);
     await turns.take(() => writer.createTopic({ topic, partitions: 1 }));
     if (record !== null) {
-      // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before.
-      this.#addSchemaRecord(record);
+      // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before. An id is looked
+      // up by readers who know no ENDs, as soon as they meet it.
+      if (registered === undefined) this.#addSchemaRecord(record);
+      else await turns.take(() => writer.append([this.#schemaBatch(record)]));
       this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
     }
     if (record !== null && before !== undefined && hasFilledColumn(before, shape)) this.#copyAgain(shape);
@@ -294,6 +297,12 @@ export class PublishingSession {
     if (!this.#copies.has(copyKey(tableName(table), null))) return;
     this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
     this.#snapshotter.add({ table, sink: null, ask: null, resume: null, replaces: false });
+  }
+
+  #schemaBatch(record: SchemaTopicRecord): BatchBuilder {
+    const batch = this.#options.writer.batch(this.#options.topics.schema, 0);
+    batch.add(controlDraft(encodeControl(record), Date.now()));
+    return batch;
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {

@@ -44,7 +44,7 @@ export async function logWith(events: readonly ChangeSpec[]): Promise<{ readonly
     for (const spec of more) {
       const change = changeOf(items, { ...spec, ordinal });
       const out = newEncoded();
-      codec.encodeRow(change, { pipeline: 'shop', database: 'shop', transaction, processedAt: 0 }, out);
+      codec.encodeRow(change, change.table, { pipeline: 'shop', database: 'shop', transaction, processedAt: 0 }, out);
       header.change(spec.op, ordinal, items.version, { partial: false, half: 'whole' });
       const own = nullSlice();
       Object.assign(own, { bytes: header.bytes, start: 0, end: header.bytes.length });

@@ -49,10 +49,10 @@ export function codecGolden(name: string, create: () => Codec): void {
       lines.push(`# ${title}`, write(out.key), write(out.value), write(out.extra));
     };
     for (const [title, change] of Object.entries(rows)) {
-      codec.encodeRow(change, context, out);
+      codec.encodeRow(change, change.table, context, out);
       note(title);
     }
-    codec.encodeOldHalf(rows['key change, unchanged TOAST'], context, out);
+    codec.encodeOldHalf(rows['key change, unchanged TOAST'], table, context, out);
     note('old half of the key change');
     codec.encodeTruncate({ op: 't', tables: [table], ordinal: 9, cascade: true, restartIdentity: false }, table, context, out);
     note('truncate');

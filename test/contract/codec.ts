@@ -17,7 +17,7 @@ export const context: EncodeContext = {
 /** What a log would hand back: copies at other offsets than those that were written. */
 export function stored(codec: Codec, change: RowChange<TableSchema>): EncodedRow {
   const out = newEncoded();
-  codec.encodeRow(change, context, out);
+  codec.encodeRow(change, change.table, context, out);
   return { op: change.op, ordinal: change.ordinal, key: copy(out.key), value: copy(out.value), extra: copy(out.extra) };
 }
 
@@ -65,7 +65,7 @@ export function codecContract(name: string, create: () => Codec): void {
     test('the old half of a key change has the key bytes of the row it takes away', () => {
       const table = tableOf([['id', 23], ['note', 25]]);
       const out = newEncoded();
-      codec.encodeOldHalf(changeOf(table, { op: 'u', old: ['1', null], new: ['2', undefined] }), context, out);
+      codec.encodeOldHalf(changeOf(table, { op: 'u', old: ['1', null], new: ['2', undefined] }), table, context, out);
       assert.deepEqual(content(out.key), content(stored(codec, changeOf(table, { op: 'c', new: ['1', 'x'] })).key));
       assert.notEqual(out.value.start, -1);
     });

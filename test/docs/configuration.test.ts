@@ -12,6 +12,7 @@ interface JsonSchema {
   readonly default?: unknown;
   readonly items?: JsonSchema;
   readonly oneOf?: readonly JsonSchema[];
+  readonly anyOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly additionalProperties?: boolean | JsonSchema;
@@ -52,9 +53,11 @@ describe('the reference of the configuration', () => {
 /** A chapter for the pipeline itself and one for each type of source, log and sink. */
 function tables(schema: JsonSchema): readonly string[] {
   const chapters = [chapter('The pipeline', schema, ['source', 'log', 'sinks'])];
-  for (const [key, title] of [['source', 'source'], ['log', 'log'], ['sinks', 'sinks']] as const) {
+  for (const [key, title] of [['source', 'source'], ['log', 'log'], ['format', 'format'], ['sinks', 'sinks']] as const) {
     const part = schema.properties?.[key];
-    for (const option of (part?.items ?? part)?.oneOf ?? []) {
+    const options = part?.anyOf?.find(({ oneOf }) => oneOf !== undefined) ?? part?.items ?? part;
+    for (const option of options?.oneOf ?? []) {
+      if (Object.keys(option.properties ?? {}).length === 1) continue;
       chapters.push(chapter(`${title}: type: ${String(option.properties?.['type']?.const)}`, option, []));
     }
   }
@@ -82,6 +85,7 @@ function rowsOf(schema: JsonSchema, prefix: string, skip: readonly string[]): re
 
 function kind(schema: JsonSchema): string {
   if (schema.const !== undefined) return code(schema.const);
+  if (schema.anyOf !== undefined) return `${schema.anyOf.map(kind).filter((each) => each !== '').join(', or ')}, or a map`;
   if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
   if (schema.type === 'array') return `list of ${schema.items === undefined ? 'anything' : kind(schema.items)}`;
   if (typeof schema.additionalProperties === 'object') return `map of ${kind(schema.additionalProperties)}`;
@@ -94,7 +98,7 @@ function code(value: unknown): string {
 
 /** As it stands in the tables: without the part that the chapter says. */
 function shortPath(path: string): string {
-  return path.replace(/^(source|log|sinks\[\])\./, '');
+  return path.replace(/^(source|log|format|sinks\[\])\./, '');
 }
 
 function descriptionAt(schema: JsonSchema, path: string): string | undefined {
@@ -107,7 +111,7 @@ function descriptionAt(schema: JsonSchema, path: string): string | undefined {
 
 function walk(schema: JsonSchema, path: string, visit: (schema: JsonSchema, path: string) => void): void {
   visit(schema, path);
-  for (const option of schema.oneOf ?? []) walk(option, path, visit);
+  for (const option of [...(schema.oneOf ?? []), ...(schema.anyOf ?? [])]) walk(option, path, visit);
   if (schema.items !== undefined) walk(schema.items, `${path}[]`, visit);
   if (typeof schema.additionalProperties === 'object') walk(schema.additionalProperties, `${path}.<table>`, visit);
   for (const [name, value] of Object.entries(schema.properties ?? {})) walk(value, path === '' ? name : `${path}.${name}`, visit);

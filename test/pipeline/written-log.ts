@@ -79,7 +79,7 @@ export class WrittenLog {
       header.begin(startIdBytes(startId), 1, commitLsn);
       header.change(op, ordinal, spec.version ?? this.table.version, { partial: false, half });
       if (op === 't') codec.encodeTruncate({ op, tables: [this.table], ordinal, cascade: false, restartIdentity: false }, this.table, context, out);
-      else codec.encodeRow(changeOf(this.table, { op: 'c', new: row }), context, out);
+      else codec.encodeRow(changeOf(this.table, { op: 'c', new: row }), this.table, context, out);
       const draft: RecordDraft = {
         timestamp: 0, key: out.key, value: out.value,
         headers: [{ name: headerName, value: { bytes: header.bytes, start: 0, end: headerSize } }, { name: extraHeaderName, value: out.extra }],

@@ -33,8 +33,8 @@ export class JsonCodec implements Codec {
   readonly #plans = new WeakMap<TableSchema, JsonRowPlan>();
   readonly #absent = new Uint8Array(maxColumns);
 
-  encodeRow(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void {
-    const plan = this.#plan(change.table);
+  encodeRow(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void {
+    const plan = this.#plan(table);
     this.#columns.reset(change);
     this.#encodeKey(plan, change.op === 'd' ? 'old' : 'new', out);
     const keyChange = change.op === 'u' && this.#columns.changed();
@@ -56,17 +56,17 @@ export class JsonCodec implements Codec {
       this.#member('"before":');
       writeImage(extra, plan, change.bytes, change.oldAt);
     }
-    this.#finish(out, change.table);
+    this.#finish(out, table);
   }
 
-  encodeOldHalf(change: RowChange<TableSchema>, context: EncodeContext, out: Encoded): void {
-    const plan = this.#plan(change.table);
+  encodeOldHalf(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void {
+    const plan = this.#plan(table);
     this.#columns.reset(change);
     this.#encodeKey(plan, 'old', out);
     this.#encodeValue(plan, change, context, { before: change.oldAt, after: -1, op: 'd' });
     this.#extra.reset();
     if (change.oldKind === 'key') this.#member('"old":"key"');
-    this.#finish(out, change.table);
+    this.#finish(out, table);
   }
 
   encodeTruncate(change: TruncateChange<TableSchema>, table: TableSchema, context: EncodeContext, out: Encoded): void {
@@ -139,7 +139,7 @@ export class JsonCodec implements Codec {
   /** Writes the envelope; returns how many columns `before` and `after` lack. */
   #encodeValue(
     plan: JsonRowPlan,
-    change: RowChange<TableSchema>,
+    change: RowChange,
     context: EncodeContext,
     { before, after, op }: { before: number; after: number; op: string },
   ): [before: number, after: number] {
@@ -150,7 +150,7 @@ export class JsonCodec implements Codec {
     value.ascii(',"after":');
     const absent = this.#image(plan, change.bytes, after);
     value.byte(0x2c);
-    this.#envelope.source(value, context, change.table, change);
+    this.#envelope.source(value, context, plan.table, change);
     this.#envelope.end(value, context, op, change.ordinal);
     return [absentBefore, absent];
   }

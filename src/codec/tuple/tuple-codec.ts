@@ -34,7 +34,7 @@ export class TupleCodec implements Codec {
   readonly #value = new ByteWriter();
   readonly #columns = new KeyColumns();
 
-  encodeRow(change: RowChange<TableSchema>, _context: EncodeContext, out: Encoded): void {
+  encodeRow(change: RowChange, _table: TableSchema, _context: EncodeContext, out: Encoded): void {
     out.extra.start = out.extra.end = -1;
     if (change.op === 'd') {
       this.#encodeKey(change, 'old', out.key);
@@ -46,7 +46,7 @@ export class TupleCodec implements Codec {
     else this.#encodeBoth(change, out.value);
   }
 
-  encodeOldHalf(change: RowChange<TableSchema>, _context: EncodeContext, out: Encoded): void {
+  encodeOldHalf(change: RowChange, _table: TableSchema, _context: EncodeContext, out: Encoded): void {
     out.extra.start = out.extra.end = -1;
     this.#encodeKey(change, 'old', out.key);
     this.#encodeOld(change, out.value);
@@ -92,7 +92,7 @@ export class TupleCodec implements Codec {
     throw new TailraceError('log-damaged', `a record of ${tableName(table)} (op ${op}, ordinal ${ordinal}) does not hold the tuples of its schema`);
   }
 
-  #encodeKey(change: RowChange<TableSchema>, half: 'old' | 'new', out: Slice): void {
+  #encodeKey(change: RowChange, half: 'old' | 'new', out: Slice): void {
     const { key } = change.table;
     if (key.length === 0) {
       out.start = out.end = -1;
@@ -114,7 +114,7 @@ export class TupleCodec implements Codec {
     point(out, writer.bytes, 0, writer.length);
   }
 
-  #encodeOld(change: RowChange<TableSchema>, out: Slice): void {
+  #encodeOld(change: RowChange, out: Slice): void {
     const { bytes, oldAt } = change;
     const end = change.op === 'd' ? change.end : tupleEnd(bytes, oldAt);
     if (bytes[oldAt - 1] === letterOf(change)) {
@@ -128,7 +128,7 @@ export class TupleCodec implements Codec {
     point(out, writer.bytes, 0, writer.length);
   }
 
-  #encodeBoth(change: RowChange<TableSchema>, out: Slice): void {
+  #encodeBoth(change: RowChange, out: Slice): void {
     const { bytes, oldAt, newAt } = change;
     const oldEnd = tupleEnd(bytes, oldAt);
     if (bytes[oldAt - 1] === letterOf(change) && oldEnd === newAt - 1 && bytes[oldEnd] === LETTER_NEW) {
@@ -145,7 +145,7 @@ export class TupleCodec implements Codec {
   }
 }
 
-function letterOf(change: RowChange<TableSchema>): number {
+function letterOf(change: RowChange): number {
   return change.oldKind === 'key' ? LETTER_KEY : LETTER_OLD;
 }
 

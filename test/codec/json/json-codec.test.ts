@@ -22,7 +22,7 @@ interface Written {
 
 function written(change: RowChange<TableSchema>, how: 'encodeRow' | 'encodeOldHalf' = 'encodeRow'): Written {
   const out = newEncoded();
-  codec[how](change, context, out);
+  codec[how](change, change.table, context, out);
   const parse = (bytes: Buffer | null): unknown => (bytes === null ? null : JSON.parse(bytes.toString()));
   return { key: parse(content(out.key)), value: parse(content(out.value)) as Record<string, unknown>, extra: parse(content(out.extra)) };
 }

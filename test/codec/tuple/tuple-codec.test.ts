@@ -19,7 +19,7 @@ test('a value that lies as pgoutput sent it is a slice of the same memory', () =
   ];
   for (const change of changes) {
     const out = newEncoded();
-    codec.encodeRow(change, context, out);
+    codec.encodeRow(change, table, context, out);
     assert.equal(out.value.bytes, change.bytes);
     assert.equal(out.value.end, change.end);
     assert.equal(out.extra.start, -1);
@@ -28,9 +28,9 @@ test('a value that lies as pgoutput sent it is a slice of the same memory', () =
 
 test('images that lie apart are brought together', () => {
   const out = newEncoded();
-  codec.encodeRow(changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'], layout: 'apart' }), context, out);
+  codec.encodeRow(changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'], layout: 'apart' }), table, context, out);
   const apart = content(out.value);
-  codec.encodeRow(changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'] }), context, out);
+  codec.encodeRow(changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'] }), table, context, out);
   assert.deepEqual(apart, content(out.value));
 });
 
@@ -38,15 +38,15 @@ test('images with the right letters but something between them are copied, not s
   const close = changeOf(table, { op: 'u', old: ['1', null], new: ['2', 'x'] });
   const gap = Buffer.concat([close.bytes.subarray(0, close.newAt - 1), Buffer.from('??N'), close.bytes.subarray(close.newAt)]);
   const out = newEncoded();
-  codec.encodeRow({ ...close, bytes: gap, newAt: close.newAt + 2, end: close.end + 2 }, context, out);
+  codec.encodeRow({ ...close, bytes: gap, newAt: close.newAt + 2, end: close.end + 2 }, table, context, out);
   const apart = content(out.value);
-  codec.encodeRow(close, context, out);
+  codec.encodeRow(close, table, context, out);
   assert.deepEqual(apart, content(out.value));
 });
 
 test('a decoded row is a view over the record', () => {
   const out = newEncoded();
-  codec.encodeRow(changeOf(table, { op: 'c', new: ['1', 'x'] }), context, out);
+  codec.encodeRow(changeOf(table, { op: 'c', new: ['1', 'x'] }), table, context, out);
   const decoded = codec.decodeRow({ op: 'c', ordinal: 1, ...out }, table);
   assert.equal(decoded.bytes, out.value.bytes);
 });
