@@ -61,6 +61,11 @@ export const catalogue = {
   'sink-shape': entry('operator', 4, 'A table changed its shape in a way that the replica does not follow by itself.', 'See the message for the statement to run at the replica.'),
   'sink-lost': entry('operator', 4, 'What a sink had filled is gone, was replaced, or is damaged.', 'Put it back from a copy, or run tailrace sinks forget and let it be filled anew.'),
   'sink-data': entry('operator', 4, 'The replica does not accept a row.', 'Mend the row or the replica, or configure on_error: dead-letter for this sink.'),
+
+  // streams
+  'stream-module': entry('stop', 2, 'A stream\'s module cannot be loaded, or what it describes does not fit the pipeline.', 'Mend the module; tailrace check loads it too.'),
+  'stream-changed': entry('operator', 3, 'A stream\'s module is another one than its state was made with.', 'Run tailrace streams reset to compute it anew, or tailrace streams keep if the change alters no result.'),
+  'stream-inconsistent': entry('stop', 4, 'A stream took back something that it had never been given.', 'Its functions must give the same for the same row: mend them, then run tailrace streams reset.'),
   'replica-differs': entry('stop', 4, 'A replica is not equal to its source.', 'See which keys differ; forget the sink and let it be filled anew.'),
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -1,0 +1,63 @@
+/**
+ * The text under which the engine keeps a value that the user's functions made: equal values have equal texts, whatever the
+ * order of an object's keys, and the text gives the value back. JSON, with tagged arrays for what JSON lacks:
+ * `["$n","12"]` a bigint, `["$f","NaN"]` a number that JSON has no digits for, `["$d",ms]` a Date, `["$a",…]` an array
+ * whose first item looks like a tag. `undefined` in an object is not there, as in JSON.
+ */
+export function encodeValue(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value);
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0) ? String(value) : `["$f","${Object.is(value, -0) ? '-0' : value}"]`;
+    case 'bigint':
+      return `["$n","${value}"]`;
+    case 'boolean':
+      return value ? 'true' : 'false';
+    case 'undefined':
+      return 'null';
+    case 'object':
+      return encodeObject(value);
+    default:
+      throw new TypeError(`a stream cannot keep a ${typeof value}: rows hold strings, numbers, bigints, booleans, null, Dates, arrays and plain objects`);
+  }
+}
+
+function encodeObject(value: object | null): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) {
+    const items = value.map(encodeValue);
+    return typeof value[0] === 'string' && value[0].startsWith('$') ? `["$a",${items.join(',')}]` : `[${items.join(',')}]`;
+  }
+  if (value instanceof Date) return `["$d",${value.getTime()}]`;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) {
+    throw new TypeError(`a stream cannot keep a ${value.constructor.name}: make it a plain object, or a text`);
+  }
+  const parts: string[] = [];
+  for (const key of Object.keys(value).sort()) {
+    const part = (value as Record<string, unknown>)[key];
+    if (part !== undefined) parts.push(`${JSON.stringify(key)}:${encodeValue(part)}`);
+  }
+  return `{${parts.join(',')}}`;
+}
+
+export function decodeValue(text: string): unknown {
+  return untag(JSON.parse(text));
+}
+
+function untag(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return untagArray(value);
+  const object = Object.create(null) as Record<string, unknown>;
+  for (const [key, part] of Object.entries(value)) object[key] = untag(part);
+  return object;
+}
+
+function untagArray(items: readonly unknown[]): unknown {
+  const [tag, first] = items;
+  if (tag === '$n') return BigInt(first as string);
+  if (tag === '$f') return Number(first);
+  if (tag === '$d') return new Date(first as number);
+  return (tag === '$a' ? items.slice(1) : items).map(untag);
+}

@@ -1,0 +1,118 @@
+import type { TableChanges } from '../sink/sink.ts';
+import { GroupNode, WindowNode, type GroupOptions } from './group.ts';
+import { JoinNode, LookupNode } from './join.ts';
+import type { Emit, Node } from './node.ts';
+import { OutputNode } from './output.ts';
+import type { Operator, Plan } from './plan.ts';
+import { SessionNode } from './session.ts';
+import type { State } from './state.ts';
+import { TableInput } from './table-input.ts';
+
+type Of<Kind extends Operator['kind']> = Extract<Operator, { kind: Kind }>;
+
+/**
+ * Runs a plan over a state: changes of tables go in, what the outputs have to publish stands in the state's outbox at the end of
+ * each step. All of it happens inside the transaction that the caller has opened.
+ */
+export class Engine {
+  readonly #state: State;
+  readonly #nodes: (Node | null)[] = [];
+  readonly #inputs = new Map<string, TableInput>();
+  readonly #consumers = new Map<number, { readonly node: number; readonly port: number }[]>();
+
+  constructor(plan: Plan, state: State) {
+    this.#state = state;
+    for (const operator of plan.operators) {
+      for (const [port, input] of inputsOf(operator).entries()) {
+        const consumers = this.#consumers.get(input) ?? [];
+        consumers.push({ node: operator.id, port });
+        this.#consumers.set(input, consumers);
+      }
+    }
+    for (const operator of plan.operators) this.#nodes[operator.id] = this.#build(operator, plan);
+  }
+
+  /** Whether the stream reads this table, `schema.table`. */
+  reads(table: string): boolean {
+    return this.#inputs.has(table);
+  }
+
+  apply({ table, changes, coverage }: TableChanges, at: number): void {
+    const input = this.#inputs.get(`${table.schema}.${table.name}`);
+    if (input === undefined) return;
+    for (const change of changes) input.apply(change, { table, coverage, at });
+  }
+
+  /** Ends the step. */
+  finish(): void {
+    for (const node of this.#nodes) node?.flush?.();
+  }
+
+  #build(operator: Operator, plan: Plan): Node | null {
+    const emit = this.#emitOf(operator.id);
+    switch (operator.kind) {
+      case 'table':
+        this.#inputs.set(operator.table, this.#input(operator, plan));
+        return null;
+      case 'changes': case 'merge': case 'late':
+        return { receive: (_, row, times) => emit(row, times) };
+      case 'flat-map': {
+        const each = operator.each as (row: unknown) => Iterable<unknown>;
+        return { receive: (_, row, times) => { for (const made of each(row)) emit(made, times); } };
+      }
+      case 'join':
+        return new JoinNode(operator, this.#state, emit);
+      case 'lookup':
+        return new LookupNode(operator, this.#state, emit);
+      case 'group':
+        return this.#group(operator, plan);
+      case 'output':
+        return new OutputNode(operator.id, operator.output, this.#state);
+    }
+  }
+
+  #input({ id }: Of<'table'>, plan: Plan): TableInput {
+    const changes = plan.operators.filter((operator) => operator.kind === 'changes' && operator.input === id).map((operator) => operator.id);
+    const consumers = (this.#consumers.get(id) ?? []).filter(({ node }) => !changes.includes(node));
+    const changed = changes.map((operator) => this.#emitOf(operator));
+    return new TableInput({
+      state: this.#state, node: id,
+      emit: (row, times) => this.#send(consumers, row, times),
+      changed: (change) => { for (const emit of changed) emit(change, 1); },
+    });
+  }
+
+  #group(operator: Of<'group'>, plan: Plan): Node {
+    const { id, key, aggregates, window } = operator;
+    const late = plan.operators.find((other) => other.kind === 'late' && other.input === id);
+    const options: GroupOptions = { id, key, aggregates, state: this.#state, emit: this.#emitOf(id) };
+    if (window === null) return new GroupNode(options);
+    const emitLate = late === undefined ? () => {} : this.#emitOf(late.id);
+    const { shape } = window;
+    return shape.kind === 'session' ? new SessionNode(options, { ...window, shape }, emitLate) : new WindowNode(options, { ...window, shape }, emitLate);
+  }
+
+  /** What stands behind an operator gets its rows; `late` is told by its group, and `changes` by its table. */
+  #emitOf(id: number): Emit {
+    const consumers = this.#consumers.get(id) ?? [];
+    return (row, times) => this.#send(consumers, row, times);
+  }
+
+  #send(consumers: readonly { readonly node: number; readonly port: number }[], row: unknown, times: number): void {
+    for (const { node, port } of consumers) this.#nodes[node]?.receive(port, row, times);
+  }
+}
+
+/** The operators whose rows come in at each port. A group's late rows are told apart from its results, and come in at none. */
+function inputsOf(operator: Operator): readonly number[] {
+  switch (operator.kind) {
+    case 'table': case 'late':
+      return [];
+    case 'join': case 'lookup':
+      return [operator.left, operator.right];
+    case 'merge':
+      return operator.inputs;
+    case 'changes': case 'flat-map': case 'group': case 'output':
+      return [operator.input];
+  }
+}

@@ -1,0 +1,128 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+
+const ddl = `
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (node INTEGER, key TEXT, value TEXT NOT NULL, PRIMARY KEY (node, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counted (node INTEGER, key TEXT, item TEXT, n INTEGER NOT NULL, PRIMARY KEY (node, key, item)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ordered (node INTEGER, key TEXT, ord BLOB, item TEXT, n INTEGER NOT NULL, PRIMARY KEY (node, key, ord, item)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, node INTEGER NOT NULL, before TEXT, after TEXT) STRICT`;
+
+export interface Counted {
+  readonly item: string;
+  readonly n: number;
+}
+
+/**
+ * A stream's state: one SQLite file, so that it is as large as it has to be, survives, and moves with the position in one
+ * transaction. Keys and items are texts of `encodeValue`; `node` is the operator's number in the plan.
+ */
+export class State {
+  readonly db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(path: string) {
+    this.db = new DatabaseSync(path);
+    // FULL: in WAL mode only that makes a commit survive power loss.
+    this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
+    this.db.exec(ddl);
+  }
+
+  close(): void {
+    this.db.close();
+  }
+
+  meta(name: string): string | null {
+    return (this.#sql('SELECT value FROM meta WHERE name = ?').get(name) as { value: string } | undefined)?.value ?? null;
+  }
+
+  setMeta(name: string, value: string): void {
+    this.#sql('INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value').run(name, value);
+  }
+
+  entry(node: number, key: string): string | null {
+    return (this.#sql('SELECT value FROM entries WHERE node = ? AND key = ?').get(node, key) as { value: string } | undefined)?.value ?? null;
+  }
+
+  setEntry(node: number, key: string, value: string | null): void {
+    if (value === null) this.#sql('DELETE FROM entries WHERE node = ? AND key = ?').run(node, key);
+    else this.#sql('INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value').run(node, key, value);
+  }
+
+  /** Up to `limit` entries behind `after`, by key. */
+  entriesAfter(node: number, after: string, limit: number): readonly { readonly key: string; readonly value: string }[] {
+    return this.#sql('SELECT key, value FROM entries WHERE node = ? AND key > ? ORDER BY key LIMIT ?').all(node, after, limit) as { key: string; value: string }[];
+  }
+
+  /** Adds `times` of an item and gives how many there are now; what there is none of takes no room. */
+  count(node: number, at: { readonly key: string; readonly item: string }, times: number): number {
+    const { n } = this.#sql('INSERT INTO counted VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n').get(node, at.key, at.item, times) as { n: number };
+    if (n === 0) this.#sql('DELETE FROM counted WHERE node = ? AND key = ? AND item = ?').run(node, at.key, at.item);
+    return n;
+  }
+
+  counted(node: number, key: string): readonly Counted[] {
+    return this.#sql('SELECT item, n FROM counted WHERE node = ? AND key = ?').all(node, key) as unknown as Counted[];
+  }
+
+  /** Up to `limit` items behind the place given, by key and item. */
+  countedAfter(node: number, after: { readonly key: string; readonly item: string }, limit: number): readonly (Counted & { readonly key: string })[] {
+    return this.#sql('SELECT key, item, n FROM counted WHERE node = ? AND (key, item) > (?, ?) ORDER BY key, item LIMIT ?')
+      .all(node, after.key, after.item, limit) as unknown as (Counted & { key: string })[];
+  }
+
+  clearCounted(node: number): void {
+    this.#sql('DELETE FROM counted WHERE node = ?').run(node);
+  }
+
+  order(node: number, at: { readonly key: string; readonly ord: Uint8Array; readonly item: string }, times: number): number {
+    const { n } = this.#sql('INSERT INTO ordered VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n RETURNING n').get(node, at.key, at.ord, at.item, times) as { n: number };
+    if (n === 0) this.#sql('DELETE FROM ordered WHERE node = ? AND key = ? AND ord = ? AND item = ?').run(node, at.key, at.ord, at.item);
+    return n;
+  }
+
+  /** The first items of a key in one direction. */
+  first(node: number, key: string, of: { readonly direction: 'ascending' | 'descending'; readonly take: number }): readonly Counted[] {
+    const direction = of.direction === 'ascending' ? 'ASC' : 'DESC';
+    return this.#sql(`SELECT item, n FROM ordered WHERE node = ? AND key = ? ORDER BY ord ${direction}, item LIMIT ?`).all(node, key, of.take) as unknown as Counted[];
+  }
+
+  /** Items of a key from one place on, in one direction, one at a time. */
+  *walk(node: number, key: string, from: { readonly ord: Uint8Array; readonly direction: 'ascending' | 'descending' }): Iterable<Counted> {
+    const [order, compare] = from.direction === 'ascending' ? ['ASC', '>='] : ['DESC', '<='];
+    const sql = `SELECT item, n FROM ordered WHERE node = ? AND key = ? AND ord ${compare} ? ORDER BY ord ${order}, item LIMIT 64 OFFSET ?`;
+    for (let offset = 0; ; offset += 64) {
+      const found = this.#sql(sql).all(node, key, from.ord, offset) as unknown as Counted[];
+      yield* found;
+      if (found.length < 64) return;
+    }
+  }
+
+  /** The items of a key up to a place, oldest first. */
+  upTo(node: number, key: string, ord: Uint8Array, limit: number): readonly (Counted & { readonly ord: Uint8Array })[] {
+    return this.#sql('SELECT ord, item, n FROM ordered WHERE node = ? AND key = ? AND ord <= ? ORDER BY ord, item LIMIT ?')
+      .all(node, key, ord, limit) as unknown as (Counted & { ord: Uint8Array })[];
+  }
+
+  dropOrdered(node: number, key: string): void {
+    this.#sql('DELETE FROM ordered WHERE node = ? AND key = ?').run(node, key);
+  }
+
+  /** What is to be published with this transaction. */
+  post(node: number, before: string | null, after: string | null): void {
+    this.#sql('INSERT INTO outbox (node, before, after) VALUES (?, ?, ?)').run(node, before, after);
+  }
+
+  posted(after: number, limit: number): readonly { readonly seq: number; readonly node: number; readonly before: string | null; readonly after: string | null }[] {
+    return this.#sql('SELECT seq, node, before, after FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?').all(after, limit) as never;
+  }
+
+  clearOutbox(): void {
+    this.#sql('DELETE FROM outbox').run();
+  }
+
+  #sql(text: string): StatementSync {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) this.#statements.set(text, (statement = this.db.prepare(text)));
+    return statement;
+  }
+}

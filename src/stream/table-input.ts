@@ -1,0 +1,123 @@
+import type { RowChange } from '../event/change.ts';
+import type { TableSchema } from '../event/table.ts';
+import { isPartial } from '../event/tuple.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { TableOperation } from '../sink/sink.ts';
+import { decodeValue, encodeValue } from './canonical.ts';
+import { inconsistent, type Emit } from './node.ts';
+import type { State } from './state.ts';
+import type { Change } from './stream.ts';
+import { RowReader, type Row } from './value.ts';
+
+/** What a table's changes are told with. */
+export interface InputContext {
+  readonly table: TableSchema;
+  /** Of the transaction, milliseconds since 1970. */
+  readonly at: number;
+  /** As in `TableChanges`: whether a row that is not there may be missing. */
+  readonly coverage: 'complete' | 'copying' | 'partial';
+}
+
+const page = 1000;
+
+/**
+ * A captured table as the stream knows it. Its rows are kept, by key: an update or a delete seldom says what the row was, and
+ * what it contributed has to be taken back exactly. A row that is copied or sent again replaces the one that is there.
+ */
+export class TableInput {
+  readonly #state: State;
+  readonly #node: number;
+  readonly #emit: Emit;
+  readonly #changed: (change: Change<Row>) => void;
+  readonly #readers = new Map<TableSchema, RowReader>();
+
+  constructor(of: { readonly state: State; readonly node: number; readonly emit: Emit; readonly changed: (change: Change<Row>) => void }) {
+    this.#state = of.state;
+    this.#node = of.node;
+    this.#emit = of.emit;
+    this.#changed = of.changed;
+  }
+
+  apply(operation: TableOperation, context: InputContext): void {
+    if (operation.op === 't') this.#truncate(context);
+    else if (context.table.key.length > 0) this.#keyed(operation, context);
+    else this.#keyless(operation, context);
+  }
+
+  #keyed(change: RowChange<TableSchema>, { table, at, coverage }: InputContext): void {
+    const reader = this.#reader(table);
+    const old = change.oldAt < 0 ? null : reader.read(change.bytes, change.oldAt);
+    const next = change.newAt < 0 ? null : reader.read(change.bytes, change.newAt);
+    const oldKey = old === null ? null : keyText(table, old);
+    const newKey = next === null ? null : keyText(table, next);
+    const from = oldKey ?? newKey ?? '';
+    const kept = this.#state.entry(this.#node, from);
+    const before = kept === null ? null : (decodeValue(kept) as Row);
+    const partial = next !== null && isPartial(change.bytes, change.newAt);
+    if (before === null && partial) {
+      // A later chunk of the copy brings the row; with `snapshot: never` it was never to come.
+      if (coverage !== 'complete') return;
+      throw new TailraceError('sink-data', `an update without unchanged columns is of a row of ${table.schema}.${table.name} that the stream does not have`);
+    }
+    const after = next === null ? null : { ...(partial ? before : null), ...next };
+    if (before === null && after === null) return;
+    const text = after === null ? null : encodeValue(after);
+    if (from !== newKey) this.#state.setEntry(this.#node, from, null);
+    // The row of the new key, where another stands there: a copied row that has got the key since.
+    const displaced = newKey === null || newKey === from ? null : this.#state.entry(this.#node, newKey);
+    if (newKey !== null) this.#state.setEntry(this.#node, newKey, text);
+    if (displaced !== null) this.#emit(decodeValue(displaced), -1);
+    if (kept !== null && kept === text && from === newKey) return;
+    if (before !== null) this.#emit(before, -1);
+    if (after !== null) this.#emit(after, 1);
+    this.#changed({ op: change.op, before, after, at });
+  }
+
+  #keyless(change: RowChange<TableSchema>, { table, at, coverage }: InputContext): void {
+    const reader = this.#reader(table);
+    const before = change.oldAt < 0 ? null : reader.read(change.bytes, change.oldAt);
+    const after = change.newAt < 0 ? null : { ...before, ...reader.read(change.bytes, change.newAt) };
+    if (before !== null && !this.#count(before, -1, coverage)) return;
+    if (after !== null) this.#count(after, 1, coverage);
+    this.#changed({ op: change.op, before, after, at });
+  }
+
+  #count(row: Row, times: number, coverage: InputContext['coverage']): boolean {
+    const item = encodeValue(row);
+    const n = this.#state.count(this.#node, { key: '', item }, times);
+    if (n < 0) {
+      this.#state.count(this.#node, { key: '', item }, -times);
+      if (coverage === 'complete') throw inconsistent('a row of a table without a key');
+      return false;
+    }
+    this.#emit(row, times);
+    return true;
+  }
+
+  #truncate({ at }: InputContext): void {
+    for (;;) {
+      const entries = this.#state.entriesAfter(this.#node, '', page);
+      for (const { key, value } of entries) {
+        this.#state.setEntry(this.#node, key, null);
+        this.#emit(decodeValue(value), -1);
+      }
+      const items = this.#state.countedAfter(this.#node, { key: '', item: '' }, page);
+      for (const { key, item, n } of items) {
+        this.#state.count(this.#node, { key, item }, -n);
+        this.#emit(decodeValue(item), -n);
+      }
+      if (entries.length < page && items.length < page) break;
+    }
+    this.#changed({ op: 't', before: null, after: null, at });
+  }
+
+  #reader(table: TableSchema): RowReader {
+    let reader = this.#readers.get(table);
+    if (reader === undefined) this.#readers.set(table, (reader = new RowReader(table)));
+    return reader;
+  }
+}
+
+function keyText(table: TableSchema, row: Row): string {
+  return encodeValue(table.key.map((index) => row[table.columns[index]?.name ?? ''] ?? null));
+}
