@@ -1,5 +1,5 @@
 /**
- * What `import … from 'tailrace'` gives: the words in which a stream is described (docs/streams.md).
+ * What `import … from 'tailrace'` gives: the words in which a stream is described.
  */
 export { average, count, fold, max, min, multiply, sum, top, type Aggregate, type Aggregates, type Summable } from './aggregates.ts';
 export { stream, type Change, type Groups, type JoinOn, type Late, type Results, type Rows, type Sources, type StreamDefinition, type WindowBounds, type WindowOptions, type Windows } from './stream.ts';
