@@ -37,7 +37,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'node:worker_threads',
   ],
   // What users write streams with, and what runs them; its state is a SQLite file, and towards the pipeline it is a sink.
-  'stream/': ['event/', 'runtime/', 'sink/sink.ts', 'node:sqlite'],
+  'stream/': ['event/', 'runtime/', 'sink/sink.ts', 'node:*'],
   'registry.ts': ['runtime/', 'codec/codec.ts', 'log/log.ts', 'sink/sink.ts', 'source/source.ts', '*/index.ts', 'zod'],
   // A pattern for tables means the same where it is read and where it is used.
   'config/': ['registry.ts', 'event/table-pattern.ts', 'runtime/', 'node:*', 'yaml', 'zod'],

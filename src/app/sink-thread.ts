@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { Replayer } from '../pipeline/replayer.ts';
+import { topicNames } from '../pipeline/topics.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog, createSink } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
@@ -29,7 +30,7 @@ async function runSink(data: SinkThreadData): Promise<void> {
     const reader = await log.openReader();
     try {
       replayer = await Replayer.open({
-        pipeline: config.name, sinkName: own.name, sink, reader, codec: createCodec(config.format, context), filter: own.tables,
+        topics: topicNames(config.name), sinkName: own.name, sink, reader, codec: createCodec(config.format, context), filter: own.tables,
         snapshot: config.source.snapshot, onError: own.on_error, reporter, logger,
       }, signal);
       healthy();

@@ -57,6 +57,8 @@ export interface EndRecord extends Place {
   readonly previous: Place;
   readonly parts: readonly Part[];
   readonly snapshot: SnapshotPart | null;
+  /** Of a stream's results: the place in the pipeline's own log up to which they are computed. */
+  readonly input?: Place | null;
 }
 
 /** The END carries a snapshot's rows, and confirms the `schema` record of this id. */
@@ -156,7 +158,8 @@ function revive(written: Written): ControlRecord {
   switch (written.type) {
     case 'end': {
       const end = written as unknown as EndRecord;
-      return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(String(end.commitTime)), previous: place(end.previous) };
+      const input = end.input == null ? {} : { input: place(end.input) };
+      return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(String(end.commitTime)), previous: place(end.previous), ...input };
     }
     case 'start': {
       const { continues, ...start } = written as unknown as StartRecord;

@@ -15,7 +15,8 @@ import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
 import { keyNames, type CopyJob } from './snapshotter.ts';
-import { topicClashes, topicNames, type TopicNames } from './topics.ts';
+import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
+import { streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
 
 export interface PublisherOptions {
@@ -26,7 +27,10 @@ export interface PublisherOptions {
   readonly snapshot: 'initial' | 'never';
   /** What to do about a gap: stop with an error, or say so in START and copy everything anew. */
   readonly onGap: 'stop' | 'snapshot';
+  /** Those that follow the pipeline's own tables: sinks, and streams. */
   readonly sinks: readonly string[];
+  /** Each with the sinks that follow its outputs. */
+  readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[];
   readonly logger: Logger;
 }
 
@@ -55,7 +59,11 @@ export class Publisher {
     const writer = await options.log.openWriter();
     try {
       const topics = topicNames(options.pipeline);
-      const own = [topics.transaction, topics.schema, ...options.sinks.flatMap((sink) => [topics.sink(sink), topics.deadLetter(sink)])];
+      const { sinks, streams = [] } = options;
+      const followers = [...sinks, ...streams.flatMap((stream) => stream.sinks)];
+      // A sink of a stream may look at it before it has computed anything.
+      const ofStreams = streams.map(({ name }) => streamTopics(options.pipeline, name)).flatMap(({ transaction, schema }) => [transaction, schema]);
+      const own = [topics.transaction, topics.schema, ...ofStreams, ...followers.flatMap((sink) => [topics.sink(sink), topics.deadLetter(sink)])];
       for (const topic of own) await writer.createTopic({ topic, partitions: 1 });
       return new Publisher(options, writer, await options.log.openReader());
     } catch (error) {
@@ -88,6 +96,12 @@ export class Publisher {
       await this.#writer.append([batch]);
     });
     if (draft.ask?.type === 'ask') this.#asked({ sink, table: draft.ask.table, id: draft.ask.id });
+  }
+
+  /** Takes a stream's topics, for whoever computes it. */
+  openStream(stream: string, of: StreamOpening): Promise<StreamPublisher> {
+    const { pipeline, codec } = this.#options;
+    return StreamPublisher.open({ pipeline, stream, topics: streamTopics(pipeline, stream), writer: this.#writer, reader: this.#reader, codec, turns: this.#turns }, of);
   }
 
   /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. `streaming` hears that it has begun. */

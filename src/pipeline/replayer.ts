@@ -13,11 +13,12 @@ import { DeadLetters } from './dead-letters.ts';
 import { EndFollower, type Step } from './end-follower.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
-import { topicNames, type TopicNames } from './topics.ts';
+import type { TopicNames } from './topics.ts';
 import { TransactionReader, type Run, type Share } from './transaction-reader.ts';
 
 export interface ReplayerOptions {
-  readonly pipeline: string;
+  /** Of the pipeline, or of a stream in it. */
+  readonly topics: TopicNames;
   readonly sinkName: string;
   readonly sink: Sink;
   readonly reader: LogReader;
@@ -28,6 +29,9 @@ export interface ReplayerOptions {
   readonly reporter: SinkReporter;
   readonly logger: Logger;
 }
+
+/** What some transactions hold for a sink, by topic-partition and in order there. */
+type SharesByTopic = ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>;
 
 /** What is shown of a sink. */
 export interface ReplayerProgress {
@@ -82,7 +86,7 @@ export class Replayer {
     parts: { session: SinkSession; follower: EndFollower; coverage: CoverageMap; schemas: SchemaReader },
   ) {
     this.#options = options;
-    this.#topics = topicNames(options.pipeline);
+    this.#topics = options.topics;
     this.#session = parts.session;
     this.#follower = parts.follower;
     this.#coverage = parts.coverage;
@@ -92,7 +96,7 @@ export class Replayer {
   }
 
   static async open(options: ReplayerOptions, signal: AbortSignal): Promise<Replayer> {
-    const topics = topicNames(options.pipeline);
+    const { topics } = options;
     const session = await options.sink.open({ signal });
     try {
       const schemas = new SchemaReader(options.reader, topics.schema);
@@ -141,22 +145,27 @@ export class Replayer {
   }
 
   async #take(steps: readonly Step[]): Promise<void> {
-    const shares = await this.#shares(steps);
+    const batch: SharesByTopic[] = [];
+    // A transaction at a time, or all of them together: then table by table.
+    for (const part of this.#options.sink.inCommitOrder === true ? steps.map((step) => [step]) : [steps]) {
+      const shares = await this.#shares(part);
+      if (shares.size > 0) batch.push(shares);
+    }
     this.#last = steps.at(-1) as Step;
     // An END without events repeats the place of one with events, and moves no position.
     const moving = steps.findLast(({ end }) => end.parts.length > 0);
     if (moving === undefined) return;
     this.#commitTime = moving.end.commitTime;
-    if (shares.size === 0) {
+    if (batch.length === 0) {
       this.#passed = { step: moving, since: this.#passed?.since ?? Date.now() };
       return;
     }
-    await this.#apply(shares, this.#position(moving));
+    await this.#apply(batch, this.#position(moving));
     this.#passed = null;
   }
 
   /** What of these transactions is for this sink, by topic-partition in order. */
-  async #shares(steps: readonly Step[]): Promise<ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>> {
+  async #shares(steps: readonly Step[]): Promise<SharesByTopic> {
     const shares = new Map<string, Share<TableChanges['coverage']>[]>();
     for (const { end, afterGap } of steps) {
       if (afterGap) this.#coverage.forgetCopies();
@@ -188,29 +197,30 @@ export class Replayer {
     return name;
   }
 
-  async #apply(shares: ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>, to: Position): Promise<void> {
+  async #apply(batch: readonly SharesByTopic[], to: Position): Promise<void> {
     const before = this.#applied;
     try {
-      await this.#write(shares, to, (changes) => this.#deadLetters.write(changes));
+      await this.#write(batch, to, (changes) => this.#deadLetters.write(changes));
     } catch (error) {
       if (!this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
       this.#applied = before;
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint.
-      await this.#write(shares, to, (changes) => this.#deadLetters.writeEach(changes, to));
+      await this.#write(batch, to, (changes) => this.#deadLetters.writeEach(changes, to));
     }
   }
 
   async #write(
-    shares: ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>,
+    batch: readonly SharesByTopic[],
     to: Position,
     write: (changes: TableChanges) => Promise<void>,
   ): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
-    for (const ofTopic of shares.values()) {
+    const told = this.#options.sink.inCommitOrder === true;
+    for (const ofTopic of batch.flatMap((shares) => [...shares.values()])) {
       for await (const run of this.#events.read(ofTopic, pieceBytes)) {
-        await write({ table: run.table, changes: run.changes, coverage: run.tag });
+        await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) });
         this.#applied += run.changes.length;
       }
     }
@@ -235,7 +245,7 @@ export class Replayer {
     if (this.#passed === null) return;
     const { step } = this.#passed;
     this.#passed = null;
-    await this.#write(new Map(), this.#position(step), async () => {});
+    await this.#write([], this.#position(step), async () => {});
   }
 
   /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */

@@ -19,6 +19,12 @@ export function topicNames(pipeline: string): TopicNames {
   };
 }
 
+/** The topics that a stream writes, beside those of the sinks of its pipeline, which may replay it. */
+export function streamTopics(pipeline: string, stream: string): TopicNames {
+  const own = topicNames(pipeline);
+  return { ...topicNames(`${pipeline}.stream.${stream}`), sink: (sink) => own.sink(sink), deadLetter: (sink) => own.deadLetter(sink) };
+}
+
 /**
  * Two tables whose topics would be one (`a.b`.`c` and `a`.`b.c`), or a table whose topic would be one of the pipeline's own
  * (`sink.reporting`): named before anything is written, because a topic has one table for good.
@@ -34,7 +40,7 @@ export function topicClashes(
     const label = `"${table.schema}"."${table.name}"`;
     const other = taken.get(topic);
     if (other !== undefined) clashes.push(`${label} and ${other} would share the topic ${topic}`);
-    else if (/^[^.]*\.(sink|dead-letter)\./.test(topic)) clashes.push(`${label} would take the topic ${topic}, which Tailrace uses itself`);
+    else if (/^[^.]*\.(sink|dead-letter|stream)\./.test(topic)) clashes.push(`${label} would take the topic ${topic}, which Tailrace uses itself`);
     taken.set(topic, label);
   }
   return clashes;

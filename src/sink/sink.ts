@@ -18,6 +18,11 @@ import type { SinkVerifier } from './verifier.ts';
  * transaction took effect); `sink-conflict` and `sink-shape` ask the operator; `fenced` says that another worker has the sink.
  */
 export interface Sink {
+  /**
+   * Set where one transaction after the other has to be written, in commit order, even when many share one at the replica: for
+   * others a batch goes table by table.
+   */
+  readonly inCommitOrder?: boolean;
   /** Every problem at once; changes nothing. */
   check(tables: readonly TableSchema[]): Promise<readonly Finding[]>;
   /** Connects, makes Tailrace's own tables where they are missing, reads the position. */
@@ -69,6 +74,8 @@ export interface TableChanges {
    * `partial`: `snapshot: never`; a full update of a missing row inserts it, the rest is counted in `missing`.
    */
   readonly coverage: 'complete' | 'copying' | 'partial';
+  /** When the changes were committed, microseconds since 1970 by the source's clock; told to a sink that takes transactions in commit order. */
+  readonly committedAt?: bigint;
 }
 
 /** `key` is the tuple of the key columns as text for people, unique within its table; null blocks the whole table. */

@@ -9,6 +9,13 @@ export interface StreamDefinition {
   readonly plan: Plan;
 }
 
+/** What `stream` made in this program: an object that only looks like it does not pass. */
+const made = new WeakSet<object>();
+
+export function isStreamDefinition(value: unknown): value is StreamDefinition {
+  return typeof value === 'object' && value !== null && made.has(value);
+}
+
 /**
  * Describes a stream: continual calculations over the tables of a pipeline, whose results are tables of their own. The function
  * is called once; what it calls builds the plan. The functions that it gives to `map` and the like are called for every row
@@ -21,7 +28,9 @@ export function stream(describe: (sources: Sources) => void): StreamDefinition {
     changes: <T extends object = Row>(name: string) =>
       new Rows<Change<T>>(builder, builder.add({ kind: 'changes', input: builder.table(name) }), { events: true }),
   });
-  return { plan: builder.plan() };
+  const definition = { plan: builder.plan() };
+  made.add(definition);
+  return definition;
 }
 
 /** Where rows come from; tables are named `schema.table`. */

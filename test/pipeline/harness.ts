@@ -9,6 +9,7 @@ import { openEmbeddedLog, type EmbeddedLogOptions } from '../../src/log/embedded
 import type { Log, LogReader, LogWriter } from '../../src/log/log.ts';
 import { Publisher, type PublisherOptions } from '../../src/pipeline/publisher.ts';
 import { Replayer, type ReplayerOptions } from '../../src/pipeline/replayer.ts';
+import { topicNames } from '../../src/pipeline/topics.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import type { Sink } from '../../src/sink/sink.ts';
 import { createSqliteSink, sqliteSinkConfig } from '../../src/sink/sqlite/index.ts';
@@ -90,7 +91,7 @@ export class WatchedLog implements Log {
   }
 }
 
-export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'codec'>> & { readonly log?: Partial<EmbeddedLogOptions> };
+export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'codec'>> & { readonly log?: Partial<EmbeddedLogOptions> };
 
 interface Running {
   readonly stop: AbortController;
@@ -145,9 +146,9 @@ export class Bench {
 
   /** Opens the log for writing, without taking the slot. */
   async openPublisher(): Promise<Publisher> {
-    const { snapshot = 'never', onGap = 'stop', sinks = [] } = this.options;
+    const { snapshot = 'never', onGap = 'stop', sinks = [], streams = [] } = this.options;
     this.#publisher ??= await Publisher.open({
-      pipeline: 'shop', source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, logger: silentLogger,
+      pipeline: 'shop', source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, streams, logger: silentLogger,
     });
     return this.#publisher;
   }
@@ -225,7 +226,7 @@ export class Bench {
     const { publisher } = this;
     const stop = new AbortController();
     const replayer = await Replayer.open({
-      pipeline: 'shop', sinkName: name, sink: more.sink ?? this.sqlite(name).sink, reader, codec: this.codec,
+      topics: topicNames('shop'), sinkName: name, sink: more.sink ?? this.sqlite(name).sink, reader, codec: this.codec,
       filter: { include: ['*.*'], exclude: [] }, snapshot: this.options.snapshot ?? 'never', onError: 'stop', logger: silentLogger,
       reporter: { append: (kind, draft) => publisher.appendForSink(name, kind, draft) },
       ...more,

@@ -1,0 +1,69 @@
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { tableName, type TableSchema } from '../event/table.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Finding } from '../runtime/finding.ts';
+import type { Sink, SinkSession } from '../sink/sink.ts';
+import type { StreamOutputs } from './outputs.ts';
+import { State } from './state.ts';
+import { StreamSession } from './stream-session.ts';
+import type { StreamModule } from './stream-module.ts';
+
+export interface StreamSinkOptions {
+  readonly name: string;
+  /** Where the state is, a file that is made where it is missing. */
+  readonly path: string;
+  readonly module: StreamModule;
+  readonly outputs: StreamOutputs;
+}
+
+/** Towards the pipeline a stream is a sink whose replica is its state (ADR 60). */
+export class StreamSink implements Sink {
+  readonly inCommitOrder = true;
+  readonly #options: StreamSinkOptions;
+
+  constructor(options: StreamSinkOptions) {
+    this.#options = options;
+  }
+
+  // oxlint-disable require-await -- the interface's promises; a state is a file that answers at once
+  async check(tables: readonly TableSchema[]): Promise<readonly Finding[]> {
+    const captured = new Set(tables.map(tableName));
+    const missing = this.#options.module.definition.plan.operators.flatMap((operator) => (operator.kind === 'table' && !captured.has(operator.table) ? [operator.table] : []));
+    return missing.map((table) => ({
+      severity: 'error', check: 'stream', message: `the stream ${this.#options.name} reads ${table}, which is not captured`,
+      remedy: `Include ${table} under source.tables, or mend the module.`,
+    }));
+  }
+
+  async open(): Promise<SinkSession> {
+    const { path, module, outputs, name } = this.#options;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const state = new State(path);
+    const made = state.meta('fingerprint');
+    if (made !== null && made !== module.fingerprint) {
+      state.close();
+      throw new TailraceError('stream-changed', `the module of the stream ${name} is another one than its state was made with`);
+    }
+    if (made === null) state.setMeta('fingerprint', module.fingerprint);
+    return StreamSession.open({ definition: module.definition, state, outputs });
+  }
+
+  /** The stream begins anew when it opens next: its outputs are emptied and computed again. */
+  async forget(): Promise<void> {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${this.#options.path}${suffix}`, { force: true });
+  }
+
+  /** Takes the module as it is for the one that the state was made with. */
+  async keep(): Promise<void> {
+    const { path, module, name } = this.#options;
+    if (!existsSync(path)) throw new TailraceError('usage', `the stream ${name} has no state yet`);
+    const state = new State(path);
+    state.setMeta('fingerprint', module.fingerprint);
+    state.close();
+  }
+
+  async openVerifier(): Promise<never> {
+    throw new TailraceError('usage', `${this.#options.name} is a stream: verify compares replicas of tables`);
+  }
+}

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import type { TableShape } from '../../src/event/table.ts';
+import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
+import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
+import { streamTopics } from '../../src/pipeline/topics.ts';
+import { count, stream, sum } from '../../src/stream/api.ts';
+import { TailraceError } from '../../src/runtime/errors.ts';
+import { shapeOf } from '../../src/stream/output-types.ts';
+import type { StreamOutputs } from '../../src/stream/outputs.ts';
+import { StreamSink } from '../../src/stream/stream-sink.ts';
+import { insert, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
+import { eventually } from '../support/wait.ts';
+import { Bench, tableOf, type RunningSink } from './harness.ts';
+import { control, ends } from './log-view.ts';
+
+const orders = tableOf('orders', 3);
+const definition = stream(({ table, changes }) => {
+  table<{ a: string; b: string; c: string }>('public.orders')
+    .groupBy(({ b }) => ({ customer: b }))
+    .aggregate({ orders: count(), total: sum((row: { c: string }) => row.c) })
+    .to('totals', { key: ['customer'], columns: { customer: 'text', orders: 'int8', total: 'numeric' } });
+  changes('public.orders').map(({ op }) => ({ op })).to('ops', { columns: { op: 'text' } });
+});
+const [totals, ops] = definition.plan.operators.flatMap((operator) => (operator.kind === 'output' ? [shapeOf(operator.output)] : [])) as [TableShape, TableShape];
+
+/** A pipeline with one stream, and a sink that replays what the stream gives. */
+class StreamBench {
+  readonly source: ScriptedSource;
+  readonly bench: Bench;
+  /** Called around each publishing, and may throw. */
+  beforePublish: () => void = () => {};
+  afterPublish: () => void = () => {};
+  fingerprint = 'one';
+
+  private constructor(bench: Bench, source: ScriptedSource) {
+    this.bench = bench;
+    this.source = source;
+  }
+
+  static async open(t: TestContext): Promise<StreamBench> {
+    const source = new ScriptedSource([orders]);
+    const bench = await Bench.open(t, source, { sinks: ['sales'], streams: [{ name: 'sales', sinks: ['local', 'later'] }], log: { segmentSize: 65_536 } });
+    return new StreamBench(bench, source);
+  }
+
+  get path(): string {
+    return join(this.bench.directory, 'sales.sqlite');
+  }
+
+  sink(): StreamSink {
+    let open: StreamPublisher | null = null;
+    const outputs: StreamOutputs = {
+      open: async (of) => {
+        open = await this.bench.publisher.openStream('sales', of);
+        return open.input;
+      },
+      publish: async (changes, step, last) => {
+        this.beforePublish();
+        await open?.publish(changes, step, last);
+        this.afterPublish();
+      },
+      close: async () => {},
+    };
+    return new StreamSink({ name: 'sales', path: this.path, module: { definition, fingerprint: this.fingerprint }, outputs });
+  }
+
+  stream(): Promise<RunningSink> {
+    return this.bench.replay('sales', { sink: this.sink() });
+  }
+
+  replica(name = 'local'): Promise<RunningSink> {
+    return this.bench.replay(name, { topics: streamTopics('shop', 'sales') });
+  }
+
+  /** Waits until the replica shows this. */
+  async shows(replica: RunningSink, rows: { readonly totals?: readonly (readonly string[])[]; readonly ops?: readonly string[] }): Promise<void> {
+    const failed = replica.ended().then((error) => { throw error as Error; });
+    failed.catch(() => undefined);
+    const same = (): boolean =>
+      (rows.totals === undefined || JSON.stringify(replica.rows(totals).map((row) => row.map(String))) === JSON.stringify(rows.totals)) &&
+      (rows.ops === undefined || JSON.stringify(replica.rows(ops).flat().map(String).sort()) === JSON.stringify(rows.ops));
+    const what = `${JSON.stringify(rows)}, in the replica`;
+    await Promise.race([eventually(same, { what, timeoutMs: 10_000 }), failed]).catch((error: unknown) => {
+      throw new Error(`${what} there is ${JSON.stringify(replica.rows(totals))} and ${JSON.stringify(replica.rows(ops))}`, { cause: error });
+    });
+  }
+}
+
+const rowOf = (id: number, customer: string, amount: string): string[] => [String(id), customer, amount];
+
+test('what a stream gives is a log like any other: a sink replays it, and follows what comes, changes and goes', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  await streams.stream();
+  const replica = await streams.replica();
+  source.commit([insert(orders, rowOf(1, 'ann', '5.00')), insert(orders, rowOf(2, 'bob', '1.50'))]);
+  await streams.shows(replica, { totals: [['ann', '1', '5.00'], ['bob', '1', '1.50']], ops: ['c', 'c'] });
+  source.commit([update(orders, rowOf(2, 'ann', '2.25'))]);
+  await streams.shows(replica, { totals: [['ann', '2', '7.25']], ops: ['c', 'c', 'u'] });
+  source.commit([remove(orders, ['1', 'ann', '5.00'])]);
+  await streams.shows(replica, { totals: [['ann', '1', '2.25']], ops: ['c', 'c', 'd', 'u'] });
+  source.commit([truncate(orders)]);
+  await streams.shows(replica, { totals: [], ops: ['c', 'c', 'd', 't', 'u'] });
+});
+
+test('a stream that begins later computes from what the log holds, and a sink that begins later gets all of it', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  for (let id = 1; id <= 20; id++) source.commit([insert(orders, rowOf(id, `c${id % 2}`, '1'))]);
+  await bench.settled();
+  await streams.stream();
+  const totalRows = [['c0', '10', '10'], ['c1', '10', '10']];
+  await streams.shows(await streams.replica(), { totals: totalRows, ops: new Array<string>(20).fill('c') });
+});
+
+test('each END of a stream says up to where its input is computed, and they stand in the order of the input', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  const running = await streams.stream();
+  const places: bigint[] = [];
+  for (let id = 1; id <= 3; id++) {
+    await running.reaches(source.commit([insert(orders, rowOf(id, 'ann', '1'))]).endLsn);
+    places.push((await ends(await bench.reader())).at(-1)?.commitLsn ?? 0n);
+  }
+  const published = (await control<StartRecord | EndRecord>(await bench.reader(), 'shop.stream.sales.transaction')).filter((record) => record.type === 'end' && record.parts.length > 0) as EndRecord[];
+  assert.deepEqual(published.map(({ input }) => input?.commitLsn), places);
+  assert.deepEqual(published.map(({ commitLsn }) => commitLsn), places);
+});
+
+for (const [when, fails] of [
+  ['before its results are published', 'before'],
+  ['behind its results, and before it knows', 'after'],
+] as const) {
+  test(`a crash ${when} publishes them once`, async (t) => {
+    const streams = await StreamBench.open(t);
+    const { bench, source } = streams;
+    await bench.start();
+    const first = await streams.stream();
+    source.commit([insert(orders, rowOf(1, 'ann', '1'))]);
+    const replica = await streams.replica();
+    await streams.shows(replica, { ops: ['c'] });
+    const boom = new Error('the process dies here');
+    const die = (): never => { throw boom; };
+    if (fails === 'before') streams.beforePublish = die;
+    else streams.afterPublish = die;
+    source.commit([insert(orders, rowOf(2, 'ann', '2')), insert(orders, rowOf(3, 'bob', '3'))]);
+    assert.equal(await first.ended(), boom);
+    streams.beforePublish = streams.afterPublish = () => {};
+    await streams.stream();
+    source.commit([insert(orders, rowOf(4, 'bob', '4'))]);
+    await streams.shows(replica, { totals: [['ann', '2', '3'], ['bob', '2', '7']], ops: ['c', 'c', 'c', 'c'] });
+  });
+}
+
+test('a stream that is reset is computed anew: what its readers have is emptied first', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  const first = await streams.stream();
+  const replica = await streams.replica();
+  source.commit([insert(orders, rowOf(1, 'ann', '1')), insert(orders, rowOf(2, 'bob', '2'))]);
+  await streams.shows(replica, { ops: ['c', 'c'] });
+  await first.stop();
+  await streams.sink().forget();
+  source.commit([remove(orders, ['1', 'ann', '1'])]);
+  await streams.stream();
+  await streams.shows(replica, { totals: [['bob', '1', '2']], ops: ['c', 'c', 'd'] });
+  await streams.shows(await streams.replica('later'), { totals: [['bob', '1', '2']], ops: ['c', 'c', 'd'] });
+});
+
+test('a module that is another one than the state was made with is refused until it is reset or kept', async (t) => {
+  const streams = await StreamBench.open(t);
+  await streams.bench.start();
+  await (await streams.stream()).stop();
+  streams.fingerprint = 'two';
+  await assert.rejects(streams.stream(), (error) => error instanceof TailraceError && error.code === 'stream-changed');
+  await streams.sink().keep();
+  await (await streams.stream()).stop();
+});
+
+test('what a publisher takes up again after a loss of the connection is computed once', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  await streams.stream();
+  const replica = await streams.replica();
+  source.commit([insert(orders, rowOf(1, 'ann', '1'))]);
+  await streams.shows(replica, { totals: [['ann', '1', '1']] });
+  await bench.disconnect();
+  await bench.start();
+  source.commit([insert(orders, rowOf(2, 'ann', '2'))]);
+  await streams.shows(replica, { totals: [['ann', '2', '3']], ops: ['c', 'c'] });
+  const records = await control<StartRecord | EndRecord>(await bench.reader(), 'shop.stream.sales.transaction');
+  assert.deepEqual(records.flatMap((record) => (record.type === 'start' ? [record.epoch] : [])), [1, 2], 'an epoch of its own for each of the input');
+});
+
+test('a function that fails stops the stream in front of the transaction, with the place in the module; as configured the row is set aside', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  const first = await streams.stream();
+  const replica = await streams.replica();
+  source.commit([insert(orders, rowOf(1, 'ann', 'no number')), insert(orders, rowOf(2, 'bob', '2'))]);
+  const error = await first.ended();
+  assert.ok(error instanceof TailraceError && error.code === 'sink-data', String(error));
+  assert.match(error.message, /failed on a row of public\.orders: .*sum\.ts/);
+  await bench.replay('sales', { sink: streams.sink(), onError: 'dead-letter' });
+  await streams.shows(replica, { totals: [['bob', '1', '2']], ops: ['c'] });
+  source.commit([update(orders, rowOf(1, 'ann', '1'))]);
+  source.commit([insert(orders, rowOf(3, 'ann', '3'))]);
+  await streams.shows(replica, { totals: [['ann', '1', '3'], ['bob', '1', '2']], ops: ['c', 'c'] });
+});
