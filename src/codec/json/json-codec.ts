@@ -6,20 +6,16 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
+import { ExtraWriter } from '../extra.ts';
+import { type JsonRowPlan, planJsonRow, writeColumn, writeImage } from '../json-row.ts';
 import { KeyColumns } from '../key-columns.ts';
-import { maxColumns } from '../tuple-spans.ts';
 import { EnvelopeWriter } from './envelope.ts';
 import { readJsonRow } from './json-decode.ts';
-import { type JsonRowPlan, planJsonRow, writeAbsent, writeColumn, writeImage } from './json-row.ts';
 
 /**
  * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"), without schemas:
  * `{before, after, source, op, ts_ms, ts_us, ts_ns, transaction}`, key `{"id":1}`. docs/formats.md says how each type stands.
- *
- * `extra` holds what the envelope cannot say, as JSON, and is left out when that is nothing:
- * - `absent`, `absentBefore`: names of columns that `after` or `before` lack because Postgres did not send them
- * - `old: "key"`: `before` is the old key, and null elsewhere says nothing; without it `before` is the whole old row
- * - `before`: the old image of a key change, whose record is a create to the foreign eye (op `c`, `before` null)
+ * What the envelope cannot say stands in `extra` (extra.ts).
  */
 export class JsonCodec implements Codec {
   readonly name = 'json';
@@ -27,11 +23,10 @@ export class JsonCodec implements Codec {
   readonly tombstones = true;
   readonly #key = new ByteWriter();
   readonly #value = new ByteWriter();
-  readonly #extra = new ByteWriter();
+  readonly #extra = new ExtraWriter();
   readonly #columns = new KeyColumns();
   readonly #envelope = new EnvelopeWriter();
   readonly #plans = new WeakMap<TableSchema, JsonRowPlan>();
-  readonly #absent = new Uint8Array(maxColumns);
 
   encodeRow(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void {
     const plan = this.#plan(table);
@@ -43,19 +38,10 @@ export class JsonCodec implements Codec {
 
     const extra = this.#extra;
     extra.reset();
-    if (absent > 0) {
-      this.#member('"absent":');
-      writeAbsent(extra, plan, change.bytes, change.newAt);
-    }
-    if (change.oldKind === 'key') this.#member('"old":"key"');
-    if (absentBefore > 0) {
-      this.#member('"absentBefore":');
-      writeAbsent(extra, plan, change.bytes, change.oldAt);
-    }
-    if (keyChange) {
-      this.#member('"before":');
-      writeImage(extra, plan, change.bytes, change.oldAt);
-    }
+    if (absent > 0) extra.absent('absent', plan, change.bytes, change.newAt);
+    if (change.oldKind === 'key') extra.oldIsKey();
+    if (absentBefore > 0) extra.absent('absentBefore', plan, change.bytes, change.oldAt);
+    if (keyChange) extra.before(plan, change.bytes, change.oldAt);
     this.#finish(out, table);
   }
 
@@ -65,7 +51,7 @@ export class JsonCodec implements Codec {
     this.#encodeKey(plan, 'old', out);
     this.#encodeValue(plan, change, context, { before: change.oldAt, after: -1, op: 'd' });
     this.#extra.reset();
-    if (change.oldKind === 'key') this.#member('"old":"key"');
+    if (change.oldKind === 'key') this.#extra.oldIsKey();
     this.#finish(out, table);
   }
 
@@ -77,8 +63,8 @@ export class JsonCodec implements Codec {
     this.#envelope.source(value, context, table, change);
     this.#envelope.end(value, context, 't', change.ordinal);
     this.#extra.reset();
-    if (change.cascade) this.#member('"cascade":true');
-    if (change.restartIdentity) this.#member('"restartIdentity":true');
+    if (change.cascade) this.#extra.flag('cascade');
+    if (change.restartIdentity) this.#extra.flag('restartIdentity');
     this.#finish(out, table);
   }
 
@@ -100,7 +86,7 @@ export class JsonCodec implements Codec {
   decodeRow(record: EncodedRow, table: TableSchema): RowChange<TableSchema> {
     const value = this.#value;
     try {
-      const { oldAt, newAt, oldKey } = readJsonRow(record, this.#plan(table), { writer: value, absent: this.#absent });
+      const { oldAt, newAt, oldKey } = readJsonRow(record, this.#plan(table), value);
       const oldKind: OldKind = oldAt < 0 ? 'none' : oldKey ? 'key' : 'full';
       const bytes = new Uint8Array(value.bytes.subarray(0, value.length));
       return { op: record.op, table, ordinal: record.ordinal, bytes, oldKind, oldAt, newAt, end: bytes.length };
@@ -161,22 +147,13 @@ export class JsonCodec implements Codec {
     return 0;
   }
 
-  #member(text: string): void {
-    this.#extra.byte(this.#extra.length === 0 ? 0x7b : 0x2c);
-    this.#extra.ascii(text);
-  }
-
   #finish(out: Encoded, table: Pick<TableSchema, 'schema' | 'name'>): void {
     const value = this.#value;
     // A database in SQL_ASCII can hold bytes that no JSON can; nobody could read them back.
     if (!isUtf8(value.bytes.subarray(0, value.length)))
       throw new TailraceError('source-unreadable', `a value of ${tableName(table)} is not UTF-8, which JSON has to be`);
     point(out.value, value);
-    if (this.#extra.length === 0) out.extra.start = out.extra.end = -1;
-    else {
-      this.#extra.byte(0x7d);
-      point(out.extra, this.#extra);
-    }
+    this.#extra.finish(out.extra);
   }
 }
 

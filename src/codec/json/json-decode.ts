@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { ByteWriter } from '../byte-writer.ts';
 import type { EncodedRow } from '../codec.ts';
-import { JsonReader } from './json-reader.ts';
-import { type JsonRowPlan, readAbsent, readImage } from './json-row.ts';
+import { ExtraReader, type ImageNotes } from '../extra.ts';
+import { JsonReader } from '../json-reader.ts';
+import { type JsonRowPlan, readImage } from '../json-row.ts';
 
 export interface JsonRowParts {
   oldAt: number;
@@ -10,26 +11,17 @@ export interface JsonRowParts {
   oldKey: boolean;
 }
 
-interface Scratch {
-  readonly writer: ByteWriter;
-  /** A flag a column, reused. */
-  readonly absent: Uint8Array;
-}
-
 const reader = new JsonReader();
+const extras = new ExtraReader();
 const encoder = new TextEncoder();
-const names = {
-  after: encoder.encode('after'), before: encoder.encode('before'), old: encoder.encode('old'), key: encoder.encode('key'),
-  absent: encoder.encode('absent'), absentBefore: encoder.encode('absentBefore'),
-};
+const names = { after: encoder.encode('after'), before: encoder.encode('before') };
 
-/** Writes the images of one record as tuples into `scratch.writer` and says where they stand. Throws a `SyntaxError`. */
-export function readJsonRow(record: EncodedRow, plan: JsonRowPlan, scratch: Scratch): JsonRowParts {
-  const parts: JsonRowParts = { oldAt: -1, newAt: -1, oldKey: false };
-  const { value, extra } = record;
-  scratch.writer.reset();
-  scratch.absent.fill(0, 0, plan.names.length);
-  const absentBefore = extra.start >= 0 ? readExtra(record, plan, scratch, parts) : undefined;
+/** Writes the images of one record as tuples into `writer` and says where they stand. Throws a `SyntaxError`. */
+export function readJsonRow(record: EncodedRow, plan: JsonRowPlan, writer: ByteWriter): JsonRowParts {
+  const { value } = record;
+  writer.reset();
+  const extra = extras.read(record.extra, plan, writer);
+  const parts: JsonRowParts = { oldAt: extra.beforeAt, newAt: -1, oldKey: extra.oldIsKey };
   if (value.start < 0 || !isUtf8(value.bytes.subarray(value.start, value.end))) throw new SyntaxError('no text');
 
   const seen = { before: false, after: false };
@@ -37,10 +29,10 @@ export function readJsonRow(record: EncodedRow, plan: JsonRowPlan, scratch: Scra
   for (let first = true; reader.member(first); first = false) {
     if (reader.is(names.before)) {
       once(seen, 'before');
-      if (!skipNull()) parts.oldAt = image(plan, absentBefore ?? noneAbsent, scratch.writer, parts.oldAt);
+      if (!skipNull()) parts.oldAt = image(plan, extra.before, writer, parts.oldAt);
     } else if (reader.is(names.after)) {
       once(seen, 'after');
-      if (!skipNull()) parts.newAt = image(plan, scratch.absent, scratch.writer, parts.newAt);
+      if (!skipNull()) parts.newAt = image(plan, extra.after, writer, parts.newAt);
     } else reader.skip();
   }
   reader.finish();
@@ -49,28 +41,6 @@ export function readJsonRow(record: EncodedRow, plan: JsonRowPlan, scratch: Scra
   const fits = op === 'd' ? parts.oldAt >= 0 && parts.newAt < 0 : parts.newAt >= 0 && (op === 'u' || parts.oldAt < 0);
   if (!fits || (parts.oldKey && parts.oldAt < 0)) throw new SyntaxError('the images are not those of its op');
   return parts;
-}
-
-const noneAbsent = new Uint8Array(0);
-
-/** Reads `extra`; returns the flags of the columns that the old image lacks. */
-function readExtra(record: EncodedRow, plan: JsonRowPlan, scratch: Scratch, parts: JsonRowParts): Uint8Array | undefined {
-  const { bytes, start, end } = record.extra;
-  if (!isUtf8(bytes.subarray(start, end))) throw new SyntaxError('no text');
-  let absentBefore: Uint8Array | undefined;
-  reader.reset(bytes, start, end).take(0x7b);
-  for (let first = true; reader.member(first); first = false) {
-    if (reader.is(names.absent)) readAbsent(reader, plan, scratch.absent);
-    else if (reader.is(names.absentBefore)) readAbsent(reader, plan, (absentBefore = new Uint8Array(plan.names.length)));
-    else if (reader.is(names.before)) parts.oldAt = image(plan, absentBefore ?? noneAbsent, scratch.writer, parts.oldAt);
-    else if (reader.is(names.old)) {
-      reader.string();
-      if (!reader.is(names.key)) throw new SyntaxError('an old image of an unknown kind');
-      parts.oldKey = true;
-    } else throw new SyntaxError('an unknown member of extra');
-  }
-  reader.finish();
-  return absentBefore;
 }
 
 function once(seen: Record<'before' | 'after', boolean>, member: 'before' | 'after'): void {
@@ -84,9 +54,9 @@ function skipNull(): boolean {
   return true;
 }
 
-function image(plan: JsonRowPlan, absent: Uint8Array, writer: ByteWriter, already: number): number {
+function image(plan: JsonRowPlan, notes: ImageNotes, writer: ByteWriter, already: number): number {
   if (already >= 0) throw new SyntaxError('an old image stands there twice');
   const at = writer.length;
-  readImage(reader, plan, absent, writer);
+  readImage(reader, plan, notes, writer);
   return at;
 }

@@ -1,3 +1,4 @@
+import { formatFloat } from '../../event/float-text.ts';
 import type { Column } from '../../event/table.ts';
 
 /**
@@ -86,17 +87,6 @@ export function toPostgresText(form: Form, value: SqliteValue): string | null {
     default:
       return String(value);
   }
-}
-
-/**
- * As float4out and float8out write the shortest digits that read back as the same number: without an exponent from 1e-4 to
- * below 1e6 (float4) or 1e15 (float8). JavaScript finds the same digits and only sets the exponent elsewhere.
- */
-function formatFloat(form: 'float4' | 'float8', value: number): string {
-  const size = Math.abs(value);
-  if (value === 0 || (size >= 1e-4 && size < (form === 'float4' ? 1e6 : 1e15))) return String(value);
-  const [digits, exponent] = value.toExponential().split('e') as [string, string];
-  return `${digits}e${exponent[0]}${exponent.slice(1).padStart(2, '0')}`;
 }
 
 function parseInteger(bytes: Buffer, start: number, end: number): number | bigint {

@@ -1,10 +1,10 @@
-import type { Column } from '../../event/table.ts';
-import type { Slice } from '../../runtime/slice.ts';
-import type { ByteWriter } from '../byte-writer.ts';
+import type { Column } from '../event/table.ts';
+import type { Slice } from '../runtime/slice.ts';
+import type { ByteWriter } from './byte-writer.ts';
 import { base64ToHex, hexToBase64 } from './base64.ts';
 import type { JsonReader } from './json-reader.ts';
 import { isJsonNumber, unescapeJson, writeJsonString } from './json-text.ts';
-import { dateFromNumber, dateToNumber, timeFromNumber, timestampFromNumber, timestampToNumber, timeToNumber } from './temporal.ts';
+import { dateFromNumber, dateToNumber, timeFromNumber, timestampFromNumber, timestampToNumber, timeToNumber } from './temporal-digits.ts';
 
 /**
  * How a column's values stand in the envelope (docs/formats.md has the table). Each form but `text` carries a value that it

@@ -1,4 +1,4 @@
-import type { ByteWriter } from '../byte-writer.ts';
+import type { ByteWriter } from './byte-writer.ts';
 
 /** `bytea` between Postgres's hex text and base64, from bytes to bytes: a text of 1 GB does not fit a string. */
 

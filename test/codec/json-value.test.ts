@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
-import { ByteWriter } from '../../../src/codec/byte-writer.ts';
-import { JsonReader } from '../../../src/codec/json/json-reader.ts';
-import { jsonFormOf, readJsonValue, writeJsonValue } from '../../../src/codec/json/json-value.ts';
-import type { Column } from '../../../src/event/table.ts';
-import { tableOf } from '../../contract/change-samples.ts';
+import { ByteWriter } from '../../src/codec/byte-writer.ts';
+import { JsonReader } from '../../src/codec/json-reader.ts';
+import { jsonFormOf, readJsonValue, writeJsonValue } from '../../src/codec/json-value.ts';
+import type { Column } from '../../src/event/table.ts';
+import { tableOf } from '../contract/change-samples.ts';
 
 /** `[type, oid, typmod, Postgres's text, JSON]`; docs/formats.md shows some of them. */
 const cases: readonly (readonly [type: string, oid: number, typmod: number, text: string, json: string])[] = [
@@ -88,7 +88,7 @@ suite('each value stands as docs/formats.md says and comes back as it was', () =
 });
 
 test('docs/formats.md shows what the codec writes', () => {
-  const page = readFileSync(new URL('../../../docs/formats.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../docs/formats.md', import.meta.url), 'utf8');
   const rows = [...page.matchAll(/^\| `([^`]+)`.*\| `([^`]+)` \| `([^`]+)` \|$/gm)];
   assert.ok(rows.length >= 12, 'the table is gone');
   for (const [, types, text, json] of rows) {

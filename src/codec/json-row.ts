@@ -1,8 +1,8 @@
-import { type TableSchema, tableName } from '../../event/table.ts';
-import { KIND_ABSENT, KIND_NULL, KIND_TEXT, TupleReader } from '../../event/tuple.ts';
-import { TailraceError } from '../../runtime/errors.ts';
-import type { Slice } from '../../runtime/slice.ts';
-import type { ByteWriter } from '../byte-writer.ts';
+import { type TableSchema, tableName } from '../event/table.ts';
+import { KIND_ABSENT, KIND_NULL, KIND_TEXT, TupleReader } from '../event/tuple.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Slice } from '../runtime/slice.ts';
+import type { ByteWriter } from './byte-writer.ts';
 import type { JsonReader } from './json-reader.ts';
 import { type JsonForm, jsonFormOf, readJsonValue, writeJsonValue } from './json-value.ts';
 
@@ -79,11 +79,17 @@ export function readAbsent(reader: JsonReader, plan: JsonRowPlan, flags: Uint8Ar
   }
 }
 
+/** What is known of an image's columns from elsewhere (extra.ts). */
+interface Notes {
+  readonly absent: Uint8Array;
+  readonly exact: ReadonlyMap<number, Uint8Array>;
+}
+
 /**
  * Reads what `writeImage` wrote and writes it as a tuple. Columns stand in the table's order; one that is missing must
- * have its flag in `absent`, so that a lost member is damage and never an absent value.
+ * have its flag in `absent`, so that a lost member is damage and never an absent value. Null may stand for a text in `exact`.
  */
-export function readImage(reader: JsonReader, plan: JsonRowPlan, absent: Uint8Array, writer: ByteWriter): void {
+export function readImage(reader: JsonReader, plan: JsonRowPlan, { absent, exact }: Notes, writer: ByteWriter): void {
   const { length } = plan.names;
   writer.uint16(length);
   let column = -1;
@@ -93,7 +99,7 @@ export function readImage(reader: JsonReader, plan: JsonRowPlan, absent: Uint8Ar
     writeAbsentKinds(writer, absent, column + 1, named);
     if (absent[named]) throw new SyntaxError('a column that is said to be absent');
     reader.scalar();
-    if (reader.type === 'null') writer.byte(KIND_NULL);
+    if (reader.type === 'null') writeNullOr(writer, exact.get(named));
     else {
       writer.byte(KIND_TEXT);
       const sizeAt = writer.length;
@@ -104,6 +110,14 @@ export function readImage(reader: JsonReader, plan: JsonRowPlan, absent: Uint8Ar
     column = named;
   }
   writeAbsentKinds(writer, absent, column + 1, length);
+}
+
+/** NULL, or the text that the envelope could not say. */
+export function writeNullOr(writer: ByteWriter, text: Uint8Array | undefined): void {
+  if (text === undefined) return writer.byte(KIND_NULL);
+  writer.byte(KIND_TEXT);
+  writer.uint32(text.length);
+  writer.append(text);
 }
 
 function writeAbsentKinds(writer: ByteWriter, absent: Uint8Array, from: number, to: number): void {
