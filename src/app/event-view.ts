@@ -30,6 +30,9 @@ export interface RecordView {
   readonly key?: RowView | null;
   readonly before?: RowView | null;
   readonly after?: RowView | null;
+  /** Of a logical message: its prefix, and its content where that is text, else `{"base64": …}`. */
+  readonly prefix?: string;
+  readonly content?: unknown;
   /** Columns that Postgres did not send because they did not change. */
   readonly absent?: readonly string[];
   /** Of the topics that hold no events. */
@@ -59,6 +62,10 @@ export class EventView {
     const { op, half, ordinal, epoch } = header;
     const identity = { ...place, op, epoch, commit_lsn: formatLsn(header.commitLsn), ordinal, ...(half === 'whole' ? {} : { half }) };
     const codec = this.#codecs.get(header.codec);
+    if (op === 'm' && codec !== undefined) {
+      const { prefix, content } = codec.decodeMessage(cursor.value, ordinal);
+      return { ...identity, prefix, content: textOrBase64(content) };
+    }
     if (op === 'm' || half === 'old' || codec === undefined) return { ...identity, value: plain(cursor.value) };
     const table = await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
     if (op === 't') return { ...identity, table: tableName(table) };
@@ -97,15 +104,19 @@ function keyOf(table: TableSchema, row: RowView | null): RowView | null {
 /** JSON where it is JSON, else text, else base64. */
 function plain({ bytes, start, end }: Slice): unknown {
   if (start < 0) return null;
-  const part = bytes.subarray(start, end);
+  const content = textOrBase64(bytes.subarray(start, end));
+  if (typeof content !== 'string') return content;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(part);
-    try {
-      return JSON.parse(text);
-    } catch {
-      return text;
-    }
+    return JSON.parse(content);
   } catch {
-    return { base64: Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('base64') };
+    return content;
+  }
+}
+
+function textOrBase64(bytes: Uint8Array): string | { readonly base64: string } {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return { base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') };
   }
 }

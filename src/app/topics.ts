@@ -11,7 +11,7 @@ export interface TopicDescription {
   readonly pipeline: string;
   readonly topic: string;
   /** `events` of a table, or one of the pipeline's own. */
-  readonly kind: 'events' | 'transaction' | 'schema' | 'sink' | 'dead-letter';
+  readonly kind: 'events' | 'message' | 'transaction' | 'schema' | 'sink' | 'dead-letter';
   readonly partitions: readonly PartitionDescription[];
 }
 
@@ -64,6 +64,7 @@ function kindOf(pipeline: string, topic: string): TopicDescription['kind'] {
   const names = topicNames(pipeline);
   if (topic === names.transaction) return 'transaction';
   if (topic === names.schema) return 'schema';
+  if (topic === names.message) return 'message';
   if (topic.startsWith(names.sink(''))) return 'sink';
   return topic.startsWith(names.deadLetter('')) ? 'dead-letter' : 'events';
 }

@@ -50,6 +50,9 @@ export interface Codec {
   /** The inverse of `encodeRow`. Throws `log-damaged` when the value does not fit the table's schema. */
   decodeRow(record: EncodedRow, table: TableSchema): RowChange<TableSchema>;
 
+  /** The inverse of `encodeMessage`. Throws `log-damaged`. */
+  decodeMessage(value: Slice, ordinal: number): MessageChange;
+
   /**
    * Whether the format deletes a key with a second record, a tombstone (null value), for compaction's sake. The publisher
    * writes it behind a delete and behind an old half; it is no event and is not counted.

@@ -44,7 +44,10 @@ export interface TruncateChange<T extends TableShape = TableShape> {
   readonly restartIdentity: boolean;
 }
 
-/** `pg_logical_emit_message(true, prefix, content)`: part of its transaction. Non-transactional ones are never events. */
+/**
+ * `pg_logical_emit_message(true, prefix, content)`: part of its transaction. Non-transactional ones are never events. A source
+ * hands out its own watermarks, and those whose prefix the config asks for.
+ */
 export interface MessageChange {
   readonly op: 'm';
   readonly prefix: string;

@@ -20,6 +20,11 @@ export function matchesPattern(pattern: string, table: { readonly schema: string
   return like(parts.schema, table.schema) && like(parts.table, table.name);
 }
 
+/** Whether a text that is no table's name fits a pattern of its own: `*` and `?`, everything else for itself. */
+export function matchesText(pattern: string, text: string): boolean {
+  return like(Array.from(pattern, (character) => (character === '*' ? 'any' : character === '?' ? 'one' : { text: character })), text);
+}
+
 /** A pattern's part: characters, or a wildcard. */
 type Piece = { readonly text: string } | 'any' | 'one';
 

@@ -1,5 +1,5 @@
 import { newEncoded, type Codec, type EncodeContext } from '../codec/codec.ts';
-import type { RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
+import type { MessageChange, Op, RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
 import type { TableSchema } from '../event/table.ts';
 import { isPartial } from '../event/tuple.ts';
 import type { RecordDraft } from '../log/log.ts';
@@ -20,6 +20,9 @@ export class Target {
   }
 }
 
+/** Logical messages are of no table: their header names the version (0, 0), which none has. */
+const noTable: TableSchema = { relid: 0, schema: '', name: '', columns: [], key: [], replicaIdentity: 'nothing', version: { epoch: 0, number: 0 } };
+
 /**
  * Encodes the changes of one transaction after the other into the group that is being filled. The hot path of the capture:
  * nothing is allocated a row but what the caller brings; drafts, headers and scratch memory are reused.
@@ -36,11 +39,15 @@ export class EventEncoder {
   /** Extents of the current transaction by topic: two schema versions of a table share one. */
   #extents = new Map<string, Extent>();
   readonly #touched = new Set<Target>();
+  readonly #messages: Target;
+  /** Whether a logical message was encoded before: then the topic is there. */
+  hasMessages = false;
 
-  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }) {
+  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string; readonly messageTopic: string }) {
     this.#codec = codec;
     this.#pipeline = names.pipeline;
     this.#database = names.database;
+    this.#messages = new Target(noTable, names.messageTopic);
     this.#header = new HeaderWriter(codec.id);
     const header = { bytes: this.#header.bytes, start: 0, end: headerSize };
     this.#draft = {
@@ -86,10 +93,16 @@ export class EventEncoder {
     this.#write(group, target, { op: 't', ordinal: change.ordinal, partial: false, half: 'whole' });
   }
 
+  message(group: Group, change: MessageChange): void {
+    this.hasMessages = true;
+    this.#codec.encodeMessage(change, this.#context, this.#encoded);
+    this.#write(group, this.#messages, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
+  }
+
   #write(
     group: Group,
     target: Target,
-    what: { readonly op: RowChange['op'] | 't'; readonly ordinal: number; readonly partial: boolean; readonly half: Half },
+    what: { readonly op: Op; readonly ordinal: number; readonly partial: boolean; readonly half: Half },
   ): void {
     this.#header.change(what.op, what.ordinal, target.schema.version, what);
     group.add(group.batch(target.topic, 0), this.#draft, this.#extent(target));

@@ -1,41 +1,19 @@
-import type { Codec } from '../codec/codec.ts';
-import type { RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
+import type { MessageChange, RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
 import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
-import type { BatchBuilder, LogWriter } from '../log/log.ts';
-import type { SourceSession } from '../source/source.ts';
+import type { BatchBuilder } from '../log/log.ts';
+import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
-import type { Logger } from '../runtime/logger.ts';
-import { encodeControl, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { encodeControl, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
 import { CopiedFilter } from './copied-filter.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
 import { controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
-import type { SchemaVersions } from './schema-versions.ts';
+import type { PublishingOptions } from './publishing-options.ts';
 import { Snapshotter, type CopyJob, type CopyPiece } from './snapshotter.ts';
-import type { TopicNames } from './topics.ts';
-import type { Turnstile } from './turnstile.ts';
 import { StreamedTransactions } from './visibility.ts';
-
-export interface PublishingOptions {
-  readonly session: SourceSession;
-  readonly writer: LogWriter;
-  readonly turns: Turnstile;
-  readonly topics: TopicNames;
-  readonly codec: Codec;
-  readonly pipeline: string;
-  readonly start: StartRecord;
-  /** Where START stands in the `transaction` topic. */
-  readonly startOffset: number;
-  /** The END that the stream continues behind. */
-  readonly end: EndRecord;
-  readonly versions: SchemaVersions;
-  readonly copies: ReadonlyMap<string, SnapshotRecord>;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-}
 
 /** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
 const emptyEndInterval = 2000;
@@ -84,7 +62,7 @@ export class PublishingSession {
   constructor(options: PublishingOptions) {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
-    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
+    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database, messageTopic: options.topics.message });
     this.#start = new CurrentStart(start, options.startOffset);
     this.#feeder = new GroupFeeder({
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns,
@@ -187,7 +165,7 @@ export class PublishingSession {
           break;
         case 'm':
           this.#ordinal = item.ordinal + 1;
-          if (!this.#skipping) this.#snapshotter.message(item);
+          if (!this.#skipping) await this.#message(item);
           break;
         case 'keepalive':
           if (this.#transaction === null && item.walEnd > this.#idleLsn) this.#idleLsn = item.walEnd;
@@ -215,6 +193,14 @@ export class PublishingSession {
     if (!this.#copied.isEmpty && this.#copied.isCopied(item.table.relid, this.#transaction?.xid ?? 0)) return;
     this.#encoder.row(this.#feeder.group, target, item);
     this.#snapshotter.row(item);
+    this.counts.changes++;
+  }
+
+  async #message(item: MessageChange): Promise<void> {
+    if (item.prefix === watermarkPrefix) return this.#snapshotter.message(item);
+    const { topics, writer, turns } = this.#options;
+    if (!this.#encoder.hasMessages) await turns.take(() => writer.createTopic({ topic: topics.message, partitions: 1 }));
+    this.#encoder.message(this.#feeder.group, item);
     this.counts.changes++;
   }
 

@@ -4,6 +4,8 @@ import { tableName } from '../event/table.ts';
 export interface TopicNames {
   readonly transaction: string;
   readonly schema: string;
+  /** The source's logical messages; a table's topic has a dot more. */
+  readonly message: string;
   events(table: { readonly schema: string; readonly name: string }): string;
   sink(sink: string): string;
   deadLetter(sink: string): string;
@@ -13,6 +15,7 @@ export function topicNames(pipeline: string): TopicNames {
   return {
     transaction: `${pipeline}.transaction`,
     schema: `${pipeline}.schema`,
+    message: `${pipeline}.message`,
     events: (table) => `${pipeline}.${tableName(table)}`,
     sink: (sink) => `${pipeline}.sink.${sink}`,
     deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,

@@ -7,7 +7,7 @@ import type { TableSchema } from '../../src/event/table.ts';
 import { TupleReader, tupleEnd } from '../../src/event/tuple.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import type { Slice } from '../../src/runtime/slice.ts';
-import { anyChange, changeOf, plain, tableOf } from './change-samples.ts';
+import { anyChange, anyText, changeOf, plain, tableOf } from './change-samples.ts';
 
 export const context: EncodeContext = {
   pipeline: 'shop', database: 'shopdb', processedAt: 1_700_000_000_123,
@@ -96,6 +96,24 @@ export function codecContract(name: string, create: () => Codec): void {
       const change = changeOf(tableOf([['id', 23], ['a', 25]]), { op: 'c', new: ['1', 'x'] });
       const wider = tableOf([['id', 23], ['a', 25], ['b', 25]]);
       assert.throws(() => codec.decodeRow(stored(codec, change), wider), { code: 'log-damaged' });
+    });
+
+    test('a logical message comes back byte by byte, and a damaged one is log-damaged', () => {
+      const out = newEncoded();
+      fc.assert(
+        fc.property(anyText, fc.uint8Array({ maxLength: 300 }), damage, (prefix, bytes, spoil) => {
+          codec.encodeMessage({ op: 'm', prefix, content: bytes, ordinal: 3 }, context, out);
+          const value = copy(out.value);
+          const { content: decoded, ...rest } = codec.decodeMessage(value, 3);
+          assert.deepEqual({ ...rest, content: Buffer.from(decoded) }, { op: 'm', prefix, content: Buffer.from(bytes), ordinal: 3 });
+          try {
+            codec.decodeMessage(spoil(value), 3);
+          } catch (error) {
+            if (!(error instanceof TailraceError) || error.code !== 'log-damaged') throw error;
+          }
+        }),
+      );
+      assert.throws(() => codec.decodeMessage(nullSlice(), 3), { code: 'log-damaged' });
     });
 
     test('damaged bytes give a change or log-damaged, nothing else', () => {

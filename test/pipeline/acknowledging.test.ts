@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
+import { watermarkPrefix } from '../../src/source/source.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { insert, ScriptedSource, type Written } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
@@ -122,7 +123,7 @@ test('acknowledging: a transaction without events for us counts as a keepalive',
   const bench = await Bench.open(t, source);
   await bench.start();
   const { message } = await import('../support/scripted-source.ts');
-  const none = source.commit([message('app', 'nothing for us')]);
+  const none = source.commit([message(watermarkPrefix, 'of another life')]);
   await bench.acknowledged(none.endLsn);
   const last = (await ends(await bench.reader())).at(-1);
   assert.deepEqual([last?.endLsn, last?.epoch, last?.commitLsn, last?.parts], [none.endLsn, 0, 0n, []]);

@@ -22,6 +22,8 @@ export interface Setting {
 export interface SettingOptions {
   /** More lines of the connector file, at the top level. */
   readonly yaml?: string;
+  /** More lines of its `source`, two spaces in. */
+  readonly inSource?: string;
   readonly schema?: string;
   /** In place of the shared server's database. */
   readonly source?: TestDatabase;
@@ -33,7 +35,7 @@ export async function ledgerSetting(scope: Scope, options: SettingOptions = {}):
   const directory = await tempDirectory(scope);
   await source.sql(options.schema ?? ledgerSchema);
   const sqlite = join(directory, 'replica.sqlite');
-  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: nameFor(source) }) + (options.yaml ?? ''));
+  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: nameFor(source), inSource: options.inSource ?? '' }) + (options.yaml ?? ''));
   const equal = async (tables: readonly string[] = ledgerTables): Promise<void> => {
     for (const table of tables) {
       const expected = await dumpPostgres(source, table);
@@ -49,14 +51,14 @@ export function nameFor(database: TestDatabase): string {
   return `p${database.name.replaceAll('_', '')}`.slice(0, 20);
 }
 
-export function connector(of: { readonly name: string; readonly source: string; readonly replica: string; readonly directory: string; readonly sqlite: string }): string {
+export function connector(of: { readonly name: string; readonly source: string; readonly replica: string; readonly directory: string; readonly sqlite: string; readonly inSource?: string }): string {
   return `name: ${of.name}
 source:
   type: postgres
   url: ${of.source}
   tables:
     include: [public.*]
-log:
+${of.inSource ?? ''}log:
   type: embedded
   directory: ${join(of.directory, 'log')}
 sinks:

@@ -97,6 +97,17 @@ export class JsonCodec implements Codec {
     }
   }
 
+  decodeMessage(value: Slice, ordinal: number): MessageChange {
+    try {
+      const { message } = JSON.parse(Buffer.from(value.bytes.subarray(Math.max(value.start, 0), value.end)).toString()) as { message?: { prefix?: unknown; content?: unknown } };
+      const { prefix, content } = message ?? {};
+      if (typeof prefix === 'string' && typeof content === 'string') return { op: 'm', prefix, content: Buffer.from(content, 'base64'), ordinal };
+    } catch (error) {
+      if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
+    }
+    throw new TailraceError('log-damaged', `a logical message (ordinal ${ordinal}) is not in Debezium's envelope`);
+  }
+
   #plan(table: TableSchema): JsonRowPlan {
     let plan = this.#plans.get(table);
     if (plan === undefined) this.#plans.set(table, (plan = planJsonRow(table)));

@@ -20,7 +20,7 @@ const LETTER_NEW = 0x4e; // N
  *     u, with an old image  'K' (the old key) or 'O' (the old row), tuple, 'N', tuple
  *     d, and an old half    'K' or 'O', tuple
  *     t                     one byte of flags: 1 cascade, 2 restart identity
- *     m                     int16 length of the prefix, prefix, content
+ *     m                     int32 length of the prefix, prefix, content
  *     key                   per key column: kind, and for a value int32 length and bytes; null for a table without a key
  *
  * With an old image these are pgoutput's own bytes, so that every value is a slice of what was read and nothing is copied.
@@ -64,7 +64,7 @@ export class TupleCodec implements Codec {
     out.extra.start = out.extra.end = out.key.start = out.key.end = -1;
     const writer = this.#value;
     writer.reset();
-    writer.uint16(Buffer.byteLength(change.prefix));
+    writer.uint32(Buffer.byteLength(change.prefix));
     writer.utf8(change.prefix);
     writer.append(change.content);
     point(out.value, writer.bytes, 0, writer.length);
@@ -90,6 +90,13 @@ export class TupleCodec implements Codec {
       }
     }
     throw new TailraceError('log-damaged', `a record of ${tableName(table)} (op ${op}, ordinal ${ordinal}) does not hold the tuples of its schema`);
+  }
+
+  decodeMessage({ bytes, start, end }: Slice, ordinal: number): MessageChange {
+    const prefixAt = start + 4;
+    const contentAt = start < 0 || prefixAt > end ? Infinity : prefixAt + new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
+    if (contentAt > end) throw new TailraceError('log-damaged', `a logical message (ordinal ${ordinal}) is not whole`);
+    return { op: 'm', prefix: Buffer.from(bytes.subarray(prefixAt, contentAt)).toString(), content: bytes.subarray(contentAt, end), ordinal };
   }
 
   #encodeKey(change: RowChange, half: 'old' | 'new', out: Slice): void {

@@ -26,6 +26,14 @@ export const postgresSourceConfig = z
       .enum(['initial', 'never'])
       .default('initial')
       .describe('Whether the rows that are already there arrive too, or only changes from now on.'),
+    messages: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('Logical messages to keep, by prefix, with * for any run of characters and ? for one: what pg_logical_emit_message(true, …) wrote goes to the topic <pipeline>.message.'),
+    origin: z
+      .enum(['any', 'none'])
+      .default('any')
+      .describe('none leaves out what reached the source by replication itself (PostgreSQL 16 and later): two databases can then feed each other without a loop.'),
     slot: slotName.optional().describe('An existing replication slot. Without it Tailrace makes its own, tailrace_<pipeline>.'),
     publication: publicationName.optional().describe('An existing publication, used as it is. Without it Tailrace makes its own, tailrace_<pipeline>.'),
   })

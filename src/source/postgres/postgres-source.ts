@@ -1,4 +1,5 @@
 import { lsn } from '../../event/lsn.ts';
+import { matchesText } from '../../event/table-pattern.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
@@ -6,7 +7,7 @@ import { describeTarget, type ConnectionTarget } from '../../runtime/postgres/co
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import type { Source, SourceCheck, SourceServer, SourceSession } from '../source.ts';
+import { watermarkPrefix, type Source, type SourceCheck, type SourceServer, type SourceSession } from '../source.ts';
 import type { SourceVerifier } from '../verifier.ts';
 import { readTablesByOid, shapeOfTable } from './catalog.ts';
 import { runChecks } from './checks/run.ts';
@@ -133,7 +134,12 @@ export class PostgresSource implements Source {
   async #take(control: PgConnection, found: Survey, signal: AbortSignal): Promise<TakenSlot> {
     const { slot, publication, applicationName } = this.#names;
     const timeouts = streamTimeouts(found.facts.walSenderTimeoutMs);
-    const options = { ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 8 << 20, slot, publication, onFailed: () => control.destroy() };
+    const { messages, origin } = this.#config;
+    const options = {
+      ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 8 << 20, slot, publication, origin,
+      wantsMessage: (prefix: string) => prefix === watermarkPrefix || messages.some((pattern) => matchesText(pattern, prefix)),
+      onFailed: () => control.destroy(),
+    };
     try {
       return await takeSlot(this.#target, { applicationName, signal }, options);
     } catch (error) {

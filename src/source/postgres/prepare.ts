@@ -17,6 +17,8 @@ export interface Survey {
   readonly names: SourceNames;
   /** Whether rows are to be read, and not only changes. */
   readonly copies: boolean;
+  /** Whose changes are wanted: all, or only those that did not come by replication themselves. */
+  readonly origin: 'any' | 'none';
   readonly facts: ServerFacts;
   readonly publication: PublicationState | null;
   readonly slot: SlotState | null;
@@ -30,7 +32,7 @@ export async function survey(query: Query, config: PostgresSourceConfig, names: 
   const slot = await readSlot(query, names.slot);
   const tables = await readAllTables(query, { version: facts.version });
   const selection = selectTables(tables, config.tables, names.ownPublication ? null : publication);
-  return { names, copies: config.snapshot === 'initial', facts, publication, slot, tables, selection };
+  return { names, copies: config.snapshot === 'initial', origin: config.origin, facts, publication, slot, tables, selection };
 }
 
 /** Places that somebody may give back at any moment: the server's own answer (53300, 53400) is one to try again after. */

@@ -19,6 +19,8 @@ export interface ReplicationStreamOptions {
   readonly statusIntervalMs: number;
   /** A server that was asked and said nothing for so long is gone. */
   readonly silenceMs: number;
+  /** Which logical messages are yielded, by prefix; all unless told. */
+  readonly wantsMessage?: (prefix: string) => boolean;
   /** Called once, when the connection has failed: what waits for the same server elsewhere must not wait for ever. */
   readonly onFailed?: () => void;
 }
@@ -41,7 +43,7 @@ export class ReplicationStream {
   readonly #socket: Socket;
   readonly #input: GulpingSocket;
   readonly #options: ReplicationStreamOptions;
-  readonly #decoder = new StreamDecoder();
+  readonly #decoder: StreamDecoder;
   readonly #queue: Buffer[] = [];
   #queued = 0;
   #wake: () => void = () => {};
@@ -57,6 +59,7 @@ export class ReplicationStream {
   constructor(socket: Socket, options: ReplicationStreamOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#decoder = new StreamDecoder(options.wantsMessage);
     this.#input = new GulpingSocket(socket, (chunk) => this.#received(chunk));
     socket.on('error', (error) => this.fail(error));
     socket.on('close', () => this.fail(codedError('ECONNRESET', 'the server closed the replication connection')));

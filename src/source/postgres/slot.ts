@@ -16,6 +16,8 @@ export interface SlotState {
   readonly safeWalSize: number | null;
   /** Why the server gave the slot up (PostgreSQL 17 and later). */
   readonly invalidationReason: string | null;
+  /** It sends prepared transactions before they are committed. */
+  readonly twoPhase: boolean;
   /** Bytes of WAL that the server keeps for it. */
   readonly walHeld: number;
 }
@@ -49,6 +51,7 @@ export async function readSlot(query: Query, name: string): Promise<SlotState | 
     safeWalSize: number('safe_wal_size'),
     // PostgreSQL 16 has but one reason, and a column that says only whether.
     invalidationReason: text('invalidation_reason') ?? (slot['conflicting'] === true ? 'conflict with recovery' : null),
+    twoPhase: slot['two_phase'] === true,
     walHeld: row.held === null ? 0 : Number(row.held),
   };
 }

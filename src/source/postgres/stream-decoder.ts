@@ -35,6 +35,12 @@ export class StreamDecoder {
   readonly streamed = new StreamedTransactions();
   /** A keepalive asked for an answer; whoever answers takes it back. */
   replyRequested = false;
+  readonly #wantsMessage: (prefix: string) => boolean;
+
+  /** `wantsMessage` says which logical messages are yielded, by prefix; all of them count. */
+  constructor(wantsMessage: (prefix: string) => boolean = () => true) {
+    this.#wantsMessage = wantsMessage;
+  }
 
   push(chunk: Uint8Array): void {
     this.#frames.push(chunk);
@@ -188,7 +194,7 @@ export class StreamDecoder {
     const ordinal = this.#count();
     fields.uint64();
     const prefix = fields.string();
-    items.push({ op: 'm', prefix, content: fields.view(fields.uint32()), ordinal });
+    if (this.#wantsMessage(prefix)) items.push({ op: 'm', prefix, content: fields.view(fields.uint32()), ordinal });
   }
 
   #count(): number {

@@ -17,13 +17,13 @@ export interface TakenSlot {
 export async function takeSlot(
   target: ConnectionTarget,
   connect: ConnectOptions,
-  options: ReplicationStreamOptions & { readonly slot: string; readonly publication: string },
+  options: ReplicationStreamOptions & { readonly slot: string; readonly publication: string; readonly origin: 'any' | 'none' },
 ): Promise<TakenSlot> {
   const connection = await openReplication(target, connect);
   try {
     const identity = await identify(connection);
     const stream = new ReplicationStream(connection.takeSocket(), options);
-    await stream.start(startCommand(options.slot, options.publication));
+    await stream.start(startCommand(options));
     return { ...identity, stream, dispose: () => connection.dispose() };
   } catch (error) {
     await connection.dispose();
@@ -35,9 +35,11 @@ export async function takeSlot(
  * From 0/0: the server then starts where the slot stands. `messages` brings the watermarks. `streaming` and `two_phase` stay
  * off, so that the commit LSN is known at BEGIN (PROTOCOL, Identity).
  */
-function startCommand(slot: string, publication: string): string {
+function startCommand({ slot, publication, origin }: { readonly slot: string; readonly publication: string; readonly origin: 'any' | 'none' }): string {
   const names = quotePublicationNames([publication]);
-  return `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL 0/0 (proto_version '1', publication_names ${names}, messages 'true')`;
+  // A server before PostgreSQL 16 does not know the option, and sends whatever it has.
+  const only = origin === 'none' ? ", origin 'none'" : '';
+  return `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL 0/0 (proto_version '1', publication_names ${names}, messages 'true'${only})`;
 }
 
 async function identify(connection: ReplicationConnection): Promise<Pick<TakenSlot, 'systemIdentifier' | 'timeline' | 'timelineSwitch'>> {

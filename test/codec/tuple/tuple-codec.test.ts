@@ -57,5 +57,5 @@ test('truncate says its flags, a message its prefix and content', () => {
   assert.deepEqual(content(out.value), Buffer.from([3]));
   assert.equal(out.key.start, -1);
   codec.encodeMessage({ op: 'm', prefix: 'é', content: Buffer.from([0, 1]), ordinal: 1 }, context, out);
-  assert.deepEqual(content(out.value), Buffer.from([0, 2, 0xc3, 0xa9, 0, 1]));
+  assert.deepEqual(content(out.value), Buffer.from([0, 0, 0, 2, 0xc3, 0xa9, 0, 1]));
 });

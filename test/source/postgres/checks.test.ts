@@ -24,7 +24,7 @@ function table(name: string, changes: Partial<CatalogTable> = {}): CatalogTable 
 
 const slot: SlotState = {
   name: 'tailrace_shop', plugin: 'pgoutput', database: 'shop', activePid: null, restartLsn: 1n, confirmedFlush: 1n, walStatus: 'reserved',
-  safeWalSize: null, invalidationReason: null, walHeld: 0,
+  safeWalSize: null, invalidationReason: null, twoPhase: false, walHeld: 0,
 };
 const publication: PublicationState = { name: 'tailrace_shop', oid: 1, allTables: false, viaRoot: true, missing: [], listed: [97], relids: [97], owned: true };
 
@@ -36,6 +36,7 @@ interface Changes {
   readonly tables?: readonly CatalogTable[];
   readonly include?: readonly string[];
   readonly copies?: boolean;
+  readonly origin?: 'any' | 'none';
 }
 
 function findings(changes: Changes = {}): string[] {
@@ -43,7 +44,7 @@ function findings(changes: Changes = {}): string[] {
   const tables = changes.tables ?? [table('a')];
   const state = changes.publication === undefined ? null : changes.publication;
   const found: Survey = {
-    names, copies: changes.copies ?? true, facts: { ...facts, ...changes.facts }, publication: state, slot: changes.slot ?? null, tables,
+    names, copies: changes.copies ?? true, origin: changes.origin ?? 'any', facts: { ...facts, ...changes.facts }, publication: state, slot: changes.slot ?? null, tables,
     selection: selectTables(tables, { include: changes.include ?? ['public.*'], exclude: [] }, names.ownPublication ? null : state),
   };
   return runChecks(found).map((finding) => `${finding.severity} ${finding.check}: ${finding.message}`);
@@ -81,6 +82,9 @@ const cases: readonly (readonly [what: string, changes: Changes, expected: reado
   ['a slot of another database', { slot: { ...slot, database: 'other' }, publication }, [/^error slot: .* in the database other/]],
   ['a lost slot', { slot: { ...slot, walStatus: 'lost' }, publication }, [/^error slot-lost/]],
   ['an invalidated slot', { slot: { ...slot, invalidationReason: 'idle_timeout' }, publication }, [/^error slot-lost: .*idle_timeout/]],
+  ['a slot with two_phase', { slot: { ...slot, twoPhase: true }, publication }, [/^error slot: .* was made with two_phase/]],
+  ['origin none on a version that does not know it', { origin: 'none', facts: { version: 150_018, versionText: '15.18' } }, [/^error origin: .* PostgreSQL 15.18 cannot/]],
+  ['origin none', { origin: 'none', facts: { version: 160_014 } }, []],
   ['no table at all', { tables: [] }, [/^error tables/, /^warning table-pattern: tables.include: public.\* matches no table/]],
   ['a name that matches nothing', { include: ['public.a', 'public.A'] }, [/^error table-pattern: tables.include: public.A matches/]],
   ['a table without identity, by pattern', { tables: [table('a'), table('b', { primaryKey: null })] }, [/^warning replica-identity: public.b is left out/]],

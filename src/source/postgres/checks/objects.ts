@@ -4,7 +4,7 @@ import type { Survey } from '../prepare.ts';
 import { lossOf } from '../slot.ts';
 
 /** The slot and the publication, ours or named ones. */
-export const objectChecks: readonly ((found: Survey) => Finding | readonly Finding[] | null)[] = [publicationExists, publicationComplete, slotExists, slotFits, slotReadable, anyTable];
+export const objectChecks: readonly ((found: Survey) => Finding | readonly Finding[] | null)[] = [publicationExists, publicationComplete, slotExists, slotFits, slotOnePhase, slotReadable, anyTable];
 
 function publicationExists({ names, publication }: Survey): Finding | null {
   if (names.ownPublication || publication !== null) return null;
@@ -44,6 +44,17 @@ function slotFits({ facts, slot }: Survey): Finding | null {
     check: 'slot',
     message: `the replication slot ${slot.name} ${what}; needed is one for pgoutput in ${facts.database}`,
     remedy: 'Name another slot in source.slot, or leave it out.',
+  };
+}
+
+/** Such a slot sends what is prepared at once, whatever its reader asks for: the commit LSN of that is not known yet. */
+function slotOnePhase({ slot }: Survey): Finding | null {
+  if (slot?.twoPhase !== true) return null;
+  return {
+    severity: 'error',
+    check: 'slot',
+    message: `the replication slot ${slot.name} was made with two_phase: it sends transactions before it is known that they commit`,
+    remedy: `Name another slot in source.slot, made with SELECT pg_create_logical_replication_slot('…', 'pgoutput'), or leave it out.`,
   };
 }
 

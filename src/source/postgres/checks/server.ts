@@ -2,7 +2,7 @@ import type { Finding } from '../../../runtime/finding.ts';
 import type { Survey } from '../prepare.ts';
 
 /** The server as such: its version, and what of its configuration logical replication needs. */
-export const serverChecks: readonly ((found: Survey) => Finding | null)[] = [version, recovery, walLevel, encoding, synchronousStandby, slotsLeft, sendersLeft, walKept];
+export const serverChecks: readonly ((found: Survey) => Finding | null)[] = [version, recovery, walLevel, encoding, originKnown, synchronousStandby, slotsLeft, sendersLeft, walKept];
 
 function version({ facts }: Survey): Finding | null {
   if (facts.version >= 140_000) return null;
@@ -31,6 +31,16 @@ function encoding({ facts }: Survey): Finding | null {
     check: 'server-encoding',
     message: `the database ${facts.database} has the encoding SQL_ASCII: nobody knows what its bytes mean, and one that is not UTF-8 would stop the slot for ever`,
     remedy: 'Move the data to a database with a real encoding (pg_dump, then restore into one made with ENCODING UTF8).',
+  };
+}
+
+function originKnown({ facts, origin }: Survey): Finding | null {
+  if (origin === 'any' || facts.version >= 160_000) return null;
+  return {
+    severity: 'error',
+    check: 'origin',
+    message: `source.origin is none, and PostgreSQL ${facts.versionText} cannot leave out what came by replication`,
+    remedy: 'That needs PostgreSQL 16 or newer. Leave source.origin out where nothing is replicated into this database.',
   };
 }
 
