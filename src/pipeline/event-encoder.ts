@@ -39,15 +39,12 @@ export class EventEncoder {
   /** Extents of the current transaction by topic: two schema versions of a table share one. */
   #extents = new Map<string, Extent>();
   readonly #touched = new Set<Target>();
-  readonly #messages: Target;
-  /** Whether a logical message was encoded before: then the topic is there. */
-  hasMessages = false;
+  #messages: Target | null = null;
 
-  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string; readonly messageTopic: string }) {
+  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }) {
     this.#codec = codec;
     this.#pipeline = names.pipeline;
     this.#database = names.database;
-    this.#messages = new Target(noTable, names.messageTopic);
     this.#header = new HeaderWriter(codec.id);
     const header = { bytes: this.#header.bytes, start: 0, end: headerSize };
     this.#draft = {
@@ -93,8 +90,13 @@ export class EventEncoder {
     this.#write(group, target, { op: 't', ordinal: change.ordinal, partial: false, half: 'whole' });
   }
 
-  message(group: Group, change: MessageChange): void {
-    this.hasMessages = true;
+  /** Whether a logical message was encoded before: then its topic is there. */
+  get hasMessages(): boolean {
+    return this.#messages !== null;
+  }
+
+  message(group: Group, topic: string, change: MessageChange): void {
+    this.#messages ??= new Target(noTable, topic);
     this.#codec.encodeMessage(change, this.#context, this.#encoded);
     this.#write(group, this.#messages, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
   }

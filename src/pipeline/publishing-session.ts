@@ -62,7 +62,7 @@ export class PublishingSession {
   constructor(options: PublishingOptions) {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
-    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database, messageTopic: options.topics.message });
+    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
     this.#start = new CurrentStart(start, options.startOffset);
     this.#feeder = new GroupFeeder({
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns,
@@ -200,7 +200,7 @@ export class PublishingSession {
     if (item.prefix === watermarkPrefix) return this.#snapshotter.message(item);
     const { topics, writer, turns } = this.#options;
     if (!this.#encoder.hasMessages) await turns.take(() => writer.createTopic({ topic: topics.message, partitions: 1 }));
-    this.#encoder.message(this.#feeder.group, item);
+    this.#encoder.message(this.#feeder.group, topics.message, item);
     this.counts.changes++;
   }
 
