@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { TestDaemon, tailrace } from '../support/daemon.ts';
 import { freshDatabase, type TestDatabase } from '../support/postgres.ts';
 import { nameFor } from '../support/shop.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger, ledgerSchema } from '../support/workload.ts';
+
+const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 const source = `
 import { count, max, stream, sum } from 'tailrace';
@@ -130,4 +134,37 @@ test('a stream that is begun anew is right again, and check, reset and a wrong m
   await daemon.kill();
   await writeFile(module, 'export const nothing = 1;');
   assert.match((await tailrace(['check', daemon.file])).out, /exports no stream/);
+});
+
+test('the examples run as they are: revenue by minute, best products, customers with what they ordered', async (t) => {
+  const database = await freshDatabase(t);
+  const directory = await tempDirectory(t);
+  await database.sql(await readFile(at('docker/shop.sql'), 'utf8'));
+  // Its paths begin at the working directory, which is the test's own: data/ lies there and connectors/ is linked into it.
+  await symlink(at('connectors'), join(directory, 'connectors'));
+  const daemon = await TestDaemon.create(t, directory, (await readFile(at('connectors/analytics.yaml'), 'utf8')).replace('name: analytics', `name: ${nameFor(database)}`));
+  daemon.start({ SHOP_DATABASE_URL: database.url }, { directory });
+  await daemon.streaming();
+  await database.sql(`
+    INSERT INTO orders (customer, product, total, paid, placed_at) VALUES (2, 'lamp', 20.00, true, '2026-01-01 10:00:05+00'), (2, 'book', 5, true, '2026-01-01 10:00:40+00');
+    UPDATE orders SET paid = true WHERE product = 'pencil'; DELETE FROM orders WHERE total = 99.00`);
+  const shows = async (file: string, query: string, wanted: readonly (readonly unknown[])[]): Promise<void> => {
+    let last: unknown;
+    const look = (): boolean => {
+      const db = new DatabaseSync(join(directory, 'data', file), { readOnly: true, timeout: 5000 });
+      try {
+        last = db.prepare(query).all().map((row) => Object.values(row));
+      } catch (error) {
+        last = error;
+      } finally {
+        db.close();
+      }
+      return JSON.stringify(last) === JSON.stringify(wanted);
+    };
+    await eventually(look, { what: query, timeoutMs: 30_000 }).catch(() => assert.deepEqual(last, wanted, daemon.output.slice(-2000)));
+  };
+  await shows('sales.sqlite', 'SELECT rank, product, sold, revenue FROM top_products ORDER BY rank', [[1, 'lamp', 1, '20.00'], [2, 'book', 2, '17.50'], [3, 'pencil', 1, '1.20']]);
+  await shows('customers.sqlite', 'SELECT name, orders, total FROM customer_totals ORDER BY id', [['Ada', 1, '12.50'], ['Edgar', 2, '25.00'], ['Grace', 1, '1.20']]);
+  // The shop's own orders are of today: those of January come when their minute is closed.
+  await shows('sales.sqlite', 'SELECT total, removed FROM late_orders ORDER BY id', [['20.00', 0], ['5.00', 0]]);
 });

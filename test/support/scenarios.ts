@@ -130,7 +130,7 @@ class ScenarioStage {
   }
 
   async play(): Promise<void> {
-    this.#daemon.start({}, this.#folder);
+    this.#daemon.start({}, { path: this.#folder });
     await this.#daemon.streaming();
     await openDecodingSlot(this.#source, this.#slot);
     await this.#compare('as the tables stood');
@@ -138,7 +138,7 @@ class ScenarioStage {
     await this.#compare('after the steps');
     await this.#daemon.stop();
     await this.#act('late');
-    this.#daemon.start({}, this.#folder);
+    this.#daemon.start({}, { path: this.#folder });
     await this.#daemon.streaming();
     await this.#compare('after the steps while no daemon ran');
     await this.#compareLogs();
