@@ -2,27 +2,24 @@
  * Reading the stream alone: a backlog of one-row inserts, 100 to a transaction, pulled through `batches()` and dropped, beside
  * `pg_recvlogical` writing the same messages to /dev/null. Nothing is acknowledged, so the backlog can be read again and again.
  *
- *     node bench/capture-read.ts [--rows N]
+ *     node bench/capture-read.ts [rows]
  */
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { silentLogger } from '../src/runtime/logger.ts';
 import { createPostgresSource, postgresSourceConfig } from '../src/source/postgres/index.ts';
-import { cpuSeconds } from './support/meter.ts';
-import { options } from './support/options.ts';
-import { benchServer } from './support/server.ts';
-import { inserts } from './support/workloads.ts';
+import { benchServer, fill, rowTable } from './support.ts';
 
-const rows = options.rows ?? 500_000;
-const workload = inserts(100);
+const rows = Number(process.argv[2] ?? 500_000);
 const rounds = 3;
 const server = await benchServer();
 try {
   const url = await server.createDatabase('shop');
-  await server.sql(workload.setup, [], 'shop');
+  await server.sql(rowTable, [], 'shop');
   const source = createPostgresSource(postgresSourceConfig.parse({ url, tables: { include: ['public.rows'] } }), { pipeline: 'bench', logger: silentLogger });
   await (await source.connect({ signal: new AbortController().signal })).close();
   await server.sql("SELECT pg_create_logical_replication_slot('reference', 'pgoutput')", [], 'shop');
-  await workload.fill(server, 'shop', rows);
+  await fill(server, 'shop', rows, 100);
   const end = (await server.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn', [], 'shop'))[0]?.lsn ?? '';
   for (let round = 0; round < rounds; round++) await readByTailrace();
   if (spawnSync('pg_recvlogical', ['--version']).status === 0) await readByReference(url, end);
@@ -65,4 +62,14 @@ async function readByReference(url: string, end: string): Promise<void> {
 function report(what: string, { seconds, own, sender, note }: { seconds: number; own: number; sender: number | null; note: string }): void {
   const each = (cpu: number): string => `${((cpu / rows) * 1e6).toFixed(2)} µs`;
   console.log(`${what.padEnd(16)} ${Math.round(rows / seconds).toLocaleString('en').padStart(9)} rows/s, CPU a row: reader ${each(own)}${sender === null ? '' : `, walsender ${each(sender)}`}  ${note}`);
+}
+
+/** User and system time of a process, in seconds; 0 when it is gone. */
+function cpuSeconds(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return 0;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * The embedded log beside plain file writes of the same bytes: `node bench/log.ts [--rows N]`. Records of 250 bytes with one
+ * The embedded log beside plain file writes of the same bytes: `node bench/log.ts [records]`. Records of 250 bytes with one
  * header of 48, a thousand to a batch and a batch to an append, each durable by one fdatasync.
  */
 import { closeSync, fdatasync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openEmbeddedLog } from '../src/log/embedded/embedded-log.ts';
 import type { LogReader, LogWriter, RecordDraft } from '../src/log/log.ts';
-import { options } from './support/options.ts';
 
-const records = options.rows ?? 1_000_000;
+const records = Number(process.argv[2] ?? 1_000_000);
 const perBatch = 1000;
 const sync = promisify(fdatasync);
 
@@ -53,7 +52,7 @@ async function encode(writer: LogWriter): Promise<void> {
 
 async function append(writer: LogWriter, overlapped: boolean): Promise<void> {
   const draft = draftOf(250);
-  let before = Promise.resolve();
+  let before: Promise<unknown> = Promise.resolve();
   for (let n = 0; n < records; n += perBatch) {
     const batch = writer.batch('t', 0);
     for (let i = 0; i < perBatch; i++) batch.add(draft);

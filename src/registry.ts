@@ -3,6 +3,7 @@ import type { Codec } from './codec/codec.ts';
 import { createJsonCodec, jsonCodecConfig } from './codec/json/index.ts';
 import { createTupleCodec, tupleCodecConfig } from './codec/tuple/index.ts';
 import { checkEmbeddedLog, createEmbeddedLog, embeddedLogClaims, embeddedLogConfig } from './log/embedded/index.ts';
+import { createKafkaLog, kafkaLogConfig } from './log/kafka/index.ts';
 import type { Log } from './log/log.ts';
 import type { Claim } from './runtime/claim.ts';
 import type { Finding } from './runtime/finding.ts';
@@ -42,13 +43,18 @@ interface Plugin<Schema extends z.ZodObject, Context, Made> {
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
 
+interface LogPlugin<Schema extends z.ZodObject> extends Plugin<Schema, LogContext, Log> {
+  /** The format of a pipeline that names none. */
+  readonly format: 'tuple' | 'json';
+}
+
 function codec<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Codec>): Plugin<S, PluginContext, Codec> {
   return plugin;
 }
 function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>): Plugin<S, PluginContext, Source> {
   return plugin;
 }
-function log<S extends z.ZodObject>(plugin: Plugin<S, LogContext, Log>): Plugin<S, LogContext, Log> {
+function log<S extends z.ZodObject>(plugin: LogPlugin<S>): LogPlugin<S> {
   return plugin;
 }
 function sink<S extends z.ZodObject>(plugin: Plugin<S, SinkContext, Sink>): Plugin<S, SinkContext, Sink> {
@@ -60,7 +66,8 @@ export const sources = {
 };
 
 export const logs = {
-  embedded: log({ config: embeddedLogConfig, create: createEmbeddedLog, check: checkEmbeddedLog, claims: embeddedLogClaims }),
+  embedded: log({ config: embeddedLogConfig, format: 'tuple', create: createEmbeddedLog, check: checkEmbeddedLog, claims: embeddedLogClaims }),
+  kafka: log({ config: kafkaLogConfig, format: 'json', create: createKafkaLog }),
 };
 
 export const sinks = {
@@ -88,7 +95,9 @@ export function createSource(config: SourceConfig, context: PluginContext): Sour
 }
 
 export function createLog(config: LogConfig, context: LogContext): Log {
-  return logs[config.type].create(config, context);
+  // As with sinks below: the discriminant has picked the entry.
+  const plugin = logs[config.type] as Plugin<z.ZodObject, LogContext, Log>;
+  return plugin.create(config, context);
 }
 
 export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
@@ -99,7 +108,8 @@ export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
 
 /** A log is no more than a place: it is looked at without being opened. */
 export function checkLog(config: LogConfig): readonly Finding[] {
-  return logs[config.type].check?.(config) ?? [];
+  const plugin = logs[config.type] as Plugin<z.ZodObject, LogContext, Log>;
+  return plugin.check?.(config) ?? [];
 }
 
 /** Everything that a pipeline holds for itself, with the path of the key that says so. */

@@ -17,7 +17,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   'runtime/postgres/': ['pg', 'zod'],
   'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
   'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-copy-streams', 'pg-logical-replication', 'zod'],
-  'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'kafkajs', 'zod'],
+  'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'zod'],
   'sink/': ['event/', 'runtime/', 'node:*', 'zod'],
   'sink/postgres/': ['pg', 'pg-copy-streams'],
   // It sees the four seams and never what is behind them: so it does no input or output of its own either.
@@ -51,7 +51,6 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'log/log.ts',
     'sink/sink.ts',
     'source/source.ts',
-    'stream/',
     'runtime/',
     'node:*',
     // What comes over the control socket is checked like a configuration.

@@ -13,6 +13,8 @@ import type { Slice } from '../runtime/slice.ts';
  * - **One writer** a topic. The embedded log holds a lock for its folder; on Kafka the protocol's START decides.
  */
 export interface Log {
+  /** Who may open it for writing: one process at a time, whatever the topic, or anybody, each topic for itself. */
+  readonly writers: 'one' | 'many';
   /** Opens for writing. Throws `log-locked` when another process has it, `log-damaged` when recovery finds damage. */
   openWriter(): Promise<LogWriter>;
   /** Opens for reading: other threads and other processes may, while the writer writes. Never creates anything. */
@@ -25,25 +27,30 @@ export interface TopicSpec {
 }
 
 export interface LogWriter {
-  /** Random, made with the log: positions of one log mean nothing in another. */
+  /** A random id for a log that begins here: positions of one log mean nothing in another. */
   readonly logId: string;
   /** Makes the topic if it isn't there. An existing one with another partition count is an error. Durable when resolved. */
   createTopic(spec: TopicSpec): Promise<void>;
+  /** How many partitions a topic of events is to have: configured where the log has a use for several, else 1. */
+  partitionsFor(topic: string): number;
+  /** Which of so many partitions the records of a key go to: always the same one. A null key has one, too. */
+  partitionOf(key: Slice, partitions: number): number;
   topics(): readonly TopicSpec[];
   /** First offset that is held, and the offset that the next record gets. */
   range(topic: string, partition: number): OffsetRange;
   /** A new, empty batch; records are encoded into it as they are added. Batches may be filled while an append is under way. */
   batch(topic: string, partition: number): BatchBuilder;
   /**
-   * Appends one group. `data` is placed first, in order; `follow` is then called with the base offset of each batch of
-   * `data` and returns batches that are appended behind them (ENDs, which name those offsets). On the embedded log all of it
-   * is one group and becomes durable with one fdatasync. Calls are not concurrent: await one before the next.
+   * Appends one group. `data` is placed first, in order; `follow` is then told where each batch of `data` went and returns
+   * batches that are appended behind them (ENDs, which name those offsets). Resolves with where these went. On the embedded log
+   * all of it is one group and becomes durable with one fdatasync; on Kafka what follows is sent when `data` is durable. Calls
+   * are not concurrent: await one before the next.
    */
-  append(data: readonly BatchBuilder[], follow?: (baseOffsets: readonly number[]) => readonly BatchBuilder[]): Promise<void>;
+  append(data: readonly BatchBuilder[], follow?: (placed: readonly Placement[]) => readonly BatchBuilder[]): Promise<readonly Placement[]>;
   /** Lets go of records below `offset`, by whole segments where the log has such: less may go, never more. */
   trim(topic: string, partition: number, offset: number): Promise<void>;
-  /** Bytes that a partition takes on disk. */
-  size(topic: string, partition: number): number;
+  /** Bytes that all topics take on disk (on Kafka, where they are led). */
+  size(): Promise<number>;
   /** A reader in another thread gets this by `postMessage` and passes it to its `openReader` (embedded log: wakes it up). */
   readonly shared: SharedArrayBuffer | undefined;
   close(): Promise<void>;
@@ -52,6 +59,11 @@ export interface LogWriter {
 export interface OffsetRange {
   readonly start: number;
   readonly end: number;
+}
+
+/** Where a batch's records went: one behind the other, unless somebody else wrote in between (a zombie, on Kafka). */
+export interface Placement {
+  offsetOf(index: number): number;
 }
 
 /** Collects records of one partition for one append. Not used again after the append. */
@@ -81,7 +93,8 @@ export interface HeaderDraft {
 }
 
 export interface LogReader {
-  readonly logId: string;
+  /** Undefined where the log has no place of its own for one (Kafka): then the records in it say whose they are. */
+  readonly logId: string | undefined;
   topics(): Promise<readonly TopicSpec[]>;
   range(topic: string, partition: number): Promise<OffsetRange>;
   /**

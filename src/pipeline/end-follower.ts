@@ -9,6 +9,7 @@ import { StartRule } from './start-rule.ts';
 export interface Step {
   readonly end: EndRecord;
   readonly offset: number;
+  readonly logId: string;
   readonly systemIdentifier: string;
   /** It is the first one behind a gap that the config let pass: no copy from before counts. */
   readonly afterGap: boolean;
@@ -25,6 +26,8 @@ export class EndFollower {
   #offset = 0;
   /** The place that the next END with events must name; null: whatever the first one names (a new reader). */
   #previous: Place | null;
+  /** Empty until a START has said it. */
+  #logId: string;
   #systemIdentifier: string;
   #afterGap = false;
   /** ENDs at or before the reader's position, while they are read again. */
@@ -36,16 +39,13 @@ export class EndFollower {
     this.#reader = reader;
     this.#topic = topic;
     this.#previous = this.#behind = position;
+    this.#logId = reader.logId ?? position?.logId ?? '';
     this.#systemIdentifier = position?.systemIdentifier ?? '';
   }
 
   static async behind(reader: LogReader, topic: string, position: Position | null): Promise<EndFollower> {
     const follower = new EndFollower(reader, topic, position);
-    if (position !== null && position.logId !== reader.logId) {
-      throw new TailraceError('gap', `the replica was filled from another log (${position.logId}); this log is ${reader.logId}`, {
-        remedy: 'Point the sink at an empty replica, or run tailrace sinks forget and empty its tables: it is then filled anew.',
-      });
-    }
+    if (position !== null && reader.logId !== undefined && position.logId !== reader.logId) throw anotherLog(position.logId, reader.logId);
     const range = await reader.range(topic, 0);
     follower.#offset = range.start;
     if (position !== null && position.offset >= range.start && position.offset < range.end) await follower.#jump(position);
@@ -93,7 +93,7 @@ export class EndFollower {
         this.#offset = cursor.offset + 1;
         const end = this.#accept(record, cursor.offset);
         if (end === null) continue;
-        steps.push({ end, offset: cursor.offset, systemIdentifier: this.#systemIdentifier, afterGap: this.#afterGap });
+        steps.push({ end, offset: cursor.offset, logId: this.#logId, systemIdentifier: this.#systemIdentifier, afterGap: this.#afterGap });
         this.#afterGap = false;
         bytes += size;
       }
@@ -134,6 +134,10 @@ export class EndFollower {
   }
 
   #began(start: StartRecord): void {
+    if (this.#reader.logId === undefined) {
+      if (this.#logId !== '' && this.#logId !== start.logId) throw anotherLog(this.#logId, start.logId);
+      this.#logId = start.logId;
+    }
     this.#systemIdentifier = start.systemIdentifier;
     // A gap that the config let pass: everything is copied anew, and the chain begins anew. One that lies before the reader's
     // position is only read again.
@@ -153,6 +157,12 @@ export class EndFollower {
     }
     this.#previous = { epoch: end.epoch, commitLsn: end.commitLsn };
   }
+}
+
+function anotherLog(filledFrom: string, logId: string): TailraceError {
+  return new TailraceError('gap', `the replica was filled from another log (${filledFrom}); this log is ${logId}`, {
+    remedy: 'Point the sink at an empty replica, or run tailrace sinks forget and empty its tables: it is then filled anew.',
+  });
 }
 
 function text(place: Place): string {

@@ -2,7 +2,7 @@ import { newEncoded, type Codec, type EncodeContext } from '../codec/codec.ts';
 import type { MessageChange, Op, RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
 import type { TableSchema } from '../event/table.ts';
 import { isPartial } from '../event/tuple.ts';
-import type { RecordDraft } from '../log/log.ts';
+import type { LogWriter, RecordDraft } from '../log/log.ts';
 import { Extent, type Group } from './group.ts';
 import { extraHeaderName, headerName, headerSize, HeaderWriter, type Half } from './record-header.ts';
 import { isKeyChange } from './row-key.ts';
@@ -11,12 +11,14 @@ import { isKeyChange } from './row-key.ts';
 export class Target {
   readonly schema: TableSchema;
   readonly topic: string;
-  /** Of the transaction being encoded; null when it has nothing here yet. */
-  extent: Extent | null = null;
+  readonly partitions: number;
+  /** By partition, of the transaction being encoded; undefined where it has nothing yet. */
+  readonly extents: (Extent | undefined)[] = [];
 
-  constructor(schema: TableSchema, topic: string) {
+  constructor(schema: TableSchema, topic: string, partitions: number) {
     this.schema = schema;
     this.topic = topic;
+    this.partitions = partitions;
   }
 }
 
@@ -29,6 +31,7 @@ const noTable: TableSchema = { relid: 0, schema: '', name: '', columns: [], key:
  */
 export class EventEncoder {
   readonly #codec: Codec;
+  readonly #partitionOf: LogWriter['partitionOf'];
   readonly #pipeline: string;
   readonly #database: string;
   readonly #header: HeaderWriter;
@@ -36,13 +39,15 @@ export class EventEncoder {
   readonly #draft: RecordDraft;
   readonly #tombstone: RecordDraft;
   #context: EncodeContext;
-  /** Extents of the current transaction by topic: two schema versions of a table share one. */
-  #extents = new Map<string, Extent>();
+  /** Extents of the current transaction by topic and partition: two schema versions of a table share them. */
+  #extents = new Map<string, (Extent | undefined)[]>();
+  #ordered: Extent[] = [];
   readonly #touched = new Set<Target>();
   #messages: Target | null = null;
 
-  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }) {
+  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }, partitionOf: LogWriter['partitionOf']) {
     this.#codec = codec;
+    this.#partitionOf = partitionOf;
     this.#pipeline = names.pipeline;
     this.#database = names.database;
     this.#header = new HeaderWriter(codec.id);
@@ -61,14 +66,15 @@ export class EventEncoder {
     this.#header.begin(startId, epoch, transaction.commitLsn);
     this.#context = this.#newContext(transaction);
     this.#draft.timestamp = this.#tombstone.timestamp = Number(transaction.commitTime / 1000n);
-    for (const target of this.#touched) target.extent = null;
+    for (const target of this.#touched) target.extents.length = 0;
     this.#touched.clear();
     this.#extents = new Map();
+    this.#ordered = [];
   }
 
   /** What the current transaction has in the log so far, in order of first use. */
   extents(): readonly Extent[] {
-    return [...this.#extents.values()];
+    return this.#ordered;
   }
 
   row(group: Group, target: Target, change: RowChange): void {
@@ -87,7 +93,9 @@ export class EventEncoder {
   truncate(group: Group, target: Target, change: TruncateChange): void {
     const truncate = { ...change, tables: [target.schema] };
     this.#codec.encodeTruncate(truncate, target.schema, this.#context, this.#encoded);
-    this.#write(group, target, { op: 't', ordinal: change.ordinal, partial: false, half: 'whole' });
+    this.#header.change('t', change.ordinal, target.schema.version, { partial: false, half: 'whole' });
+    // In each partition, in its place among the rows there (PROTOCOL, END: The range).
+    for (let partition = 0; partition < target.partitions; partition++) group.add(group.batch(target.topic, partition), this.#draft, this.#extent(target, partition));
   }
 
   /** Whether a logical message was encoded before: then its topic is there. */
@@ -96,7 +104,7 @@ export class EventEncoder {
   }
 
   message(group: Group, topic: string, change: MessageChange): void {
-    this.#messages ??= new Target(noTable, topic);
+    this.#messages ??= new Target(noTable, topic, 1);
     this.#codec.encodeMessage(change, this.#context, this.#encoded);
     this.#write(group, this.#messages, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
   }
@@ -107,22 +115,31 @@ export class EventEncoder {
     what: { readonly op: Op; readonly ordinal: number; readonly partial: boolean; readonly half: Half },
   ): void {
     this.#header.change(what.op, what.ordinal, target.schema.version, what);
-    group.add(group.batch(target.topic, 0), this.#draft, this.#extent(target));
+    const partition = this.#partition(target);
+    group.add(group.batch(target.topic, partition), this.#draft, this.#extent(target, partition));
   }
 
   /** Behind a delete, for the sake of compaction: no event, not counted (PROTOCOL, END). */
   #bury(group: Group, target: Target): void {
-    group.add(group.batch(target.topic, 0), this.#tombstone, null);
+    group.add(group.batch(target.topic, this.#partition(target)), this.#tombstone, null);
   }
 
-  #extent(target: Target): Extent {
-    if (target.extent !== null) return target.extent;
-    let extent = this.#extents.get(target.topic);
+  /** By the key that was encoded last. */
+  #partition({ partitions }: Target): number {
+    return partitions === 1 ? 0 : this.#partitionOf(this.#encoded.key, partitions);
+  }
+
+  #extent(target: Target, partition: number): Extent {
+    const known = target.extents[partition];
+    if (known !== undefined) return known;
+    let ofTopic = this.#extents.get(target.topic);
+    if (ofTopic === undefined) this.#extents.set(target.topic, (ofTopic = []));
+    let extent = ofTopic[partition];
     if (extent === undefined) {
-      extent = new Extent(target.topic, 0);
-      this.#extents.set(target.topic, extent);
+      extent = ofTopic[partition] = new Extent(target.topic, partition);
+      this.#ordered.push(extent);
     }
-    target.extent = extent;
+    target.extents[partition] = extent;
     this.#touched.add(target);
     return extent;
   }

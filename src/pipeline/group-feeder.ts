@@ -1,5 +1,6 @@
 import type { LogWriter } from '../log/log.ts';
 import { Group } from './group.ts';
+import type { StartGuard } from './start-guard.ts';
 import type { Turnstile } from './turnstile.ts';
 
 /** A group is handed over when it is this large; one more may be filled while it is on its way, so memory is twice this. */
@@ -9,6 +10,7 @@ export interface FeederOptions {
   readonly writer: LogWriter;
   readonly transactionTopic: string;
   readonly turns: Turnstile;
+  readonly guard: StartGuard;
   /** The group has become durable. */
   readonly durable: (group: Group) => void;
   /** The log refused a group: nothing more is handed over. */
@@ -47,7 +49,7 @@ export class GroupFeeder {
     const group = this.#group;
     this.#group = this.#newGroup();
     this.bytes += group.bytes;
-    this.#flushing = this.#options.turns.take(() => group.append()).then(
+    this.#flushing = this.#options.turns.take(() => this.#append(group)).then(
       () => {
         this.#flushing = null;
         this.#options.durable(group);
@@ -59,6 +61,12 @@ export class GroupFeeder {
         this.#options.failed(error);
       },
     );
+  }
+
+  /** Not before it is known that it counts may anything else be appended, or acknowledged. */
+  async #append(group: Group): Promise<void> {
+    const written = await group.append();
+    if (written !== null) await this.#options.guard.written(written, group.renewed);
   }
 
   /** Waits until the group may be filled on. */

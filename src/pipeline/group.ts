@@ -1,4 +1,4 @@
-import type { BatchBuilder, LogWriter, RecordDraft } from '../log/log.ts';
+import type { BatchBuilder, LogWriter, Placement, RecordDraft } from '../log/log.ts';
 import { encodeControl, type EndRecord, type Part, type StartRecord } from './control-records.ts';
 
 /**
@@ -40,6 +40,13 @@ export interface PendingEnd {
   readonly extents: readonly Extent[];
 }
 
+/** Where a group's records in `transaction` went; first and last are not `count` apart where somebody else wrote in between. */
+export interface Written {
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+}
+
 /**
  * One group for the log: batches for any partitions, with the ENDs of the transactions that it completes. It becomes
  * durable whole (PROTOCOL, The embedded log: one fdatasync a group).
@@ -47,10 +54,12 @@ export interface PendingEnd {
 export class Group {
   readonly #writer: LogWriter;
   readonly #transactionTopic: string;
-  readonly #batches = new Map<string, BatchBuilder>();
+  /** By topic, then by partition. */
+  readonly #batches = new Map<string, BatchBuilder[]>();
   /** For the `transaction` topic, in order. */
   readonly #records: (PendingEnd | StartRecord)[] = [];
   #lastEnd: Omit<EndRecord, 'parts'> | null = null;
+  #renewed: StartRecord | null = null;
   /** Of complete and of unfinished transactions. */
   readonly #spans: Span[] = [];
   #batchBytes = 0;
@@ -78,14 +87,15 @@ export class Group {
     return this.#lastEnd;
   }
 
+  /** The START in this group; there is one at most. */
+  get renewed(): StartRecord | null {
+    return this.#renewed;
+  }
+
   batch(topic: string, partition: number): BatchBuilder {
-    const key = `${topic}/${partition}`;
-    let batch = this.#batches.get(key);
-    if (batch === undefined) {
-      batch = this.#writer.batch(topic, partition);
-      this.#batches.set(key, batch);
-    }
-    return batch;
+    let ofTopic = this.#batches.get(topic);
+    if (ofTopic === undefined) this.#batches.set(topic, (ofTopic = []));
+    return (ofTopic[partition] ??= this.#writer.batch(topic, partition));
   }
 
   /** Adds a record; `extent` is null for records that are no events (tombstones, schema records). */
@@ -112,21 +122,23 @@ export class Group {
   }
 
   start(record: StartRecord): void {
+    this.#renewed = record;
     this.#records.push(record);
   }
 
-  /** Hands the group to the log; resolves when it is durable. */
-  async append(): Promise<void> {
-    const batches = [...this.#batches.values()];
-    await this.#writer.append(batches, (baseOffsets) => {
-      const bases = new Map(batches.map((batch, i) => [batch, baseOffsets[i] as number]));
+  /** Hands the group to the log; resolves when it is durable, with where its STARTs and ENDs went. */
+  async append(): Promise<Written | null> {
+    const batches = [...this.#batches.values()].flat();
+    const [placed] = await this.#writer.append(batches, (placements) => {
+      const places = new Map(batches.map((batch, i) => [batch, placements[i] as Placement]));
       for (const { extent, batch, first, last } of this.#spans) {
-        const base = bases.get(batch) as number;
-        if (extent.first < 0) extent.first = base + first;
-        extent.last = base + last;
+        const place = places.get(batch) as Placement;
+        if (extent.first < 0) extent.first = place.offsetOf(first);
+        extent.last = place.offsetOf(last);
       }
       return this.#records.length === 0 ? [] : [this.#transactionBatch()];
     });
+    return placed === undefined ? null : { first: placed.offsetOf(0), last: placed.offsetOf(this.#records.length - 1), count: this.#records.length };
   }
 
   #transactionBatch(): BatchBuilder {

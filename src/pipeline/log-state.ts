@@ -30,32 +30,54 @@ export interface LogProgress {
  * Finds the last START and the last END that counts. A topic can hold millions of ENDs: only STARTs and the one last END
  * are parsed, the rest is told by its first bytes (`type` and `startId` are written first).
  */
-export async function readProgress(reader: LogReader, topics: TopicNames): Promise<LogProgress> {
-  const rule = new StartRule();
-  let end: EndRecord | null = null;
-  let last: Uint8Array | null = null;
-  // In front of the oldest START that is still held, retention may have left ENDs of a START that is gone: they counted.
-  let prefix: Uint8Array = Buffer.from('{"type":"end"');
-  let nextOffset = (await reader.range(topics.transaction, 0)).start;
-  const settle = (): void => {
-    if (last === null) return;
-    end = decodeControl<EndRecord>({ bytes: last, start: 0, end: last.length }, topics.transaction);
-    last = null;
-  };
-  for await (const cursor of records(reader, topics.transaction)) {
-    nextOffset = cursor.offset + 1;
-    const { bytes, start, end: valueEnd } = cursor.value;
-    if (startsWith(bytes, start, valueEnd, prefix)) {
-      last = bytes.subarray(start, valueEnd);
-      continue;
-    }
-    if (!startsWith(bytes, start, valueEnd, startPrefix)) continue;
-    settle();
-    const record = decodeControl<TransactionRecord>(cursor.value, `${topics.transaction} at offset ${cursor.offset}`);
-    if (record.type === 'start' && rule.accept(record) === 'start') prefix = endPrefix(record.startId);
+export class ProgressReader {
+  readonly #reader: LogReader;
+  readonly #topic: string;
+  readonly #rule = new StartRule();
+  #end: EndRecord | null = null;
+  #last: Uint8Array | null = null;
+  /** In front of the oldest START that is still held, retention may have left ENDs of a START that is gone: they counted. */
+  #prefix: Uint8Array = Buffer.from('{"type":"end"');
+  #nextOffset: number | null = null;
+
+  constructor(reader: LogReader, topics: TopicNames) {
+    this.#reader = reader;
+    this.#topic = topics.transaction;
   }
-  settle();
-  return { start: rule.current, end, nextOffset };
+
+  /** Reads on, to the end as it is now or up to and including an offset. */
+  async read(through = Number.MAX_SAFE_INTEGER): Promise<LogProgress> {
+    this.#nextOffset ??= (await this.#reader.range(this.#topic, 0)).start;
+    for await (const cursor of records(this.#reader, this.#topic, this.#nextOffset)) {
+      if (cursor.offset > through) break;
+      this.#nextOffset = cursor.offset + 1;
+      this.#take(cursor);
+    }
+    this.#settle();
+    return { start: this.#rule.current, end: this.#end, nextOffset: this.#nextOffset };
+  }
+
+  #take(cursor: RecordCursor): void {
+    const { bytes, start, end } = cursor.value;
+    if (startsWith(bytes, start, end, this.#prefix)) {
+      this.#last = bytes.subarray(start, end);
+      return;
+    }
+    if (!startsWith(bytes, start, end, startPrefix)) return;
+    this.#settle();
+    const record = decodeControl<TransactionRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
+    if (record.type === 'start' && this.#rule.accept(record) === 'start') this.#prefix = endPrefix(record.startId);
+  }
+
+  #settle(): void {
+    const last = this.#last;
+    if (last !== null) this.#end = decodeControl<EndRecord>({ bytes: last, start: 0, end: last.length }, this.#topic);
+    this.#last = null;
+  }
+}
+
+export function readProgress(reader: LogReader, topics: TopicNames): Promise<LogProgress> {
+  return new ProgressReader(reader, topics).read();
 }
 
 const startPrefix = Buffer.from('{"type":"start"');

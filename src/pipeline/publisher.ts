@@ -9,12 +9,13 @@ import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
 import { continuesAt, findGap } from './gap.ts';
-import { controlDraft } from './group.ts';
-import { copyKey, readProgress, readSchemaState, readSinkRecords, type LogProgress, type SchemaState } from './log-state.ts';
+import { controlDraft, type Written } from './group.ts';
+import { copyKey, ProgressReader, readSchemaState, readSinkRecords, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
 import { keyNames, type CopyJob } from './snapshotter.ts';
+import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
 import { streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
@@ -109,15 +110,16 @@ export class Publisher {
     const session = await this.#options.source.connect({ signal });
     failpoint('publisher.slot_taken');
     try {
-      const progress = await readProgress(this.#reader, this.#topics);
+      const reader = new ProgressReader(this.#reader, this.#topics);
+      const progress = await reader.read();
       const gap = this.#checkGap(session, progress);
       await this.#voidCopies(session.tables, await readSchemaState(this.#reader, this.#topics), gap);
-      const schema = await readSchemaState(this.#reader, this.#topics);
-      const start = await this.#start(session, progress, gap);
+      const taken = await this.#start(session, { reader, progress, gap });
       failpoint('publisher.started');
-      const startOffset = this.#writer.range(this.#topics.transaction, 0).end - 1;
-      const end = await this.#firstEnd(start, progress, session);
-      await this.#stream(session, { start, startOffset, end, schema }, { signal, streaming });
+      const guard = new StartGuard(this.#reader, this.#topics.transaction, { start: taken.start, offset: taken.startOffset });
+      const end = await this.#firstEnd(taken, session, guard);
+      const schema = await readSchemaState(this.#reader, this.#topics);
+      await this.#stream(session, { ...taken, guard, end, schema }, { signal, streaming });
     } finally {
       this.#session = null;
       await session.close();
@@ -160,27 +162,31 @@ export class Publisher {
 
   /**
    * Appends START and reads up to it: if another of the same or a higher epoch stands before it, ours is void and the next
-   * one is tried. On the embedded log nobody else can write, so the first one is valid.
+   * one is tried. On the embedded log nobody else can write, so the first one is valid. What stood there until then may be
+   * more than when the gap was looked for: what the publisher that we replace has still written.
    */
-  async #start(session: SourceSession, progress: LogProgress, gap: string | null): Promise<StartRecord> {
+  async #start(session: SourceSession, of: { readonly reader: ProgressReader; readonly progress: LogProgress; readonly gap: string | null }): Promise<TakenSlot> {
     const { server } = session;
-    let { start, end } = progress;
+    let { progress } = of;
     for (;;) {
+      const { start: before, end } = progress;
       const mine: StartRecord = {
         type: 'start',
-        logId: this.#writer.logId,
-        epoch: (start?.epoch ?? 0) + 1,
+        logId: before?.logId ?? this.#writer.logId,
+        epoch: (before?.epoch ?? 0) + 1,
         startId: startIdText(randomBytes(8)),
         systemIdentifier: server.systemIdentifier,
         timeline: server.timeline,
         slot: server.slot,
         tables: session.tables.map(tableName),
         continues: end && { epoch: end.epoch, commitLsn: end.commitLsn, endLsn: end.endLsn },
-        gap,
+        gap: of.gap,
       };
-      await this.#appendTransactionRecord(mine);
-      ({ start, end } = await readProgress(this.#reader, this.#topics));
-      if (start?.startId === mine.startId) return mine;
+      const startOffset = (await this.#appendTransactionRecord(mine)).last;
+      progress = await of.reader.read(startOffset - 1);
+      const beforeMine = progress;
+      progress = await of.reader.read(startOffset);
+      if (progress.start?.startId === mine.startId) return { start: mine, startOffset, before: beforeMine.start, lastEnd: beforeMine.end };
     }
   }
 
@@ -207,37 +213,37 @@ export class Publisher {
    * events at the slot's position, before anything is acknowledged (PROTOCOL, START). Where the server's timeline branched off
    * before the last END's end, an END without events goes back to that place: what stands there now was never read.
    */
-  async #firstEnd(start: StartRecord, progress: LogProgress, session: SourceSession): Promise<EndRecord> {
-    if (progress.end !== null && progress.start !== null && start.gap === null) {
-      const endLsn = continuesAt(session.server, progress.start, progress.end);
-      if (endLsn === progress.end.endLsn) return progress.end;
-      const { epoch, commitLsn } = progress.end;
-      return this.#emptyEnd(start, { epoch, commitLsn }, endLsn);
+  async #firstEnd({ start, before, lastEnd }: TakenSlot, session: SourceSession, guard: StartGuard): Promise<EndRecord> {
+    if (lastEnd !== null && before !== null && start.gap === null) {
+      const endLsn = continuesAt(session.server, before, lastEnd);
+      if (endLsn === lastEnd.endLsn) return lastEnd;
+      const { epoch, commitLsn } = lastEnd;
+      return this.#emptyEnd(start, { place: { epoch, commitLsn }, endLsn, guard });
     }
     const { confirmedFlush, slot, slotCreated } = session.server;
-    if (!slotCreated && this.#options.snapshot === 'never' && progress.end === null) {
+    if (!slotCreated && this.#options.snapshot === 'never' && lastEnd === null) {
       this.#options.logger.warn({ slot, from: formatLsn(confirmedFlush) }, 'the log is empty and snapshot is never: the stream starts where the slot stands');
     }
     const place = start.gap === null ? origin : { epoch: start.epoch, commitLsn: 0n };
-    return this.#emptyEnd(start, place, confirmedFlush);
+    return this.#emptyEnd(start, { place, endLsn: confirmedFlush, guard });
   }
 
-  async #emptyEnd({ startId }: StartRecord, place: Place, endLsn: Lsn): Promise<EndRecord> {
+  async #emptyEnd({ startId }: StartRecord, { place, endLsn, guard }: { readonly place: Place; readonly endLsn: Lsn; readonly guard: StartGuard }): Promise<EndRecord> {
     const end: EndRecord = { type: 'end', startId, ...place, endLsn, commitTime: 0n, previous: place, parts: [], snapshot: null };
-    await this.#appendTransactionRecord(end);
+    await guard.written(await this.#appendTransactionRecord(end), null);
     return end;
   }
 
   async #stream(
     session: SourceSession,
-    from: { readonly start: StartRecord; readonly startOffset: number; readonly end: EndRecord; readonly schema: SchemaState },
+    from: { readonly start: StartRecord; readonly startOffset: number; readonly guard: StartGuard; readonly end: EndRecord; readonly schema: SchemaState },
     until: { readonly signal: AbortSignal; readonly streaming: () => void },
   ): Promise<void> {
     const versions = new SchemaVersions(from.schema.versions);
     versions.enterEpoch(from.start.epoch);
     const publishing = new PublishingSession({
       session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
-      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, end: from.end, versions, copies: from.schema.copies,
+      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies,
       logger: this.#options.logger, signal: until.signal,
     });
     for (const job of await this.#jobs(session.tables, from.schema.copies)) publishing.copy(job);
@@ -280,13 +286,22 @@ export class Publisher {
     if (job !== null) session.copy(job);
   }
 
-  async #appendTransactionRecord(record: StartRecord | EndRecord): Promise<void> {
-    await this.#turns.take(async () => {
-      const batch = this.#writer.batch(this.#topics.transaction, 0);
-      batch.add(controlDraft(encodeControl(record), Date.now()));
-      await this.#writer.append([batch]);
-    });
+  async #appendTransactionRecord(record: StartRecord | EndRecord): Promise<Written> {
+    const batch = this.#writer.batch(this.#topics.transaction, 0);
+    batch.add(controlDraft(encodeControl(record), Date.now()));
+    const [placed] = await this.#turns.take(() => this.#writer.append([], () => [batch]));
+    const offset = placed?.offsetOf(0) ?? -1;
+    return { first: offset, last: offset, count: 1 };
   }
+}
+
+/** A START that is valid, and what stood before it. */
+interface TakenSlot {
+  readonly start: StartRecord;
+  readonly startOffset: number;
+  readonly before: StartRecord | null;
+  /** The last END that counts. */
+  readonly lastEnd: EndRecord | null;
 }
 
 /** No table has this oid: a copy that names it is of none. */

@@ -5,6 +5,7 @@ import type { SourceSession } from '../source/source.ts';
 import type { EndRecord, SnapshotRecord, StartRecord } from './control-records.ts';
 import type { SchemaVersions } from './schema-versions.ts';
 import type { TopicNames } from './topics.ts';
+import type { StartGuard } from './start-guard.ts';
 import type { Turnstile } from './turnstile.ts';
 
 /** What a `PublishingSession` is given: one connection's stream, where it goes, and what the log holds so far. */
@@ -18,6 +19,7 @@ export interface PublishingOptions {
   readonly start: StartRecord;
   /** Where START stands in the `transaction` topic. */
   readonly startOffset: number;
+  readonly guard: StartGuard;
   /** The END that the stream continues behind. */
   readonly end: EndRecord;
   readonly versions: SchemaVersions;

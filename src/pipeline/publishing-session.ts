@@ -62,10 +62,10 @@ export class PublishingSession {
   constructor(options: PublishingOptions) {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
-    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database });
+    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database }, (key, partitions) => options.writer.partitionOf(key, partitions));
     this.#start = new CurrentStart(start, options.startOffset);
     this.#feeder = new GroupFeeder({
-      writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns,
+      writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns, guard: options.guard,
       durable: (group) => this.#becameDurable(group), failed: (error) => this.#fail(error),
     });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
@@ -264,7 +264,8 @@ export class PublishingSession {
     const topic = topics.events(shape);
     const registered = await codec.prepare?.(shape, topic, versions.registered());
     const { schema, record, before } = versions.of(shape, registered);
-    await turns.take(() => writer.createTopic({ topic, partitions: 1 }));
+    const partitions = writer.partitionsFor(topic);
+    await turns.take(() => writer.createTopic({ topic, partitions }));
     if (record !== null) {
       // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before. An id is looked
       // up by readers who know no ENDs, as soon as they meet it.
@@ -273,7 +274,7 @@ export class PublishingSession {
       this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
     }
     if (record !== null && before !== undefined && hasFilledColumn(before, shape)) this.#copyAgain(shape);
-    const target = new Target(schema, topic);
+    const target = new Target(schema, topic, partitions);
     this.#targets.set(shape, target);
     return target;
   }
@@ -297,9 +298,9 @@ export class PublishingSession {
   }
 
   #renew(): void {
-    const { writer, topics, versions } = this.#options;
+    const { writer, topics } = this.#options;
     const start = this.#start.renew({ ...this.#place, endLsn: this.#endLsn }, writer.range(topics.transaction, 0).end);
-    versions.enterEpoch(start.epoch);
+    // Versions go on being numbered in the epoch that is known to be ours: this one may be found to be another's.
     this.#feeder.group.start(start);
   }
 

@@ -26,13 +26,14 @@ export async function enforceRetention(publisher: Publisher, rules: RetentionRul
   if (session === null) return;
   const { cornerstone } = session.start;
   const before = await reader.range(topics.transaction, 0);
-  const excess = retention.size === undefined ? 0 : totalSize(publisher) - retention.size;
+  const size = retention.size === undefined ? 0 : await writer.size();
+  const excess = size - (retention.size ?? 0);
   const limits = {
     start: before.start,
     end: cornerstone,
     aged: retention.age === undefined ? before.start : await reader.offsetAt(topics.transaction, 0, Date.now() - retention.age),
     // ENDs stand for events of all sizes; what is still too large goes with one of the next rounds.
-    oversized: excess <= 0 ? before.start : before.start + Math.ceil((before.end - before.start) * Math.min(1, excess / totalSize(publisher))),
+    oversized: excess <= 0 ? before.start : before.start + Math.ceil((before.end - before.start) * Math.min(1, excess / size)),
     sinks: await Promise.all(rules.sinks.map(async ({ name, hold }) => ({ hold, offset: await neededFrom(reader, topics, name) }))),
   };
   if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.start.request();
@@ -86,13 +87,4 @@ async function trimEvents(publisher: Publisher, topics: TopicNames): Promise<num
     for (const { topic, partition, offset } of first.values()) await writer.trim(topic, partition, offset);
   });
   return first.size;
-}
-
-function totalSize(publisher: Publisher): number {
-  const { writer } = publisher;
-  let bytes = 0;
-  for (const { topic, partitions } of writer.topics()) {
-    for (let partition = 0; partition < partitions; partition++) bytes += writer.size(topic, partition);
-  }
-  return bytes;
 }

@@ -64,7 +64,7 @@ export class StreamPublisher {
 
   private constructor(options: StreamPublisherOptions, from: { readonly start: StartRecord; readonly end: EndRecord | null; readonly versions: SchemaVersions }) {
     this.#options = options;
-    this.#encoder = new EventEncoder(options.codec, { pipeline: options.pipeline, database: options.stream });
+    this.#encoder = new EventEncoder(options.codec, { pipeline: options.pipeline, database: options.stream }, (key, partitions) => options.writer.partitionOf(key, partitions));
     this.#versions = from.versions;
     this.#start = from.start;
     this.#last = from.end ?? origin;
@@ -173,7 +173,7 @@ export class StreamPublisher {
     const topic = topics.events(shape);
     const { schema, record } = this.#versions.of(shape, await codec.prepare?.(shape, topic, this.#versions.registered()));
     if (record !== null) this.#addSchemaRecord(record);
-    const target = new Target(schema, topic);
+    const target = new Target(schema, topic, 1);
     this.#targets.set(tableName(shape), target);
     return target;
   }

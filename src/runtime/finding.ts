@@ -1,7 +1,6 @@
 /** What a preflight check found; `check` prints them all at once, and start-up runs the same list. */
 export interface Finding {
-  /** A `note` says what is as it is, and asks for nothing. */
-  readonly severity: 'error' | 'warning' | 'note';
+  readonly severity: 'error' | 'warning';
   /** A short stable name of the check, for example `wal-level`. */
   readonly check: string;
   /** What is wrong and where, without secrets. */

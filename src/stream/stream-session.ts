@@ -2,7 +2,6 @@ import { lsn, formatLsn } from '../event/lsn.ts';
 import { samePosition, type Position } from '../event/position.ts';
 import { tupleOf } from '../event/tuple.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { failpoint } from '../runtime/failpoint.ts';
 import type { BlockedKey, SinkSession, TableChanges } from '../sink/sink.ts';
 import { decodeValue } from './canonical.ts';
 import { Engine } from './engine.ts';
@@ -111,7 +110,6 @@ export class StreamSession implements SinkSession {
     this.#state.db.exec('COMMIT');
     // Not before: a transaction that is given up leaves the outbox as it was.
     this.#published = false;
-    failpoint('stream.committed');
     this.position = to;
     this.blocked = readBlocked(this.#state);
     await this.#publish(end);
@@ -172,10 +170,7 @@ export class StreamSession implements SinkSession {
       seq = (posted.at(-1) as { seq: number }).seq;
       await this.#options.outputs.publish(changes, step, false);
     }
-    if (changes.length > 0 || seq > 0) {
-      await this.#options.outputs.publish(changes, step, true);
-      failpoint('stream.published');
-    }
+    if (changes.length > 0 || seq > 0) await this.#options.outputs.publish(changes, step, true);
     this.#published = true;
   }
 }

@@ -36,9 +36,9 @@ export function stream(describe: (sources: Sources) => void): StreamDefinition {
 /** Where rows come from; tables are named `schema.table`. */
 export interface Sources {
   /** A captured table as it is at every moment: rows come, change and go. */
-  readonly table: <T extends object = Row>(name: string) => Rows<T>;
+  table<T extends object = Row>(name: string): Rows<T>;
   /** Each change of a captured table as an event, in order. */
-  readonly changes: <T extends object = Row>(name: string) => Rows<Change<T>>;
+  changes<T extends object = Row>(name: string): Rows<Change<T>>;
 }
 
 /** One change of a row as an event. */

@@ -40,6 +40,7 @@ export interface Append {
  * writer is finished, as the interface says), `after` may throw once all of it is durable.
  */
 export class WatchedLog implements Log {
+  readonly writers = 'one';
   readonly #log: Log;
   readonly appends: Append[] = [];
   before: (append: number) => void | Promise<void> = () => {};
@@ -58,12 +59,13 @@ export class WatchedLog implements Log {
       const written: { data: readonly string[]; follow: readonly string[] } = { data: data.map((batch) => batch.topic), follow: [] };
       this.appends.push(written);
       await this.before(number);
-      await writer.append(data, follow && ((bases) => {
-        const following = follow(bases);
+      const placed = await writer.append(data, follow && ((places) => {
+        const following = follow(places);
         written.follow = following.map((batch) => batch.topic);
         return following;
       }));
       await this.after(number);
+      return placed;
     };
     return new Proxy(writer, {
       get: (target, name) => {

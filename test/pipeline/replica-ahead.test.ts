@@ -43,7 +43,7 @@ async function logOf(t: TestContext, records: readonly TransactionRecord[]): Pro
 }
 
 function at(reader: LogReader, place: Place, more: Partial<Position> = {}): Position {
-  return { logId: reader.logId, systemIdentifier: '7', startId, ...place, offset: 2, ...more };
+  return { logId: reader.logId ?? '', systemIdentifier: '7', startId, ...place, offset: 2, ...more };
 }
 
 const first = { epoch: 1, commitLsn: 0x10n };

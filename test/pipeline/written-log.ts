@@ -113,5 +113,5 @@ export const at = (epoch: number, commitLsn: bigint): Place => ({ epoch, commitL
 export { origin };
 
 export function positionAt(reader: LogReader, startId: string, place: Place, more: Partial<Position> = {}): Position {
-  return { logId: reader.logId, systemIdentifier: '7', startId, ...place, offset: 0, ...more };
+  return { logId: reader.logId ?? '', systemIdentifier: '7', startId, ...place, offset: 0, ...more };
 }

@@ -36,6 +36,7 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
   const { directory } = options;
   let { shared } = options;
   return {
+    writers: 'one',
     async openWriter() {
       shared ??= new SharedArrayBuffer(4);
       const lock = await takeLock(directory);

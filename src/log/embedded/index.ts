@@ -1,14 +1,6 @@
 import { z } from 'zod';
-import { parseDuration, parseSize, type Bounds, type Parsed } from '../../runtime/units.ts';
+import { duration, size } from '../measures.ts';
 import { openEmbeddedLog, type EmbeddedLog } from './embedded-log.ts';
-
-function size(bounds: Bounds): z.ZodType<number, string> {
-  return measure((text) => parseSize(text, bounds));
-}
-
-function duration(bounds: Bounds): z.ZodType<number, string> {
-  return measure((text) => parseDuration(text, bounds));
-}
 
 /** What stands behind `log: { type: embedded }`. Sizes become bytes, durations milliseconds. */
 export const embeddedLogConfig = z.strictObject({
@@ -36,14 +28,5 @@ export function createEmbeddedLog(config: EmbeddedLogConfig, { shared }: { reado
     segmentSize: config.segment_size,
     segmentAge: config.segment_age,
     shared,
-  });
-}
-
-function measure(parse: (text: string) => Parsed): z.ZodType<number, string> {
-  return z.string().transform((text, context) => {
-    const parsed = parse(text);
-    if (parsed.problem === undefined) return parsed.value;
-    context.addIssue({ code: 'custom', message: parsed.problem });
-    return z.NEVER;
   });
 }

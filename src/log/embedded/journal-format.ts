@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs';
 import { crc32c } from '@node-rs/crc32';
 import { TailraceError } from '../../runtime/errors.ts';
-import { readInt64, writeInt64 } from './record-batch.ts';
+import { readInt64, writeInt64 } from '../record-batch.ts';
 
 /**
  * The journal is a sequence of files, each a sequence of frames:

@@ -6,8 +6,9 @@ import type { FileCache, OpenFile } from './file-cache.ts';
 import { damaged, errno } from './fs-errors.ts';
 import { indexPath, numberOf, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
-import { BATCH_HEADER, LENGTH_HEADER, batchBaseOffset, batchNextOffset, claimedSize, crcMatches, headerProblem, type Stamp } from './record-batch.ts';
-import { EmbeddedRecordCursor } from './record-cursor.ts';
+import { BATCH_HEADER, LENGTH_HEADER, batchBaseOffset, batchNextOffset, claimedSize, crcMatches, type Stamp } from '../record-batch.ts';
+import { headerProblem } from './stamp.ts';
+import { BatchCursor } from '../record-cursor.ts';
 import { indexedPosition, readIndex } from './segment-index.ts';
 import { claimsTooMuch, onlyZeros } from './segment-tail.ts';
 import { SegmentWalker, type Place } from './segment-walker.ts';
@@ -20,7 +21,7 @@ interface Spot extends Place {
   readonly base: number;
 }
 
-type ReadResult = EmbeddedRecordCursor | 'not yet' | { readonly problem: string; readonly atTail: boolean };
+type ReadResult = BatchCursor | 'not yet' | { readonly problem: string; readonly atTail: boolean };
 
 /**
  * Reads a partition's segments while the writer, perhaps in another process, appends to them. What is in a topic file is
@@ -76,11 +77,11 @@ export class PartitionReader {
     return claimed >= BATCH_HEADER ? claimed <= available : !onlyZeros(file.fd, spot.position, spot.position + available);
   }
 
-  async fetch(offset: number, maxBytes: number): Promise<EmbeddedRecordCursor> {
+  async fetch(offset: number, maxBytes: number): Promise<BatchCursor> {
     for (let attempt = 0; ; ) {
       const spot = this.#find(offset);
       const file = spot && this.#open(spot.base);
-      if (spot === undefined) return EmbeddedRecordCursor.empty(offset);
+      if (spot === undefined) return BatchCursor.empty(offset);
       if (file === undefined) {
         // Trimmed and no longer open: look where the partition begins now.
         this.#next = undefined;
@@ -89,13 +90,13 @@ export class PartitionReader {
       const size = fstatSync(file.fd).size;
       if (size <= spot.position) {
         if (this.#stepOver(file, spot)) continue;
-        return EmbeddedRecordCursor.empty(offset);
+        return BatchCursor.empty(offset);
       }
       const result = this.#read(file, spot, { size, maxBytes, offset });
-      if (result instanceof EmbeddedRecordCursor) return result;
+      if (result instanceof BatchCursor) return result;
       const sealed = this.#isSealed(spot.base);
       if (result === 'not yet') {
-        if (!sealed) return EmbeddedRecordCursor.empty(offset);
+        if (!sealed) return BatchCursor.empty(offset);
         // The writer may have finished the batch and the segment since its size was read.
         if (fstatSync(file.fd).size > size) continue;
         throw damaged(file.path, spot.position, 'the segment ends within a batch');
@@ -156,7 +157,7 @@ export class PartitionReader {
       at += size;
     }
     this.#next = { base: spot.base, offset: next, position: spot.position + at };
-    return new EmbeddedRecordCursor(bytes, at, { from: wanted.offset, next });
+    return new BatchCursor(bytes, at, { from: wanted.offset, next });
   }
 
   #find(offset: number): Spot | undefined {

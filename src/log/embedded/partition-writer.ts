@@ -1,12 +1,13 @@
 import { readSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { failpoint } from '../../runtime/failpoint.ts';
-import type { FinishedBatch } from './batch-builder.ts';
+import type { FinishedBatch } from '../record-batch-builder.ts';
 import { writeAll } from './durable-files.ts';
 import type { FileCache } from './file-cache.ts';
 import type { PartitionState } from './journal-format.ts';
 import { FILE_MODE, indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
-import { BATCH_HEADER, batchBaseTimestamp, stampOf, type Stamp } from './record-batch.ts';
+import { BATCH_HEADER, batchBaseTimestamp, type Stamp } from '../record-batch.ts';
+import { stampOf } from './stamp.ts';
 import { INDEX_ENTRY, INDEX_INTERVAL, buildIndex, indexedPosition, readIndex, writeIndexEntry } from './segment-index.ts';
 import { SegmentWalker } from './segment-walker.ts';
 

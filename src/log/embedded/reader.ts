@@ -6,7 +6,7 @@ import { partitionPath } from './layout.ts';
 import { readTopics } from './manifest.ts';
 import { offsetAt } from './offset-search.ts';
 import { PartitionReader } from './partition-reader.ts';
-import { stampOf } from './record-batch.ts';
+import { stampOf } from './stamp.ts';
 
 const longestWait = 1000;
 const pollInterval = 20;

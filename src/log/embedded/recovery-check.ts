@@ -2,7 +2,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { damaged, errno } from './fs-errors.ts';
 import type { PartitionState } from './journal-format.ts';
 import { partitionPath, segmentPath } from './layout.ts';
-import { BATCH_HEADER, batchBaseOffset, batchNextOffset, claimedSize, crcMatches, headerProblem, stampOf } from './record-batch.ts';
+import { BATCH_HEADER, batchBaseOffset, batchNextOffset, claimedSize, crcMatches } from '../record-batch.ts';
+import { headerProblem, stampOf } from './stamp.ts';
 
 /**
  * Holds a partition's active segment against what the journal's table says of it: it is there, as long as it was, and its

@@ -9,7 +9,7 @@ import type { ScannedFrame } from './journal-scan.ts';
 import { indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
 import { removeSegment } from './partition-writer.ts';
-import { batchCount } from './record-batch.ts';
+import { batchCount } from '../record-batch.ts';
 
 /**
  * The topic files while a journal is done again. Bytes are written over what is there, equal or not, and files are cut only

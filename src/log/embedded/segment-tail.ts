@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { BATCH_HEADER, batchCount } from './record-batch.ts';
+import { BATCH_HEADER, batchCount } from '../record-batch.ts';
 
 /** Whether there is nothing but zeros: what some file systems leave at the end of a file after a power loss. */
 export function onlyZeros(fd: number, position: number, size: number): boolean {

@@ -1,13 +1,6 @@
 import { readSync } from 'node:fs';
-import {
-  BATCH_HEADER,
-  batchBaseTimestamp,
-  batchMaxTimestamp,
-  batchNextOffset,
-  claimedSize,
-  headerProblem,
-  type Stamp,
-} from './record-batch.ts';
+import { BATCH_HEADER, batchBaseTimestamp, batchMaxTimestamp, batchNextOffset, claimedSize, type Stamp,  } from '../record-batch.ts';
+import { headerProblem } from './stamp.ts';
 
 const chunk = 64 * 1024;
 

@@ -2,9 +2,9 @@ import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { TailraceError } from '../../runtime/errors.ts';
 import { failpoint } from '../../runtime/failpoint.ts';
-import type { BatchBuilder, LogWriter, OffsetRange, TopicSpec } from '../log.ts';
-import { EmbeddedBatchBuilder } from './batch-builder.ts';
-import { BufferPool } from './buffer-pool.ts';
+import type { BatchBuilder, LogWriter, OffsetRange, Placement as LogPlacement, TopicSpec } from '../log.ts';
+import { RecordBatchBuilder } from '../record-batch-builder.ts';
+import { BufferPool } from '../buffer-pool.ts';
 import { syncDirectory, syncPaths, writeFileDurably } from './durable-files.ts';
 import { FileCache } from './file-cache.ts';
 import { unwritable } from './fs-errors.ts';
@@ -14,7 +14,7 @@ import { DIRECTORY_MODE, UNFINISHED, escapeTopic, topicPath, topicsPath } from '
 import type { Lock } from './lock.ts';
 import { topicJson } from './manifest.ts';
 import { PartitionWriter, type Placement, type SegmentLimits } from './partition-writer.ts';
-import { placeBatch } from './record-batch.ts';
+import { placeBatch } from './stamp.ts';
 import type { RecoveryReport, Recovered } from './recovery.ts';
 
 export interface WriterOptions {
@@ -74,12 +74,21 @@ export class EmbeddedLogWriter implements LogWriter {
     return { start, end };
   }
 
-  size(topic: string, partition: number): number {
-    return this.#partition(topic, partition).bytes;
+  /** One: here nothing is faster with several. */
+  partitionsFor(): number {
+    return 1;
   }
 
-  batch(topic: string, partition: number): EmbeddedBatchBuilder {
-    return new EmbeddedBatchBuilder(this.#partition(topic, partition), this.#pool);
+  partitionOf(): number {
+    return 0;
+  }
+
+  async size(): Promise<number> {
+    return [...this.#topics.values()].flat().reduce((sum, partition) => sum + partition.bytes, 0);
+  }
+
+  batch(topic: string, partition: number): RecordBatchBuilder {
+    return new RecordBatchBuilder(this.#partition(topic, partition), this.#pool);
   }
 
   createTopic(spec: TopicSpec): Promise<void> {
@@ -95,18 +104,17 @@ export class EmbeddedLogWriter implements LogWriter {
     });
   }
 
-  append(data: readonly BatchBuilder[], follow?: (baseOffsets: readonly number[]) => readonly BatchBuilder[]): Promise<void> {
+  append(data: readonly BatchBuilder[], follow?: (placed: readonly LogPlacement[]) => readonly BatchBuilder[]): Promise<readonly LogPlacement[]> {
     return this.#alone(async () => {
       const placements: Placement[] = [];
       const planned = new Set<PartitionWriter>();
       const builders = data.map(own);
-      const bases = builders.map((builder) => this.#place(builder, placements, planned));
-      for (const builder of (follow?.(bases) ?? []).map(own)) {
-        builders.push(builder);
-        this.#place(builder, placements, planned);
-      }
+      const placed = builders.map((builder) => from(this.#place(builder, placements, planned)));
+      const following = (follow?.(placed) ?? []).map(own);
+      const followingPlaced = following.map((builder) => from(this.#place(builder, placements, planned)));
       if (placements.length > 0) await this.#toDisk(() => this.#write(placements));
-      for (const builder of builders) builder.release();
+      for (const builder of [...builders, ...following]) builder.release();
+      return followingPlaced;
     });
   }
 
@@ -151,7 +159,7 @@ export class EmbeddedLogWriter implements LogWriter {
   }
 
   /** One operation after the other, whoever calls. */
-  #alone(operation: () => Promise<void>): Promise<void> {
+  #alone<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) return Promise.reject(new TailraceError('internal', 'the log was closed before'));
     const done = this.#busy.then(() => {
       if (this.#failure !== undefined) throw this.#failure;
@@ -183,7 +191,7 @@ export class EmbeddedLogWriter implements LogWriter {
     this.#publish();
   }
 
-  #place(builder: EmbeddedBatchBuilder, placements: Placement[], planned: Set<PartitionWriter>): number {
+  #place(builder: RecordBatchBuilder, placements: Placement[], planned: Set<PartitionWriter>): number {
     const partition = this.#partition(builder.topic, builder.partition);
     if (!planned.has(partition)) partition.beginPlan();
     planned.add(partition);
@@ -252,8 +260,13 @@ export class EmbeddedLogWriter implements LogWriter {
   }
 }
 
-function own(builder: BatchBuilder): EmbeddedBatchBuilder {
-  if (builder instanceof EmbeddedBatchBuilder) return builder;
+/** Nobody writes in between. */
+function from(base: number): LogPlacement {
+  return { offsetOf: (index) => base + index };
+}
+
+function own(builder: BatchBuilder): RecordBatchBuilder {
+  if (builder instanceof RecordBatchBuilder) return builder;
   throw new TailraceError('internal', 'a batch of another log was appended');
 }
 

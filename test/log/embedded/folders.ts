@@ -16,7 +16,7 @@ export const end0 = ['end', 0] as const;
 
 /** A group as the publisher writes it: events, and an END that names where they are. */
 export async function appendGroup(writer: LogWriter, n: number): Promise<void> {
-  await writer.append([batchOf(writer, a0, [record(`${n} x`, n), record(`${n} y`, n)])], ([base]) => [batchOf(writer, end0, [record(`END ${n} ${base}`)])]);
+  await writer.append([batchOf(writer, a0, [record(`${n} x`, n), record(`${n} y`, n)])], ([placed]) => [batchOf(writer, end0, [record(`END ${n} ${placed?.offsetOf(0)}`)])]);
 }
 
 export async function makeTopics(writer: LogWriter): Promise<void> {
@@ -53,7 +53,7 @@ export async function crashed(write: (writer: LogWriter) => Promise<void>, optio
 }
 
 /** A folder that was closed as it should be. */
-export async function closed(write: (writer: LogWriter) => Promise<void>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
+export async function closed(write: (writer: LogWriter) => Promise<unknown>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
   const directory = join(await tempDirectory(), 'log');
   const writer = await openEmbeddedLog({ ...options, directory }).openWriter();
   await makeTopics(writer);

@@ -27,7 +27,7 @@ async function write(writer: LogWriter): Promise<void> {
   await writer.createTopic({ topic: 'shop.Public.orders', partitions: 2 });
   await writer.createTopic({ topic: 'shop.transaction', partitions: 1 });
   for (let i = 0; i < records.length; i += 3) {
-    await writer.append([batchOf(writer, places[i % 2] ?? places[0], records.slice(i, i + 3))], ([base]) => [batchOf(writer, places[2], [end(i, base ?? 0)])]);
+    await writer.append([batchOf(writer, places[i % 2] ?? places[0], records.slice(i, i + 3))], ([placed]) => [batchOf(writer, places[2], [end(i, placed?.offsetOf(0) ?? 0)])]);
   }
   await writer.trim('shop.Public.orders', 0, 30);
 }

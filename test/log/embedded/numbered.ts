@@ -17,8 +17,8 @@ export async function makeTopics(writer: LogWriter): Promise<void> {
 export async function appendNumbered(writer: LogWriter, n: number): Promise<void> {
   const used = places.filter((_, i) => (n + i) % 3 !== 0);
   const batches = used.map((place, i) => batchOf(writer, place, recordsOf(n, i)));
-  await writer.append(batches, (bases) => [
-    batchOf(writer, ['end', 0], [record(JSON.stringify({ n, at: used.map(([topic, partition], i) => [topic, partition, bases[i]]) }))]),
+  await writer.append(batches, (placed) => [
+    batchOf(writer, ['end', 0], [record(JSON.stringify({ n, at: used.map(([topic, partition], i) => [topic, partition, placed[i]?.offsetOf(0)]) }))]),
   ]);
   if (n % 97 === 96) for (const [topic, partition] of places) await writer.trim(topic, partition, writer.range(topic, partition).end - 100);
 }

@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import { TailraceError } from '../../runtime/errors.ts';
+import type { Log } from '../log.ts';
+import { Cluster, type ClusterOptions } from './cluster.ts';
+import type { KafkaLogConfig } from './config.ts';
+import { KafkaLogReader } from './reader.ts';
+import { KafkaLogWriter } from './writer.ts';
+
+export { kafkaLogConfig, type KafkaLogConfig } from './config.ts';
+
+const connectTimeout = 10_000;
+const requestTimeout = 30_000;
+/** Longer than a broker takes to come back, or a partition to find another leader. */
+const patience = 30_000;
+
+/** The log of a pipeline in Kafka: the topics whose names begin with the pipeline's. */
+export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly pipeline: string }): Log {
+  const prefix = `${pipeline}.`;
+  return {
+    writers: 'many',
+    async openWriter() {
+      const cluster = new Cluster(clusterOptions(config));
+      try {
+        return await KafkaLogWriter.open({
+          cluster, prefix, compression: config.compression,
+          rules: { replication: config.replication, minInSync: config.min_insync_replicas, maxRecordSize: config.max_record_size, settings: config.topic_settings },
+          partitionsFor: (topic) => config.tables[topic.slice(prefix.length)]?.partitions ?? config.partitions,
+        });
+      } catch (error) {
+        cluster.close();
+        throw error;
+      }
+    },
+    async openReader() {
+      return new KafkaLogReader(new Cluster(clusterOptions(config)), prefix);
+    },
+  };
+}
+
+export function clusterOptions(config: KafkaLogConfig): ClusterOptions {
+  const { brokers, sasl, client_id: clientId } = config;
+  return { brokers, clientId, sasl, tls: tlsOptions(config.tls), connectTimeout, requestTimeout, patience };
+}
+
+function tlsOptions(tls: KafkaLogConfig['tls']): TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  const { ca, cert, key, server_name: servername } = tls;
+  return {
+    ...(ca === undefined ? {} : { ca: read(ca, 'ca') }),
+    ...(cert === undefined ? {} : { cert: read(cert, 'cert') }),
+    ...(key === undefined ? {} : { key: read(key, 'key') }),
+    ...(servername === undefined ? {} : { servername }),
+  };
+}
+
+function read(path: string, key: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new TailraceError('log-refused', `the file of log.tls.${key} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}

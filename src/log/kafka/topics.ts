@@ -1,0 +1,113 @@
+import { TailraceError } from '../../runtime/errors.ts';
+import type { TopicSpec } from '../log.ts';
+import { Again, againOrThrow, type Cluster } from './cluster.ts';
+import { errorCode, isPassing, kafkaError } from './kafka-errors.ts';
+import { createTopicsApi, deleteTopicsApi, describeConfigsApi } from './protocol/cluster-apis.ts';
+
+/** How topics are made. */
+export interface TopicRules {
+  /** Copies of each partition; undefined: three, or as many as there are brokers. */
+  readonly replication: number | undefined;
+  /** Copies that a record must be on before it counts; undefined: one less than there are, at least one. */
+  readonly minInSync: number | undefined;
+  /** `max.message.bytes` */
+  readonly maxRecordSize: number;
+  /** What the configuration says beyond. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+const never = '9223372036854775807';
+const timeout = 15_000;
+
+/**
+ * What Tailrace's own doings depend on, whatever the broker's defaults: nothing goes by age or size but what Tailrace lets go of,
+ * nothing is thinned out by key, no replica that lags takes the lead, and times are the source's, whose clock may be ahead.
+ */
+export const neededSettings: Readonly<Record<string, string>> = {
+  'cleanup.policy': 'delete',
+  'retention.ms': '-1',
+  'retention.bytes': '-1',
+  'message.timestamp.type': 'CreateTime',
+  'unclean.leader.election.enable': 'false',
+};
+
+/** Brokers before 3.6 do not know it, and take any time. */
+const futureTimes = { 'message.timestamp.after.max.ms': never };
+
+/** Makes a topic, or finds the one that is there; resolves when every partition has a leader. */
+export async function makeTopic(cluster: Cluster, spec: TopicSpec, rules: TopicRules): Promise<void> {
+  const { topic, partitions } = spec;
+  const replication = rules.replication ?? Math.min(3, (await cluster.patiently(() => cluster.describe([]))).brokers.length);
+  const settings = {
+    ...neededSettings,
+    'min.insync.replicas': String(rules.minInSync ?? Math.max(1, replication - 1)),
+    'max.message.bytes': String(rules.maxRecordSize),
+    ...rules.settings,
+  };
+  let extra: Readonly<Record<string, string>> = futureTimes;
+  await cluster.patiently(async () => {
+    const answer = await (await cluster.controller()).call(createTopicsApi, { topic, partitions, replication, settings: { ...settings, ...extra }, timeout });
+    if (answer.error === errorCode.none || answer.error === errorCode.topicExists) return true;
+    if (answer.error === errorCode.invalidConfig && extra === futureTimes) {
+      extra = {};
+      return new Again(kafkaError(answer.error, `the topic ${topic}`, answer.message));
+    }
+    cluster.controllerMoved();
+    return againOrThrow(answer.error, `the topic ${topic} cannot be made with ${partitions} partitions and ${replication} copies of each`, answer.message);
+  });
+  const found = await led(cluster, topic);
+  if (found !== partitions) throw otherPartitions({ topic, partitions: found }, partitions);
+}
+
+export function otherPartitions({ topic, partitions }: TopicSpec, wanted: number): TailraceError {
+  return new TailraceError('log-settings', `the topic ${topic} has ${partitions} partitions, and is to have ${wanted}`, {
+    remedy:
+      'If somebody has added partitions, the keys are spread anew, and the order of their changes is lost: the pipeline needs a new name. ' +
+      'If the configuration was changed, set log.partitions (or log.tables) back; topics keep the number that they were made with.',
+  });
+}
+
+/** How many partitions it has, once each is led by somebody. */
+function led(cluster: Cluster, topic: string): Promise<number> {
+  return cluster.patiently(async (): Promise<number | Again> => {
+    cluster.forget(topic);
+    const partitions = await cluster.partitions(topic);
+    if (partitions === undefined || partitions.length === 0) return new Again(new TailraceError('log-unreachable', `the topic ${topic} was made and is not to be seen yet`));
+    const without = partitions.find(({ leader, error }) => leader < 0 || isPassing(error));
+    return without === undefined ? partitions.length : new Again(new TailraceError('log-unreachable', `partition ${without.partition} of ${topic} has no leader yet`));
+  });
+}
+
+/** What a record of each topic may have at most; nothing for topics whose settings may not be looked at. */
+export async function recordLimits(cluster: Cluster, topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const limits = new Map<string, number>();
+  for (const { name, settings } of await describeTopics(cluster, topics)) {
+    const limit = settings.get('max.message.bytes');
+    if (limit !== undefined && limit !== null) limits.set(name, Number(limit));
+  }
+  return limits;
+}
+
+export interface TopicSettings {
+  readonly name: string;
+  readonly error: number;
+  readonly settings: ReadonlyMap<string, string | null>;
+}
+
+export async function describeTopics(cluster: Cluster, names: readonly string[]): Promise<readonly TopicSettings[]> {
+  if (names.length === 0) return [];
+  return cluster.patiently(async () => (await cluster.any()).call(describeConfigsApi, { kind: 'topic', names }));
+}
+
+export async function deleteTopics(cluster: Cluster, topics: readonly string[]): Promise<void> {
+  if (topics.length === 0) return;
+  let left = topics;
+  await cluster.patiently(async () => {
+    const answers = await (await cluster.controller()).call(deleteTopicsApi, { topics: left, timeout });
+    const refused = answers.filter(({ error }) => error !== errorCode.none && error !== errorCode.unknownTopic);
+    left = refused.map(({ topic }) => topic);
+    if (refused[0] === undefined) return true;
+    cluster.controllerMoved();
+    return againOrThrow(refused[0].error, `the topic ${refused[0].topic} cannot be deleted`);
+  });
+}

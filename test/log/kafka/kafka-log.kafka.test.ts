@@ -1,0 +1,12 @@
+import { logContract } from '../../contract/log.ts';
+import { sharedKafka } from '../../support/kafka.ts';
+import { freshLog, withoutPrefix } from './prefixed-log.ts';
+
+const kafka = await sharedKafka();
+
+for (const compression of ['none', 'zstd'] as const) {
+  logContract(`the Kafka log (compression ${compression})`, async () => {
+    const { log, pipeline } = freshLog(kafka.brokers, { compression });
+    return withoutPrefix(log, `${pipeline}.`);
+  }, kafka.missing);
+}

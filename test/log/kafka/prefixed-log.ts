@@ -1,0 +1,46 @@
+import { kafkaLogConfig, createKafkaLog, type KafkaLogConfig } from '../../../src/log/kafka/index.ts';
+import type { Log, LogReader, LogWriter, TopicSpec } from '../../../src/log/log.ts';
+import { freshPipelineName } from '../../support/kafka.ts';
+
+/** A log on the shared brokers that nobody else uses, and its pipeline. */
+export function freshLog(brokers: readonly string[], config: Partial<KafkaLogConfig> = {}): { readonly log: Log; readonly pipeline: string } {
+  const pipeline = freshPipelineName();
+  return { pipeline, log: createKafkaLog({ ...kafkaLogConfig.parse({ brokers }), ...config }, { pipeline }) };
+}
+
+/** As if the log had nothing but topics of its own: they are called by what stands behind the pipeline's name. */
+export function withoutPrefix(log: Log, prefix: string): Log {
+  const strip = (specs: readonly TopicSpec[]): readonly TopicSpec[] => specs.map((spec) => ({ ...spec, topic: spec.topic.slice(prefix.length) }));
+  return {
+    writers: log.writers,
+    async openWriter(): Promise<LogWriter> {
+      const writer = await log.openWriter();
+      return {
+        logId: writer.logId,
+        shared: writer.shared,
+        createTopic: (spec) => writer.createTopic({ ...spec, topic: prefix + spec.topic }),
+        partitionsFor: (topic) => writer.partitionsFor(prefix + topic),
+        partitionOf: (key, partitions) => writer.partitionOf(key, partitions),
+        topics: () => strip(writer.topics()),
+        range: (topic, partition) => writer.range(prefix + topic, partition),
+        batch: (topic, partition) => writer.batch(prefix + topic, partition),
+        append: (data, follow) => writer.append(data, follow),
+        trim: (topic, partition, offset) => writer.trim(prefix + topic, partition, offset),
+        size: () => writer.size(),
+        close: () => writer.close(),
+      };
+    },
+    async openReader(): Promise<LogReader> {
+      const reader = await log.openReader();
+      return {
+        logId: reader.logId,
+        topics: async () => strip(await reader.topics()),
+        range: (topic, partition) => reader.range(prefix + topic, partition),
+        fetch: (topic, partition, offset, maxBytes) => reader.fetch(prefix + topic, partition, offset, maxBytes),
+        wait: (topic, partition, offset, signal) => reader.wait(prefix + topic, partition, offset, signal),
+        offsetAt: (topic, partition, timestamp) => reader.offsetAt(prefix + topic, partition, timestamp),
+        close: () => reader.close(),
+      };
+    },
+  };
+}
