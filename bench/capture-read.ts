@@ -2,24 +2,27 @@
  * Reading the stream alone: a backlog of one-row inserts, 100 to a transaction, pulled through `batches()` and dropped, beside
  * `pg_recvlogical` writing the same messages to /dev/null. Nothing is acknowledged, so the backlog can be read again and again.
  *
- *     node bench/capture-read.ts [rows]
+ *     node bench/capture-read.ts [--rows N]
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { silentLogger } from '../src/runtime/logger.ts';
 import { createPostgresSource, postgresSourceConfig } from '../src/source/postgres/index.ts';
-import { benchServer, fill, rowTable } from './support.ts';
+import { cpuSeconds } from './support/meter.ts';
+import { options } from './support/options.ts';
+import { benchServer } from './support/server.ts';
+import { inserts } from './support/workloads.ts';
 
-const rows = Number(process.argv[2] ?? 500_000);
+const rows = options.rows ?? 500_000;
+const workload = inserts(100);
 const rounds = 3;
 const server = await benchServer();
 try {
   const url = await server.createDatabase('shop');
-  await server.sql(rowTable, [], 'shop');
+  await server.sql(workload.setup, [], 'shop');
   const source = createPostgresSource(postgresSourceConfig.parse({ url, tables: { include: ['public.rows'] } }), { pipeline: 'bench', logger: silentLogger });
   await (await source.connect({ signal: new AbortController().signal })).close();
   await server.sql("SELECT pg_create_logical_replication_slot('reference', 'pgoutput')", [], 'shop');
-  await fill(server, 'shop', rows, 100);
+  await workload.fill(server, 'shop', rows);
   const end = (await server.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn', [], 'shop'))[0]?.lsn ?? '';
   for (let round = 0; round < rounds; round++) await readByTailrace();
   if (spawnSync('pg_recvlogical', ['--version']).status === 0) await readByReference(url, end);
@@ -62,14 +65,4 @@ async function readByReference(url: string, end: string): Promise<void> {
 function report(what: string, { seconds, own, sender, note }: { seconds: number; own: number; sender: number | null; note: string }): void {
   const each = (cpu: number): string => `${((cpu / rows) * 1e6).toFixed(2)} µs`;
   console.log(`${what.padEnd(16)} ${Math.round(rows / seconds).toLocaleString('en').padStart(9)} rows/s, CPU a row: reader ${each(own)}${sender === null ? '' : `, walsender ${each(sender)}`}  ${note}`);
-}
-
-/** User and system time of a process, in seconds; 0 when it is gone. */
-function cpuSeconds(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  } catch {
-    return 0;
-  }
 }

@@ -1,70 +1,50 @@
 /**
- * From a commit in the source to the row being visible in a Postgres and in a SQLite replica, under light load: one insert at a
- * time, the next one when both have shown it.
+ * From a commit in the source to the rows being visible in a Postgres replica, at a steady rate in transactions of ten, beside a
+ * native subscription. The replica is looked at every millisecond, so that up to one is the measure's own.
  *
- *     node bench/latency.ts [rows]
+ *     node bench/latency.ts [--full] [--rate N]
  */
-import { join } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
-import { DatabaseSync } from 'node:sqlite';
-import pg from 'pg';
-import { BenchDaemon, benchServer, percentile } from './support.ts';
+import { makeShop, type Arena, type Contender } from './support/contender.ts';
+import { percentile, type Cpu } from './support/meter.ts';
+import { numberBehind, options } from './support/options.ts';
+import { runLoad, type Latencies } from './support/rate.ts';
+import { Subscription } from './support/references.ts';
+import { benchServer } from './support/server.ts';
+import { count, machine, printTable, type Line } from './support/table.ts';
+import { Tailrace } from './support/tailrace.ts';
+import { inserts } from './support/workloads.ts';
 
-const rows = Number(process.argv[2] ?? 500);
-const server = await benchServer();
+const rates = [numberBehind('--rate') ?? [1000, 10_000]].flat();
+const seconds = options.full ? 60 : 12;
+const kinds: readonly ((arena: Arena) => Promise<Contender>)[] = [(arena) => Subscription.create(arena), (arena) => Tailrace.create(arena, 'postgres')];
+const [source, replica] = [await benchServer(), await benchServer()];
 try {
-  const shop = await server.createDatabase('shop');
-  const reporting = await server.createDatabase('reporting');
-  await server.sql('CREATE TABLE ticks (id int PRIMARY KEY, note text)', [], 'shop');
-  const daemon = await BenchDaemon.create((directory) => `name: bench
-source: { type: postgres, url: "${shop}", tables: { include: [public.ticks] } }
-log: { type: embedded, directory: "${directory}/log" }
-sinks:
-  - { name: reporting, type: postgres, url: "${reporting}" }
-  - { name: local, type: sqlite, path: "${directory}/replica.sqlite" }
-`);
-  const writer = new pg.Client(shop);
-  const reader = new pg.Client(reporting);
-  try {
-    daemon.start();
-    await daemon.streaming();
-    await writer.connect();
-    await reader.connect();
-    // The first row makes the replicas' tables.
-    await writer.query(`INSERT INTO ticks VALUES (0, 'first')`);
-    while ((await reader.query('SELECT 1 FROM ticks').catch(() => ({ rowCount: 0 }))).rowCount === 0) await turn();
-    const sqlite = new DatabaseSync(join(daemon.directory, 'replica.sqlite'), { readOnly: true });
-    const inSqlite = sqlite.prepare('SELECT 1 AS there FROM ticks WHERE id = ?');
-    while (inSqlite.get(0) === undefined) await turn();
-    const postgres: number[] = [];
-    const local: number[] = [];
-    for (let id = 1; id <= rows; id++) {
-      await writer.query('INSERT INTO ticks VALUES ($1, $2)', [id, 'a tick']);
-      const committed = performance.now();
-      let inPostgres = false;
-      let inLocal = false;
-      while (!inPostgres || !inLocal) {
-        if (!inLocal && inSqlite.get(id) !== undefined) {
-          inLocal = true;
-          local.push(performance.now() - committed);
-        }
-        if (!inPostgres && ((await reader.query('SELECT 1 FROM ticks WHERE id = $1', [id])).rowCount ?? 0) > 0) {
-          inPostgres = true;
-          postgres.push(performance.now() - committed);
-        } else await turn();
-      }
+  console.log(machine());
+  for (const rowsPerSecond of rates) {
+    const lines: Line[] = [];
+    for (const [i, create] of kinds.entries()) {
+      const arena: Arena = { source, replica, shop: `shop_${rowsPerSecond}_${i}`, workload: inserts(10) };
+      await makeShop(arena);
+      const contender = await create(arena);
+      if (options.only === undefined || options.only === contender.what) lines.push(await measure(arena, contender, rowsPerSecond));
+      await contender.remove();
     }
-    sqlite.close();
-    console.log(`commit to visible, ${rows} single inserts, milliseconds`);
-    for (const [name, times] of [['postgres', postgres], ['sqlite', local]] as const) {
-      times.sort((a, b) => a - b);
-      console.log(`  ${name.padEnd(10)} p50 ${percentile(times, 0.5).toFixed(1)}   p99 ${percentile(times, 0.99).toFixed(1)}   max ${times.at(-1)?.toFixed(1)}`);
-    }
-  } finally {
-    await writer.end();
-    await reader.end();
-    await daemon.remove();
+    printTable(`commit to visible at ${count(rowsPerSecond)} rows/s, transactions of ten, ${seconds} s`, ['p50 ms', 'p99 ms', 'max ms', 'rows/s made', 'CPU ours', 'CPU source', 'CPU replica', 'peak MiB'], lines);
   }
 } finally {
-  await server.remove();
+  await source.remove();
+  await replica.remove();
+}
+
+async function measure(arena: Arena, contender: Contender, rowsPerSecond: number): Promise<Line> {
+  await contender.start();
+  await contender.ready();
+  const cpu: Partial<Record<'begin' | 'end', Cpu>> = {};
+  const load = { url: source.url(arena.shop), replica: replica.url(contender.database ?? ''), rowsPerSecond, rowsPerTransaction: 10, seconds, warmUp: 4 };
+  const { milliseconds, made }: Latencies = await runLoad(load, (moment) => (cpu[moment] = contender.cpu()));
+  // In parts of one core.
+  const cores = (who: string): string => (cpu.end?.[who] === undefined ? '' : (((cpu.end[who] ?? 0) - (cpu.begin?.[who] ?? 0)) / seconds).toFixed(2));
+  const ms = (fraction: number): string => percentile(milliseconds, fraction).toFixed(1);
+  const peak = contender.peak();
+  return [contender.what, ms(0.5), ms(0.99), ms(1), count(made), cores('ours'), cores('source'), cores('replica'), Number.isNaN(peak) ? '' : String(peak)];
 }

@@ -1,5 +1,5 @@
 /**
- * The embedded log beside plain file writes of the same bytes: `node bench/log.ts [records]`. Records of 250 bytes with one
+ * The embedded log beside plain file writes of the same bytes: `node bench/log.ts [--rows N]`. Records of 250 bytes with one
  * header of 48, a thousand to a batch and a batch to an append, each durable by one fdatasync.
  */
 import { closeSync, fdatasync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openEmbeddedLog } from '../src/log/embedded/embedded-log.ts';
 import type { LogReader, LogWriter, RecordDraft } from '../src/log/log.ts';
+import { options } from './support/options.ts';
 
-const records = Number(process.argv[2] ?? 1_000_000);
+const records = options.rows ?? 1_000_000;
 const perBatch = 1000;
 const sync = promisify(fdatasync);
 

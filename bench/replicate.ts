@@ -1,65 +1,47 @@
 /**
- * A backlog of one-row inserts, 1,000 to a transaction, into a Postgres replica: Tailrace through its durable log, and a native
- * subscription between the same two servers in the same run.
+ * A backlog replicated to Postgres: Tailrace through its durable log, and a native subscription between the same two servers,
+ * in turn. Every row of both replicas is compared with the source at the end.
  *
- *     node bench/replicate.ts [rows]
+ *     node bench/replicate.ts [inserts|mix]… [--full] [--rows N] [--rounds N]
  */
-import { BenchDaemon, benchServer, fill, rowTable, until } from './support.ts';
+import { makeShop, measure, type Arena, type Contender } from './support/contender.ts';
+import { options, rowsOf } from './support/options.ts';
+import { Subscription } from './support/references.ts';
+import { assertEqual, benchServer } from './support/server.ts';
+import { count, machine, printRuns, type Run } from './support/table.ts';
+import { Tailrace } from './support/tailrace.ts';
+import { inserts, mix, type Workload } from './support/workloads.ts';
 
-const rows = Number(process.argv[2] ?? 500_000);
-const source = await benchServer();
-const target = await benchServer();
-try {
-  const shop = await source.createDatabase('shop');
-  const replica = await target.createDatabase('replica');
-  await target.createDatabase('native');
-  await source.sql(rowTable, [], 'shop');
-  await target.sql(rowTable, [], 'native');
-  const daemon = await BenchDaemon.create((directory) => `name: bench
-source: { type: postgres, url: "${shop}", tables: { include: [public.rows] } }
-log: { type: embedded, directory: "${directory}/log" }
-sinks:
-  - { name: replica, type: postgres, url: "${replica}" }
-`);
-  const count = async (database: string): Promise<number> =>
-    Number((await target.sql<{ n: string }>('SELECT count(*) AS n FROM rows', [], database).catch(() => [{ n: '0' }]))[0]?.n);
+const workloads: Readonly<Record<string, { readonly workload: Workload; readonly title: string; readonly operations: number }>> = {
+  inserts: { workload: inserts(1000), title: 'one-row inserts, 1,000 a transaction', operations: rowsOf({ short: 500_000, full: 1_000_000 }) },
+  mix: { workload: mix, title: 'operations on five tables, transactions of ten', operations: rowsOf({ short: 300_000, full: 1_000_000 }) },
+};
+const named = Object.keys(workloads).filter((name) => process.argv.includes(name));
+
+console.log(machine());
+for (const name of named.length > 0 ? named : Object.keys(workloads)) {
+  const { workload, title, operations } = workloads[name] as NonNullable<(typeof workloads)[string]>;
+  const [source, replica] = [await benchServer(), await benchServer()];
+  const arena: Arena = { source, replica, shop: 'shop', workload };
+  const contenders: Contender[] = [];
   try {
-    daemon.start();
-    await daemon.streaming();
-    await source.sql('CREATE PUBLICATION native FOR TABLE rows', [], 'shop');
-    await source.sql(`SELECT pg_create_logical_replication_slot('native', 'pgoutput')`, [], 'shop');
-    await target.sql(`CREATE SUBSCRIPTION native CONNECTION '${shop}' PUBLICATION native WITH (create_slot = false, slot_name = native, enabled = false, copy_data = false)`, [], 'native');
-    await daemon.stop();
-    await fill(source, 'shop', rows, 1000);
-
-    const native = await timed(async () => {
-      await target.sql('ALTER SUBSCRIPTION native ENABLE', [], 'native');
-      await until(async () => (await count('native')) === rows);
-    });
-    await target.sql('ALTER SUBSCRIPTION native DISABLE', [], 'native');
-    let usage = { cpu: 0, peak: 0 };
-    const ours = await timed(async () => {
-      daemon.start();
-      await until(async () => (await count('replica')) === rows);
-      usage = await daemon.usage();
-    });
-    console.log(`backlog of ${rows.toLocaleString('en')} inserts, 1,000 a transaction, start included`);
-    console.log(`  native subscription  ${rate(native)} rows/s`);
-    console.log(`  tailrace             ${rate(ours)} rows/s   ${(native / ours).toFixed(2)} of native   ${((usage.cpu / rows) * 1e6).toFixed(1)} CPU s a million rows   peak ${usage.peak} MiB`);
+    await makeShop(arena);
+    for (let round = 0; round < options.rounds; round++) {
+      contenders.push(await Subscription.create(arena), await Tailrace.create(arena, 'postgres'));
+    }
+    await workload.fill(source, arena.shop, operations);
+    await source.sql('CHECKPOINT');
+    const runs: Run[] = [];
+    for (const contender of contenders) {
+      if (options.only !== undefined && options.only !== contender.what) continue;
+      runs.push(await measure(contender, operations));
+      await assertEqual({ server: source, database: arena.shop }, { server: replica, database: contender.database ?? '' }, workload.tables);
+      await contender.remove();
+    }
+    printRuns(`backlog of ${count(operations)} ${title}, into Postgres`, runs, 'subscription');
   } finally {
-    await daemon.remove();
+    for (const contender of contenders) await contender.remove().catch(() => undefined);
+    await source.remove();
+    await replica.remove();
   }
-} finally {
-  await source.remove();
-  await target.remove();
-}
-
-async function timed(work: () => Promise<void>): Promise<number> {
-  const began = performance.now();
-  await work();
-  return (performance.now() - began) / 1000;
-}
-
-function rate(seconds: number): string {
-  return Math.round(rows / seconds).toLocaleString('en').padStart(9);
 }

@@ -2,7 +2,7 @@
  * Rows a second into a Postgres replica through the sink, and how long a transaction of a few rows takes, beside a reference
  * that does the least possible: pg-copy-streams with the same rows as text that is ready, in transactions of the same size.
  *
- *     node bench/sink-postgres.ts [rows]
+ *     node bench/sink-postgres.ts [--rows N]
  */
 import { once } from 'node:events';
 import pg from 'pg';
@@ -12,9 +12,12 @@ import { silentLogger } from '../src/runtime/logger.ts';
 import { createPostgresSink, postgresSinkConfig } from '../src/sink/postgres/index.ts';
 import type { TableOperation } from '../src/sink/sink.ts';
 import { positionAt, tableOf } from '../test/contract/sink-samples.ts';
-import { benchServer, cpuSeconds, percentile, rowTable } from './support.ts';
+import { cpuSeconds, percentile } from './support/meter.ts';
+import { options } from './support/options.ts';
+import { benchServer } from './support/server.ts';
+import { rowTable } from './support/workloads.ts';
 
-const rows = Number(process.argv[2] ?? 300_000);
+const rows = options.rows ?? 300_000;
 const perTransaction = 20_000;
 const table = tableOf({
   name: 'rows',
@@ -56,13 +59,13 @@ const emptyBytes = new Uint8Array(0);
 
 /** Runs `work` and says what it cost this process and the replica's backend. */
 async function measure(what: string, pid: number, work: () => Promise<void>): Promise<void> {
-  const backend = await cpuSeconds(pid);
+  const backend = cpuSeconds(pid);
   const cpu = process.cpuUsage();
   const started = performance.now();
   await work();
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  const other = (((await cpuSeconds(pid)) - backend) / rows) * 1e6;
+  const other = (((cpuSeconds(pid)) - backend) / rows) * 1e6;
   console.log(
     `${what.padEnd(44)} ${Math.round(rows / seconds).toLocaleString('en').padStart(9)} rows/s  ${((user + system) / rows).toFixed(2)} us CPU a row, replica ${other.toFixed(2)}`,
   );

@@ -2,19 +2,20 @@
  * Rows a second into a SQLite file through the sink, beside a reference that does the least possible: a prepared upsert with
  * constant values in the same kind of transactions, on the same file system, with the same durability.
  *
- *     node bench/sink-sqlite.ts [rows]
+ *     node bench/sink-sqlite.ts [--rows N]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { options } from './support/options.ts';
 import { tupleOf } from '../src/event/tuple.ts';
 import { silentLogger } from '../src/runtime/logger.ts';
 import { createSqliteSink, sqliteSinkConfig } from '../src/sink/sqlite/index.ts';
 import type { TableOperation } from '../src/sink/sink.ts';
 import { positionAt, tableOf } from '../test/contract/sink-samples.ts';
 
-const rows = Number(process.argv[2] ?? 200_000);
+const rows = options.rows ?? 200_000;
 const perTransaction = 5000;
 const table = tableOf({
   name: 'orders',

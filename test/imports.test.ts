@@ -51,6 +51,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'log/log.ts',
     'sink/sink.ts',
     'source/source.ts',
+    'stream/',
     'runtime/',
     'node:*',
     // What comes over the control socket is checked like a configuration.

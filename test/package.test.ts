@@ -58,7 +58,7 @@ describe('the published package', () => {
       [],
     );
     assert.deepEqual(
-      contents.filter((path) => /\.ts$|\.key$|\.pem$|\.test\.|\.env/.test(path)),
+      contents.filter((path) => /(?<!\.d)\.ts$|\.key$|\.pem$|\.test\.|\.env/.test(path)),
       [],
     );
     for (const needed of ['bin/tailrace.mjs', 'dist/main.js', 'package.json', 'LICENSE'])
@@ -74,6 +74,23 @@ describe('the published package', () => {
     const command = join(installed, 'node_modules', '.bin', 'tailrace');
     assert.equal(run(command, ['--version'], installed).trim(), version);
     assert.match(run(command, ['--help'], installed), /run[\s\S]*check[\s\S]*verify/);
+  });
+
+  test('a module of a stream is checked against its types, and runs', () => {
+    const module = join(installed, 'sales.ts');
+    writeFileSync(module, readFileSync(join(root, 'connectors', 'streams', 'sales.ts')));
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck', 'false', '--types', ''];
+    run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), ...options, module], installed);
+    writeFileSync(module, readFileSync(module, 'utf8').replace('total }: Order) => total', 'totl }: Order) => totl'));
+    const wrong = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), ...options, module], { cwd: installed, encoding: 'utf8' });
+    assert.match(wrong.stdout, /'totl' does not exist on type 'Order'/);
+    writeFileSync(join(installed, 'shop.yaml'), `name: shop
+source: { type: postgres, url: "postgres://nobody@127.0.0.1:1/nowhere" }
+log: { type: embedded, directory: ./log }
+streams: [{ name: sales, module: ./sales.ts }]
+`);
+    const checked = spawnSync(join(installed, 'node_modules', '.bin', 'tailrace'), ['check', 'shop.yaml'], { cwd: installed, encoding: 'utf8' });
+    assert.match(checked.stdout, /the stream sales reads public\.orders, which is not captured/, 'its module was loaded by the JavaScript that is installed');
   });
 
   test('what it installs holds none of the tools that made it', () => {

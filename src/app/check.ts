@@ -5,6 +5,7 @@ import { checkLog, createSink, createSource } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { loadStream, noOutputs } from './streams.ts';
 
 /** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
 export interface CheckedPart {
@@ -24,12 +25,19 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
   });
   const others = await Promise.all([
     checked('log', () => checkLog(config.log)),
-    ...config.sinks.map((sink) => {
-      const its = tables.filter((table) => matchesFilter(sink.tables, table));
+    ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
+    ...config.sinks.map(async (sink) => {
+      const its = (sink.from === undefined ? tables : await outputsOf(config, sink.from)).filter((table) => matchesFilter(sink.tables, table));
       return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name }).check(its));
     }),
   ]);
   return [source, ...others];
+}
+
+/** What a stream writes; nothing where its module cannot be loaded, which is a finding of the stream. */
+async function outputsOf(config: PipelineConfig, name: string): Promise<readonly TableSchema[]> {
+  const stream = config.streams.find((candidate) => candidate.name === name);
+  return stream === undefined ? [] : loadStream(config, stream, noOutputs).then(({ outputs }) => outputs, () => []);
 }
 
 async function checked(part: string, check: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<CheckedPart> {

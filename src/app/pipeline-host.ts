@@ -1,4 +1,4 @@
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { portableConfig } from '../config/load.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { lsn } from '../event/lsn.ts';
@@ -11,6 +11,9 @@ import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
 import type { FromPublisher, FromSink, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
 
+/** The publisher's thread among those of sinks and streams, which have no such name. */
+const publisher = '(publisher)';
+
 /** A thread that doesn't end within this time after a stop is ended. */
 const stopTimeout = 10_000;
 
@@ -21,8 +24,8 @@ const youngGenerationMb = 16;
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 
 /**
- * One pipeline's threads: the publisher, and a thread a sink, which begins once the log is open. They share the log and
- * nothing else: a sink that waits, retries or dies holds up neither the capture nor another sink.
+ * One pipeline's threads: the publisher, and a thread a sink and stream, which begin once the log is open. They share the log
+ * and nothing else: one that waits, retries or dies holds up neither the capture nor another.
  */
 export class PipelineHost {
   readonly #config: PipelineConfig;
@@ -44,7 +47,7 @@ export class PipelineHost {
     this.#place = place;
     this.#ended = new Promise((resolve) => (this.#end = resolve));
     const data: PublisherThreadData = { role: 'publisher', config: portableConfig(config), logLevel: logger.level };
-    const worker = this.#start('publisher', 'publisher-thread', data);
+    const worker = this.#start(publisher, 'publisher-thread', data);
     this.#calls = new ThreadCalls((call) => worker.postMessage(call));
     worker.on('exit', () => this.#calls.gone());
     worker.on('message', (message: FromPublisher) => this.#heard(message));
@@ -58,8 +61,8 @@ export class PipelineHost {
   async stop(): Promise<void> {
     this.#stopping = true;
     // Sinks first: what they have under way needs the publisher's writer to be said in the log.
-    await this.#stopThreads((name) => name !== 'publisher');
-    await this.#stopThreads((name) => name === 'publisher');
+    await this.#stopThreads((name) => name !== publisher);
+    await this.#stopThreads((name) => name === publisher);
   }
 
   status(): PipelineStatus {
@@ -73,7 +76,10 @@ export class PipelineHost {
       source: publisher?.source ?? null,
       snapshot: publisher?.copies ?? [],
       leftOut: publisher?.leftOut ?? [],
-      sinks: this.#config.sinks.map(({ name }) => sinkStatus(name, this.#sinks.get(name), publisher)),
+      sinks: [
+        ...this.#config.streams.map(({ name }) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
+        ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
+      ],
     };
   }
 
@@ -108,22 +114,28 @@ export class PipelineHost {
     // The log was opened again after a failure: its readers find what is new by themselves.
     if (this.#sinksStarted || this.#stopping) return;
     this.#sinksStarted = true;
-    for (const { name } of this.#config.sinks) this.#startSink(name, shared);
+    for (const { name } of this.#config.streams) this.#startFollower('stream', name, shared);
+    for (const { name } of this.#config.sinks) this.#startFollower('sink', name, shared);
   }
 
-  #startSink(name: string, shared: SharedArrayBuffer | undefined): void {
-    const { port1, port2 } = new MessageChannel();
-    const message: ToThread = { kind: 'sink-port', sink: name, port: port1 };
-    this.#threads.get('publisher')?.postMessage(message, [port1]);
-    const data: SinkThreadData = { role: 'sink', config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, shared, port: port2 };
-    const worker = this.#start(`sink ${name}`, 'sink-thread', data);
+  #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {
+    const port = this.#portToPublisher((port) => ({ kind: 'sink-port', sink: name, port }));
+    const outputs = role === 'stream' ? this.#portToPublisher((port) => ({ kind: 'stream-port', stream: name, port })) : undefined;
+    const data: SinkThreadData = { role, config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, shared, port, outputs };
+    const worker = this.#start(name, `${role}-thread`, data);
     worker.on('message', (received: FromSink) => {
       if (received.kind === 'sink') this.#sinks.set(name, received.report);
     });
   }
 
+  #portToPublisher(message: (port: MessagePort) => ToThread): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#threads.get(publisher)?.postMessage(message(port1), [port1]);
+    return port2;
+  }
+
   #start(name: string, file: string, data: PublisherThreadData | SinkThreadData): Worker {
-    const transferList = data.role === 'sink' ? [data.port] : [];
+    const transferList = data.role === 'publisher' ? [] : [data.port, ...(data.outputs === undefined ? [] : [data.outputs])];
     const worker = new Worker(new URL(`./${file}${extension}`, import.meta.url), { workerData: data, transferList, name, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } });
     this.#threads.set(name, worker);
     worker.on('error', (error) => this.#crashed(name, error));
@@ -135,9 +147,8 @@ export class PipelineHost {
   #crashed(name: string, error: unknown): void {
     this.#logger.error({ pipeline: this.#config.name, part: name, err: error }, 'a thread ended unexpectedly');
     const stopped = { state: 'stopped' as const, error: statusError(error) };
-    if (name !== 'publisher') {
-      const sink = name.slice('sink '.length);
-      this.#sinks.set(sink, { ...(this.#sinks.get(sink) ?? emptySink), ...stopped });
+    if (name !== publisher) {
+      this.#sinks.set(name, { ...(this.#sinks.get(name) ?? emptySink), ...stopped });
       return;
     }
     if (this.#publisher !== null) this.#publisher = { ...this.#publisher, ...stopped };
@@ -172,13 +183,16 @@ const emptySink: SinkReport = {
   state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
 };
 
-function sinkStatus(name: string, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
+function sinkStatus(of: Pick<SinkStatus, 'name' | 'kind'> & { readonly from?: string | undefined }, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
   const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptySink;
-  const behind = publisher === null ? null : Math.max(0, publisher.transactionEnd - offset);
-  const logEnd = publisher?.source?.lastEnd ?? null;
+  const end = of.from === undefined ? publisher?.transactionEnd : publisher?.streamEnds[of.from];
+  const behind = end === undefined ? null : Math.max(0, end - offset);
+  // A stream's own log has the LSNs of its input, and no WAL to be measured in.
+  const logEnd = of.from === undefined ? (publisher?.source?.lastEnd ?? null) : null;
   const lagBytes = logEnd === null || report === undefined ? null : Math.max(0, Number(lsn(logEnd) - lsn(endLsn)));
   return {
-    name,
+    name: of.name,
+    kind: of.kind,
     state: state === 'running' ? (behind === 0 ? 'current' : 'catching-up') : state,
     error,
     position,

@@ -1,15 +1,17 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
-import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
 import { enforceRetention } from '../pipeline/retention.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
+import { streamTopics } from '../pipeline/topics.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
+import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
 /** How often the main thread hears how it goes, and how often old data is let go of. */
@@ -57,6 +59,9 @@ class PublisherThread {
       case 'sink-port':
         serveReporter(message.port, async (topic, draft) => (await this.#whenOpen.promise).appendForSink(message.sink, topic, draft));
         break;
+      case 'stream-port':
+        serveOutputs(message.port, async (of) => (await this.#whenOpen.promise).openStream(message.stream, of));
+        break;
       case 'call':
         void answerCall(message, this.#handlers()).then(send);
         break;
@@ -89,7 +94,7 @@ class PublisherThread {
   }
 
   async #open(): Promise<Publisher> {
-    const { name, source, log, format, sinks } = this.#config;
+    const { name, source, log, format, sinks, streams } = this.#config;
     const context = { pipeline: name, logger: this.#logger };
     const options: PublisherOptions = {
       pipeline: name,
@@ -98,13 +103,19 @@ class PublisherThread {
       codec: createCodec(format, context),
       snapshot: source.snapshot,
       onGap: this.#config.on_gap,
-      sinks: sinks.map((sink) => sink.name),
+      sinks: this.#ownFollowers().map((follower) => follower.name),
+      streams: streams.map((stream) => ({ name: stream.name, sinks: sinks.filter((sink) => sink.from === stream.name).map((sink) => sink.name) })),
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);
     this.#whenOpen.resolve(this.#publisher);
     send({ kind: 'log-open', shared: this.#publisher.writer.shared });
     return this.#publisher;
+  }
+
+  /** Who follows the captured tables. */
+  #ownFollowers(): readonly (SinkConfig | StreamConfig)[] {
+    return [...this.#config.streams, ...this.#config.sinks.filter((sink) => sink.from === undefined)];
   }
 
   async #closeLog(): Promise<void> {
@@ -119,8 +130,8 @@ class PublisherThread {
     if (publisher === null) return;
     try {
       await this.#watchWal(publisher);
-      const { name, log, sinks } = this.#config;
-      await enforceRetention(publisher, { name, retention: log.retention, sinks }, this.#logger);
+      const { name, log } = this.#config;
+      await enforceRetention(publisher, { name, retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
     } catch (error) {
       this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
     }
@@ -172,6 +183,7 @@ class PublisherThread {
       copies: (session?.progress ?? []).map((copy) => ({ ...copy, estimate: copy.estimate ?? null })),
       leftOut: (session?.source.leftOut ?? []).map((finding) => finding.message),
       transactionEnd: this.#publisher?.writer.range(transactionTopic, 0).end ?? 0,
+      streamEnds: Object.fromEntries(this.#config.streams.map((stream) => [stream.name, this.#publisher?.writer.range(streamTopics(this.#config.name, stream.name).transaction, 0).end ?? 0])),
     };
   }
 }

@@ -48,7 +48,7 @@ async function statusFromLog(config: PipelineConfig): Promise<PipelineStatus> {
     source: null,
     snapshot: [],
     leftOut: [],
-    sinks: config.sinks.map(({ name }) => ({ ...unknownSink, name })),
+    sinks: followers(config).map((follower) => ({ ...unknownSink, ...follower })),
   };
   try {
     return await withLogReader(config, async (reader) => ({ ...nothing, ...(await readLog(reader, config)) }));
@@ -67,7 +67,7 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
   const copies = known.has(topics.schema) ? (await readSchemaState(reader, topics)).copies : new Map<string, never>();
   const endLsn = end?.endLsn ?? null;
   const sinks = await Promise.all(
-    config.sinks.map(async ({ name }) => (known.has(topics.sink(name)) ? sinkFromLog(reader, config, { name, nextOffset, endLsn }) : { ...unknownSink, name })),
+    followers(config).map(async ({ name, kind }) => ({ ...(known.has(topics.sink(name)) ? await sinkFromLog(reader, config, { name, nextOffset, endLsn }) : { ...unknownSink, name }), kind })),
   );
   return {
     source: {
@@ -87,8 +87,13 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
   };
 }
 
+function followers(config: PipelineConfig): readonly Pick<SinkStatus, 'name' | 'kind'>[] {
+  return [...config.streams.map(({ name }) => ({ name, kind: 'stream' as const })), ...config.sinks.map(({ name }) => ({ name, kind: 'sink' as const }))];
+}
+
 const unknownSink: SinkStatus = {
   name: '',
+  kind: 'sink',
   state: 'not-running',
   error: null,
   position: null,

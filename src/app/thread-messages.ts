@@ -13,7 +13,7 @@ export interface PublisherThreadData {
 }
 
 export interface SinkThreadData {
-  readonly role: 'sink';
+  readonly role: 'sink' | 'stream';
   readonly config: unknown;
   readonly logLevel: string;
   readonly sink: string;
@@ -21,9 +21,15 @@ export interface SinkThreadData {
   readonly shared: SharedArrayBuffer | undefined;
   /** To the publisher, which owns the log's only writer. */
   readonly port: MessagePort;
+  /** For what a stream gives. */
+  readonly outputs?: MessagePort | undefined;
 }
 
-export type ToThread = { readonly kind: 'stop' } | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort } | Call;
+export type ToThread =
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort }
+  | { readonly kind: 'stream-port'; readonly stream: string; readonly port: MessagePort }
+  | Call;
 
 export type FromPublisher =
   | { readonly kind: 'log-open'; readonly shared: SharedArrayBuffer | undefined }
@@ -43,6 +49,8 @@ export interface PublisherReport {
   readonly leftOut: readonly string[];
   /** End of the `transaction` topic, and the end LSN of its last END: what sinks are measured against. */
   readonly transactionEnd: number;
+  /** The same of each stream's own. */
+  readonly streamEnds: Readonly<Record<string, number>>;
 }
 
 export interface SinkReport {

@@ -1,5 +1,6 @@
 import { checkPipeline, type CheckedPart } from '../app/check.ts';
 import { configError, loadPipelines } from '../config/load.ts';
+import type { Finding } from '../runtime/finding.ts';
 import { silentLogger } from '../runtime/logger.ts';
 import { printable } from '../runtime/printable.ts';
 import { action, examples, type CliContext, type DefineCommand } from './context.ts';
@@ -37,11 +38,16 @@ async function check(paths: readonly string[], json: boolean, { terminal, enviro
 
 function render({ pipeline, file, parts }: CheckedPipeline, style: Style): string {
   const lines = parts.flatMap(({ part, findings }) => [
-    `  ${part.padEnd(18)}${findings.length === 0 ? style.green('ok') : ''}`.trimEnd(),
+    `  ${part.padEnd(18)}${findings.every(({ severity }) => severity === 'note') ? style.green('ok') : ''}`.trimEnd(),
     ...findings.flatMap(({ severity, message, remedy }) => [
-      `    ${severity === 'error' ? style.red('error') : style.yellow('warning')}  ${printable(message)}`,
+      `    ${marked(severity, style)}  ${printable(message)}`,
       ...(remedy === '' ? [] : remedy.split('\n').map((line) => `      → ${printable(line)}`)),
     ]),
   ]);
   return `${style.bold(pipeline)} (${file})\n${lines.join('\n')}`;
+}
+
+function marked(severity: Finding['severity'], style: Style): string {
+  if (severity === 'note') return severity;
+  return severity === 'error' ? style.red(severity) : style.yellow(severity);
 }

@@ -19,6 +19,7 @@ const commands: readonly Entry[] = [
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
   { name: 'snapshot', summary: 'copy tables anew while the daemon runs', load: () => import('./snapshot.ts').then((file) => file.defineSnapshot) },
   { name: 'sinks', summary: 'end a sink', load: () => import('./sinks.ts').then((file) => file.defineSinks) },
+  { name: 'streams', summary: 'begin a stream anew, or keep its state behind a change of its module', load: () => import('./streams.ts').then((file) => file.defineStreams) },
   { name: 'teardown', summary: 'drop the slot and publication that Tailrace made', load: () => import('./teardown.ts').then((file) => file.defineTeardown) },
   { name: 'schema', summary: 'print the JSON Schema of connector files', load: () => import('./schema.ts').then((file) => file.defineSchema) },
   { name: 'demo', summary: 'a real Postgres, live traffic, two replicas, proof that they are equal', load: () => import('./demo.ts').then((file) => file.defineDemo) },

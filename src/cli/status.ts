@@ -68,10 +68,10 @@ function copyRow({ table, state, rows, estimate, retries, waitingFor, sink }: Ta
   return [name, state, String(rows), estimate === null ? '-' : String(estimate), String(retries), waitingFor ?? '-'].map(printable);
 }
 
-function sinkRow({ name, state, lagMs, lagBytes, behindTransactions, position, applied, blockedKeys }: SinkStatus): readonly string[] {
+function sinkRow({ name, kind, state, lagMs, lagBytes, behindTransactions, position, applied, blockedKeys }: SinkStatus): readonly string[] {
   const lag = [lagMs === null ? null : formatDuration(lagMs), lagBytes === null ? null : formatSize(lagBytes)].filter((part) => part !== null);
   const behind = behindTransactions === null ? '-' : `${behindTransactions} transactions`;
-  return [name, state, lag.join(', ') || '-', behind, position ?? '-', String(applied), String(blockedKeys)].map(printable);
+  return [kind === 'stream' ? `${name} (stream)` : name, state, lag.join(', ') || '-', behind, position ?? '-', String(applied), String(blockedKeys)].map(printable);
 }
 
 function indent(text: string): string {

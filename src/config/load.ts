@@ -1,5 +1,6 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { findConflicts } from './conflicts.ts';
 import { explainIssues } from './explain.ts';
@@ -66,7 +67,7 @@ export function parsePipeline(
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(withFormat(tree.value));
   if (!result.success && convertVariables(meantIssues(result.error.issues, tree.value), tree)) result = pipelineSchema.safeParse(withFormat(tree.value));
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...sharedSinkNames(file, tree)];
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.
@@ -75,24 +76,44 @@ export function parsePipeline(
   return { pipeline: { config, file, tree }, problems: [] };
 }
 
-/** Looked for in the plain data, so that it is told in one run with whatever else is wrong in the file. */
-function sharedSinkNames(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
-  const sinks = valueAt(tree.value, ['sinks']);
-  if (!Array.isArray(sinks)) return [];
-  const first = new Map<unknown, number>();
-  return sinks.flatMap((sink, i) => {
-    const path = ['sinks', i, 'name'];
-    const name = valueAt(sink, ['name']);
-    const place = tree.place(path);
-    const other = first.get(name);
-    if (typeof name !== 'string' || place === undefined) return [];
-    if (other === undefined) {
-      first.set(name, place.keyAt);
-      return [];
+/**
+ * Sinks and streams have names of their own, and a sink takes from a stream that is there. Looked for in the plain data, so that it is
+ * told in one run with whatever else is wrong in the file.
+ */
+function namesOfParts(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
+  const first = new Map<string, number>();
+  const problems: ConfigProblem[] = [];
+  for (const list of ['streams', 'sinks'] as const) {
+    for (const [i, part] of listAt(tree, list).entries()) {
+      const name = valueAt(part, ['name']);
+      const place = tree.place([list, i, 'name']);
+      if (typeof name !== 'string' || place === undefined) continue;
+      const other = first.get(name);
+      if (other === undefined) first.set(name, place.keyAt);
+      else {
+        const message = `this name has another ${list === 'sinks' ? 'sink' : 'stream'} already, on line ${file.problem(other, { path: '', message: '' }).line}`;
+        problems.push(file.problem(place.keyAt, { path: `${list}[${i}].name`, message, remedy: 'give each sink and stream of a pipeline a name of its own' }));
+      }
     }
-    const message = `this name has another sink already, on line ${file.problem(other, { path: '', message: '' }).line}`;
-    return [file.problem(place.keyAt, { path: `sinks[${i}].name`, message, remedy: 'give each sink of a pipeline a name of its own' })];
+  }
+  return [...problems, ...unknownStreams(file, tree)];
+}
+
+function unknownStreams(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
+  const streams = listAt(tree, 'streams').map((stream) => valueAt(stream, ['name']));
+  return listAt(tree, 'sinks').flatMap((sink, i) => {
+    const from = valueAt(sink, ['from']);
+    const place = tree.place(['sinks', i, 'from']);
+    if (typeof from !== 'string' || place === undefined || streams.includes(from)) return [];
+    const near = didYouMean(from, streams.filter((name) => typeof name === 'string'));
+    const message = `there is no stream ${from} in this pipeline${near === undefined ? '' : `, did you mean ${near}?`}`;
+    return [file.problem(place.at, { path: `sinks[${i}].from`, message, remedy: 'name one that stands under streams, or leave the key out' })];
   });
+}
+
+function listAt(tree: YamlTree, key: string): readonly unknown[] {
+  const list = valueAt(tree.value, [key]);
+  return Array.isArray(list) ? list : [];
 }
 
 const rawValues = new WeakMap<PipelineConfig, unknown>();

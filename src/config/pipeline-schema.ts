@@ -37,6 +37,7 @@ const logKeys = {
 /** What every sink has, whatever its type. */
 const sinkKeys = {
   name: name.describe('Unique in its pipeline; names the sink in its topic, its position in the replica, and every message.'),
+  from: name.optional().describe('A stream of this pipeline whose outputs this sink gets, in place of the captured tables.'),
   tables: z
     .strictObject(patterns('this sink gets, of those that are captured'))
     .prefault({})
@@ -51,8 +52,27 @@ const sinkKeys = {
     .describe('Whether retention by size waits for this sink, so that the disk can fill up while it is down. Without it the sink falls into a gap instead.'),
 };
 
+/** A stream of the pipeline, and what it and every sink have in common: it follows the log as sinks do. */
+const streamSchema = z.strictObject({
+  name: name.describe('Unique among the streams and sinks of its pipeline; names its topics, <pipeline>.stream.<name>.…, and every message.'),
+  module: z.string().min(1).describe('The module that describes it: a .ts, .mts, .js or .mjs file whose default export is stream(…).').meta({ examples: ['./streams/sales.ts'] }),
+  state: z.string().min(1).optional().describe('The file of its state, made where it is missing; without it ./data/streams/<pipeline>.<name>.sqlite.'),
+  on_error: sinkKeys.on_error.describe('What happens to a row that a function of the module refuses by throwing: stop the stream until it is mended, or put the event into the dead-letter topic and block its key.'),
+  hold: sinkKeys.hold.describe('Whether retention by size waits for this stream.'),
+});
+
+export interface StreamConfig {
+  readonly name: string;
+  readonly module: string;
+  readonly state?: string | undefined;
+  readonly on_error: 'stop' | 'dead-letter';
+  readonly hold: boolean;
+}
+
 export interface SinkKeys {
   readonly name: string;
+  /** The stream whose outputs it gets; without it the captured tables. */
+  readonly from?: string | undefined;
   readonly tables: TableFilter;
   readonly on_error: 'stop' | 'dead-letter';
   readonly hold: boolean;
@@ -75,6 +95,7 @@ export interface PipelineConfig {
   readonly log: LogConfig & LogKeys;
   readonly format: FormatConfig;
   readonly on_gap: 'stop' | 'snapshot';
+  readonly streams: readonly StreamConfig[];
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -105,6 +126,7 @@ export const pipelineSchema = z
       .enum(['stop', 'snapshot'])
       .default('stop')
       .describe('What happens when changes are missing between the log and the source: stop and say so, or say so and copy every table anew.'),
+    streams: z.array(streamSchema).default([]).describe('Continual calculations over the captured tables, whose results are tables of their own.'),
     sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
   })
   .describe('A Tailrace pipeline: one source, one log, any number of sinks.');

@@ -8,6 +8,7 @@ import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
 import { encodeControl, type Part, type SinkRecord } from './control-records.ts';
+import { inCommitOrder, type SharesByTopic } from './commit-order.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { EndFollower, type Step } from './end-follower.ts';
@@ -30,8 +31,7 @@ export interface ReplayerOptions {
   readonly logger: Logger;
 }
 
-/** What some transactions hold for a sink, by topic-partition and in order there. */
-type SharesByTopic = ReadonlyMap<string, readonly Share<TableChanges['coverage']>[]>;
+type Tag = TableChanges['coverage'];
 
 /** What is shown of a sink. */
 export interface ReplayerProgress {
@@ -69,6 +69,7 @@ export class Replayer {
   readonly #follower: EndFollower;
   readonly #coverage: CoverageMap;
   readonly #schemas: SchemaReader;
+  readonly #newReader: () => TransactionReader;
   readonly #events: TransactionReader;
   readonly #deadLetters: DeadLetters;
   /** Whether a topic is this sink's, and of which table: asked once a topic. */
@@ -91,7 +92,8 @@ export class Replayer {
     this.#follower = parts.follower;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
-    this.#events = new TransactionReader(options.reader, parts.schemas, options.codec);
+    this.#newReader = () => new TransactionReader(options.reader, parts.schemas, options.codec);
+    this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
   }
 
@@ -145,7 +147,7 @@ export class Replayer {
   }
 
   async #take(steps: readonly Step[]): Promise<void> {
-    const batch: SharesByTopic[] = [];
+    const batch: SharesByTopic<Tag>[] = [];
     // A transaction at a time, or all of them together: then table by table.
     for (const part of this.#options.sink.inCommitOrder === true ? steps.map((step) => [step]) : [steps]) {
       const shares = await this.#shares(part);
@@ -165,7 +167,7 @@ export class Replayer {
   }
 
   /** What of these transactions is for this sink, by topic-partition in order. */
-  async #shares(steps: readonly Step[]): Promise<SharesByTopic> {
+  async #shares(steps: readonly Step[]): Promise<SharesByTopic<Tag>> {
     const shares = new Map<string, Share<TableChanges['coverage']>[]>();
     for (const { end, afterGap } of steps) {
       if (afterGap) this.#coverage.forgetCopies();
@@ -197,7 +199,7 @@ export class Replayer {
     return name;
   }
 
-  async #apply(batch: readonly SharesByTopic[], to: Position): Promise<void> {
+  async #apply(batch: readonly SharesByTopic<Tag>[], to: Position): Promise<void> {
     const before = this.#applied;
     try {
       await this.#write(batch, to, (changes) => this.#deadLetters.write(changes));
@@ -211,22 +213,24 @@ export class Replayer {
   }
 
   async #write(
-    batch: readonly SharesByTopic[],
+    batch: readonly SharesByTopic<Tag>[],
     to: Position,
     write: (changes: TableChanges) => Promise<void>,
   ): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
-    for (const ofTopic of batch.flatMap((shares) => [...shares.values()])) {
-      for await (const run of this.#events.read(ofTopic, pieceBytes)) {
-        await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) });
-        this.#applied += run.changes.length;
-      }
+    for await (const run of told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTable(batch)) {
+      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) });
+      this.#applied += run.changes.length;
     }
     failpoint('sink.rows_uncommitted');
     await this.#session.commit();
     failpoint('sink.committed');
+  }
+
+  async *#byTable(batch: readonly SharesByTopic<Tag>[]): AsyncGenerator<Run<Tag>> {
+    for (const shares of batch) for (const ofTopic of shares.values()) yield* this.#events.read(ofTopic, pieceBytes);
   }
 
   #position(step: Step): Position {

@@ -13,6 +13,7 @@ export interface PipelineStatus {
   readonly snapshot: readonly TableCopyStatus[];
   /** Tables that match the config and are left out, each with the reason. */
   readonly leftOut: readonly string[];
+  /** Sinks and streams. */
   readonly sinks: readonly SinkStatus[];
 }
 
@@ -52,8 +53,10 @@ export interface TableCopyStatus {
   readonly waitingFor: string | null;
 }
 
+/** A sink, or a stream, which follows the log as sinks do. */
 export interface SinkStatus {
   readonly name: string;
+  readonly kind: 'sink' | 'stream';
   readonly state: 'starting' | 'catching-up' | 'current' | 'retrying' | 'stopped' | 'not-running';
   readonly error: StatusError | null;
   /** Commit LSN of the last transaction that the replica holds. */

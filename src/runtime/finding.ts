@@ -1,6 +1,7 @@
 /** What a preflight check found; `check` prints them all at once, and start-up runs the same list. */
 export interface Finding {
-  readonly severity: 'error' | 'warning';
+  /** A `note` says what is as it is, and asks for nothing. */
+  readonly severity: 'error' | 'warning' | 'note';
   /** A short stable name of the check, for example `wal-level`. */
   readonly check: string;
   /** What is wrong and where, without secrets. */

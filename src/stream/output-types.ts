@@ -23,6 +23,9 @@ const types: Readonly<Record<string, { readonly oid: number; readonly name: stri
   jsonb: { oid: 3802, name: 'jsonb' },
 };
 
+/** Their short names. */
+export const columnTypes: readonly string[] = ['bool', 'bytea', 'int8', 'int2', 'int4', 'text', 'json', 'float4', 'float8', 'date', 'time', 'timestamp', 'timestamptz', 'interval', 'numeric', 'uuid', 'jsonb'];
+
 /** The shape of an output as the log's `schema` topic holds it. Throws a TypeError for a type that is not known. */
 export function shapeOf(output: Output): TableShape {
   const columns = output.columns.map(({ name, type }, i): Column => {

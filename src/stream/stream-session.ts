@@ -2,6 +2,7 @@ import { lsn, formatLsn } from '../event/lsn.ts';
 import { samePosition, type Position } from '../event/position.ts';
 import { tupleOf } from '../event/tuple.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { BlockedKey, SinkSession, TableChanges } from '../sink/sink.ts';
 import { decodeValue } from './canonical.ts';
 import { Engine } from './engine.ts';
@@ -110,6 +111,7 @@ export class StreamSession implements SinkSession {
     this.#state.db.exec('COMMIT');
     // Not before: a transaction that is given up leaves the outbox as it was.
     this.#published = false;
+    failpoint('stream.committed');
     this.position = to;
     this.blocked = readBlocked(this.#state);
     await this.#publish(end);
@@ -170,7 +172,10 @@ export class StreamSession implements SinkSession {
       seq = (posted.at(-1) as { seq: number }).seq;
       await this.#options.outputs.publish(changes, step, false);
     }
-    if (changes.length > 0 || seq > 0) await this.#options.outputs.publish(changes, step, true);
+    if (changes.length > 0 || seq > 0) {
+      await this.#options.outputs.publish(changes, step, true);
+      failpoint('stream.published');
+    }
     this.#published = true;
   }
 }

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { tableName, type TableSchema } from '../event/table.ts';
+import { tableName, type TableSchema, type TableShape } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
 import type { Sink, SinkSession } from '../sink/sink.ts';
+import { shapeOf } from './output-types.ts';
 import type { StreamOutputs } from './outputs.ts';
 import { State } from './state.ts';
 import { StreamSession } from './stream-session.ts';
@@ -24,6 +25,11 @@ export class StreamSink implements Sink {
 
   constructor(options: StreamSinkOptions) {
     this.#options = options;
+  }
+
+  /** The tables that it writes. */
+  get shapes(): readonly TableShape[] {
+    return this.#options.module.definition.plan.operators.flatMap((operator) => (operator.kind === 'output' ? [shapeOf(operator.output)] : []));
   }
 
   // oxlint-disable require-await -- the interface's promises; a state is a file that answers at once

@@ -36,9 +36,9 @@ export function stream(describe: (sources: Sources) => void): StreamDefinition {
 /** Where rows come from; tables are named `schema.table`. */
 export interface Sources {
   /** A captured table as it is at every moment: rows come, change and go. */
-  table<T extends object = Row>(name: string): Rows<T>;
+  readonly table: <T extends object = Row>(name: string) => Rows<T>;
   /** Each change of a captured table as an event, in order. */
-  changes<T extends object = Row>(name: string): Rows<Change<T>>;
+  readonly changes: <T extends object = Row>(name: string) => Rows<Change<T>>;
 }
 
 /** One change of a row as an event. */

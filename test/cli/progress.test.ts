@@ -20,8 +20,8 @@ const status: PipelineStatus = {
   ],
   leftOut: [],
   sinks: [
-    { name: 'reporting', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 1, behindTransactions: 1204, applied: 1, missing: 0, blockedKeys: 0 },
-    { name: 'local', state: 'stopped', error: { code: 'sink-data', message: 'a row is refused', remedy: 'mend it' }, position: null, lagMs: null, lagBytes: null, behindTransactions: null, applied: 0, missing: 0, blockedKeys: 3 },
+    { name: 'reporting', kind: 'sink', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 1, behindTransactions: 1204, applied: 1, missing: 0, blockedKeys: 0 },
+    { name: 'local', kind: 'sink', state: 'stopped', error: { code: 'sink-data', message: 'a row is refused', remedy: 'mend it' }, position: null, lagMs: null, lagBytes: null, behindTransactions: null, applied: 0, missing: 0, blockedKeys: 3 },
   ],
 };
 const style = createStyle(false);

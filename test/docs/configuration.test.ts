@@ -52,7 +52,7 @@ describe('the reference of the configuration', () => {
 
 /** A chapter for the pipeline itself and one for each type of source, log and sink. */
 function tables(schema: JsonSchema): readonly string[] {
-  const chapters = [chapter('The pipeline', schema, ['source', 'log', 'sinks'])];
+  const chapters = [chapter('The pipeline', schema, ['source', 'log', 'streams', 'sinks'])];
   for (const [key, title] of [['source', 'source'], ['log', 'log'], ['format', 'format'], ['sinks', 'sinks']] as const) {
     const part = schema.properties?.[key];
     const options = part?.anyOf?.find(({ oneOf }) => oneOf !== undefined) ?? part?.items ?? part;
@@ -61,6 +61,8 @@ function tables(schema: JsonSchema): readonly string[] {
       chapters.push(chapter(`${title}: type: ${String(option.properties?.['type']?.const)}`, option, []));
     }
   }
+  const streams = schema.properties?.['streams']?.items;
+  if (streams !== undefined) chapters.push(chapter('streams', streams, []));
   return chapters;
 }
 
@@ -77,7 +79,7 @@ function rowsOf(schema: JsonSchema, prefix: string, skip: readonly string[]): re
     const path = `${prefix}${name}`;
     const initial = skip.includes(name) || value.const !== undefined ? 'required' : value.default === undefined ? (schema.required?.includes(name) ? 'required' : '') : code(value.default);
     const own = [`\`${path}\``, kind(value), initial, (value.description ?? '').replaceAll('|', '\\|')];
-    if (skip.includes(name)) return [[own[0] ?? '', 'see below', name === 'sinks' ? '`[]`' : 'required', own[3] ?? '']];
+    if (skip.includes(name)) return [[own[0] ?? '', 'see below', value.type === 'array' ? '`[]`' : 'required', own[3] ?? '']];
     const below = typeof value.additionalProperties === 'object' ? rowsOf(value.additionalProperties, `${path}.<table>.`, []) : rowsOf(value, `${path}.`, []);
     return [own, ...below];
   });
@@ -98,7 +100,7 @@ function code(value: unknown): string {
 
 /** As it stands in the tables: without the part that the chapter says. */
 function shortPath(path: string): string {
-  return path.replace(/^(source|log|format|sinks\[\])\./, '');
+  return path.replace(/^(source|log|format|streams\[\]|sinks\[\])\./, '');
 }
 
 function descriptionAt(schema: JsonSchema, path: string): string | undefined {

@@ -236,7 +236,7 @@ test('several pipelines in one process, one of them in the JSON format, each fee
   const second = await ledgerSetting(t, { schema: oneTable });
   await copyFile(second.daemon.file, join(first.directory, 'second.yaml'));
   const ledger = new Ledger(first.source.url, 3);
-  first.daemon.start({}, first.directory);
+  first.daemon.start({}, { path: first.directory });
   await first.daemon.streaming();
   await eventually(() => ledger.committed > 300);
   await ledger.stop();

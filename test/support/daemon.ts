@@ -60,10 +60,10 @@ export class TestDaemon {
     return this.#child?.pid;
   }
 
-  /** `path`: in place of the one file, a folder of them. */
-  start(environment: Readonly<Record<string, string>> = {}, path = this.file): void {
+  /** `path`: in place of the one file, a folder of them; `directory`: where relative paths begin. */
+  start(environment: Readonly<Record<string, string>> = {}, { path = this.file, directory }: { readonly path?: string; readonly directory?: string } = {}): void {
     const child = spawn(process.execPath, [main, 'run', path, '--http', '127.0.0.1:0'], {
-      stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, NODE_ENV: 'test', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, NODE_ENV: 'test', ...environment }, cwd: directory,
     });
     this.#child = child;
     this.#url = null;

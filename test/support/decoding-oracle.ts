@@ -41,10 +41,11 @@ export async function decodedByLog(config: PipelineConfig): Promise<DecodedChang
     const found = new Map<string, DecodedChange[]>();
     const view = new EventView(reader, config.name);
     const own = ['transaction', 'schema', 'sink.', 'dead-letter.'].map((name) => `${config.name}.${name}`);
+    const copies = await copiesOf(reader, `${config.name}.transaction`, view);
     for (const { topic } of await reader.topics()) {
       if (own.some((name) => topic.startsWith(name))) continue;
       for await (const record of recordsOf(reader, topic, view)) {
-        const change = changeOf(record);
+        const change = copies.has(record.commit_lsn ?? '') ? null : changeOf(record);
         if (change !== null) put(found, record.table as string, change);
       }
     }
@@ -89,14 +90,14 @@ function parseChange(kind: string, text: string): DecodedChange {
   if (kind === 'TRUNCATE') return { op: 't', old: null, new: null };
   if (kind === 'INSERT') return { op: 'c', old: null, new: parseRow(text) };
   if (kind === 'DELETE') return { op: 'd', old: parseRow(text), new: null };
-  const split = /^old-key: (.*) new-tuple: (.*)$/s.exec(text);
+  const split = /^old-key:(.*) new-tuple:(.*)$/s.exec(text);
   return split === null ? { op: 'u', old: null, new: parseRow(text) } : { op: 'u', old: parseRow(split[1] as string), new: parseRow(split[2] as string) };
 }
 
 /** `id[integer]:1 name[text]:'a ''b''' big[text]:unchanged-toast-datum` */
 function parseRow(text: string): DecodedRow {
   const row = new Map<string, string | undefined>();
-  const token = /("(?:[^"]|"")*"|[^[\s]+)\[((?:[^[\]]|\[\])*)\]:(B?'(?:[^']|'')*'|\S+)\s?/gy;
+  const token = / ?("(?:[^"]|"")*"|[^[\s]+)\[((?:[^[\]]|\[\])*)\]:(B?'(?:[^']|'')*'|\S+)\s?/gy;
   for (let match = token.exec(text); match !== null; match = token.exec(text)) {
     const [, name, type, value] = match as unknown as [string, string, string, string];
     const column = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
@@ -118,6 +119,16 @@ function rowOf(row: RowView, absent: readonly string[]): DecodedRow {
   for (const [column, value] of Object.entries(row)) if (value !== null) values.set(column, value);
   for (const column of absent) values.set(column, undefined);
   return values;
+}
+
+/** Commit LSNs of the transactions that carry a copy's rows: what is in them is Tailrace's own, a truncate too. */
+async function copiesOf(reader: LogReader, topic: string, view: EventView): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for await (const { value } of recordsOf(reader, topic, view)) {
+    const record = value as { readonly type: string; readonly commitLsn: string; readonly snapshot: unknown };
+    if (record.type === 'end' && record.snapshot !== null) found.add(record.commitLsn);
+  }
+  return found;
 }
 
 async function* recordsOf(reader: LogReader, topic: string, view: EventView): AsyncGenerator<RecordView> {

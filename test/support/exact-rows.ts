@@ -30,11 +30,15 @@ export async function columnsOf(database: TestDatabase, { schema, name }: Place)
   );
 }
 
-/** `column::text` of the columns named; `where` is SQL, and children by inheritance are tables of their own. */
+/**
+ * What the type's output function says of the columns named, which is what Postgres sends (`char(5)::text` lacks the blanks that belong
+ * to the value). `where` is SQL; children by inheritance are tables of their own.
+ */
 export async function rowsOfPostgres(database: TestDatabase, place: Place, columns: readonly string[], where = ''): Promise<ExactRows> {
   const table = `"${place.schema}"."${place.name}"`;
   const [kind] = await database.sql<{ kind: string }>('SELECT relkind AS kind FROM pg_class WHERE oid = to_regclass($1)', [table]);
-  const texts = columns.map((column) => `"${column.replaceAll('"', '""')}"::text`).join(', ');
+  const names = columns.map((column) => `"${column.replaceAll('"', '""')}"`);
+  const texts = names.map((column) => `CASE WHEN num_nulls(${column}) = 0 THEN concat(${column}) END`).join(', ');
   const rows = await database.sql<{ row: string }>(`SELECT to_json(ARRAY[${texts}]::text[])::text AS row FROM ${kind?.kind === 'p' ? '' : 'ONLY '}${table} ${where}`);
   return { columns, rows: rows.map(({ row }) => JSON.stringify(JSON.parse(row))).toSorted() };
 }
@@ -56,9 +60,20 @@ export function rowsOfSqlite(path: string, place: Place, source: readonly TypedC
   }
 }
 
+/** Names of the tables that a SQLite replica has of a schema other than `public`. */
+export function tablesOfSqlite(path: string, schema: string): readonly string[] {
+  const database = new DatabaseSync(path, { readOnly: true });
+  try {
+    const names = (database.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`).all() as { name: string }[]).map(({ name }) => name);
+    return names.filter((name) => name.startsWith(`${schema}.`)).map((name) => name.slice(schema.length + 1));
+  } finally {
+    database.close();
+  }
+}
+
 function textOf(value: SQLOutputValue | undefined, type: string): string | null {
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
-  if (type === 'boolean') return value === 1n ? 'true' : 'false';
+  if (type === 'boolean') return value === 1n ? 't' : 'f';
   return String(value);
 }

@@ -24,18 +24,28 @@ export interface CatalogTable {
   readonly primaryKey: readonly number[] | null;
   readonly identityIndex: readonly number[] | null;
   /** Leaf partitions: their own identity is what counts for an UPDATE of theirs. */
-  readonly leaves: readonly { readonly name: string; readonly replicaIdentity: string; readonly hasPrimaryKey: boolean; readonly persistence: string }[];
+  readonly leaves: readonly CatalogLeaf[];
   /** The partitioned tables that this one is a partition of, at any depth. */
   readonly ancestors: readonly number[];
-  /** attnums that the publication sends, null for all that are not generated. Set when a publication was asked for. */
-  readonly published: readonly number[] | null;
+  /** attnums of the columns that are sent: by the publication that was asked for, else by one as we make it. */
+  readonly published: readonly number[];
   /** The publication's row filter, as SQL. */
   readonly filter: string | null;
 }
 
+export interface CatalogLeaf {
+  readonly name: string;
+  /** As `CatalogTable.kind`. */
+  readonly kind: string;
+  readonly replicaIdentity: string;
+  readonly hasPrimaryKey: boolean;
+  readonly persistence: string;
+}
+
 export interface CatalogColumn extends Column {
   readonly attnum: number;
-  readonly generated: boolean;
+  /** Stored ones are sent where the publication says so, since PostgreSQL 18; virtual ones never. */
+  readonly generated: 'stored' | 'virtual' | null;
 }
 
 /** The columns of an index that make its key, in order; INCLUDE columns are not among them. */
@@ -57,11 +67,11 @@ export const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json
     'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod,
     'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'baseTypeOid', ${baseType('a.atttypid')},
     'notNull', a.attnotnull,
-    'filled', a.atthasmissing OR a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '') ORDER BY a.attnum), '[]')
+    'filled', a.atthasmissing OR a.atthasdef OR a.attidentity <> '', 'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END) ORDER BY a.attnum), '[]')
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 
 const leavesJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object('name', ln.nspname || '.' || l.relname,
-    'replicaIdentity', l.relreplident, 'persistence', l.relpersistence,
+    'kind', l.relkind, 'replicaIdentity', l.relreplident, 'persistence', l.relpersistence,
     'hasPrimaryKey', EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = l.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate))), '[]')
   FROM pg_catalog.pg_partition_tree(c.oid) p JOIN pg_catalog.pg_class l ON l.oid = p.relid
   JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace WHERE p.isleaf AND c.relkind = 'p')`;
@@ -123,19 +133,19 @@ async function readTables(
   const params: unknown[] = relids === undefined ? [] : [relids];
   if (publication !== undefined && version >= 150_000) params.push(publication);
   const source = publication === undefined ? noPublication : publicationQuery(version, `$${params.length}`);
-  const rows = await query<{ table: CatalogTable & { readonly replicaIdentity: string } }>(tableQuery(condition, source), params);
+  const rows = await query<{ table: CatalogTable & { readonly replicaIdentity: string; readonly published: readonly number[] | null } }>(tableQuery(condition, source), params);
+  const isSent = ({ generated }: CatalogColumn): boolean => generated === null || (generated === 'stored' && version >= 180_000);
   return rows.map(({ table }) => ({
     ...table,
     replicaIdentity: replicaIdentities[table.replicaIdentity] ?? 'nothing',
-    // Virtual generated columns are never sent; stored ones only since PostgreSQL 18, where the list says which.
-    published: table.published ?? table.columns.filter((column) => !column.generated).map((column) => column.attnum),
+    published: table.published ?? table.columns.filter(isSent).map((column) => column.attnum),
   }));
 }
 
 /** The shape that the stream will show for a table as the catalog has it now. */
 export function shapeOfTable(table: CatalogTable): TableShape {
   const columns = table.columns
-    .filter((column) => table.published?.includes(column.attnum) ?? true)
+    .filter((column) => table.published.includes(column.attnum))
     .map(({ generated: _generated, ...column }): Column => column);
   const key = keyOf(columns, table.replicaIdentity === 'index' ? table.identityIndex : table.primaryKey);
   return { relid: table.relid, schema: table.schema, name: table.name, columns, key, replicaIdentity: table.replicaIdentity };

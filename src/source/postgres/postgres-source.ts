@@ -15,7 +15,7 @@ import { sourceNames, type PostgresSourceConfig, type SourceNames } from './conf
 import { sourceError } from './errors.ts';
 import { PostgresSession } from './postgres-session.ts';
 import { preparePublication, prepareSlot, refuseUnlessReady, survey, type Survey } from './prepare.ts';
-import { readPublication } from './publication.ts';
+import { publicationExists } from './publication.ts';
 import type { ReplicationStreamOptions } from './replication-stream.ts';
 import { ShapeCache } from './shape-cache.ts';
 import { readSlot, slotInUse } from './slot.ts';
@@ -165,7 +165,7 @@ export class PostgresSource implements Source {
     return new PostgresSession({
       server, control, taken, shapes, snapshots,
       tables: tables.map((table) => shapes.keep(shapeOfTable(table))),
-      leftOut: selection.findings,
+      leftOut: selection.findings.filter(({ severity }) => severity !== 'note'),
     });
   }
 
@@ -196,7 +196,7 @@ export class PostgresSource implements Source {
       await query('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
       dropped.push(`replication slot ${slot}`);
     }
-    if (ownPublication && (await readPublication(query, publication)) !== null) {
+    if (ownPublication && (await publicationExists(query, publication))) {
       await query(`DROP PUBLICATION ${quoteIdentifier(publication)}`);
       dropped.push(`publication ${publication}`);
     }

@@ -28,10 +28,11 @@ export interface Survey {
 
 export async function survey(query: Query, config: PostgresSourceConfig, names: SourceNames): Promise<Survey> {
   const facts = await readFacts(query);
-  const publication = await readPublication(query, names.publication);
+  const publication = await readPublication(query, names.publication, facts.version);
   const slot = await readSlot(query, names.slot);
-  const tables = await readAllTables(query, { version: facts.version });
-  const selection = selectTables(tables, config.tables, names.ownPublication ? null : publication);
+  const named = names.ownPublication ? null : publication;
+  const tables = await readAllTables(query, { version: facts.version, ...(named === null ? {} : { publication: named.name }) });
+  const selection = selectTables(tables, config.tables, { named, version: facts.version });
   return { names, copies: config.snapshot === 'initial', origin: config.origin, facts, publication, slot, tables, selection };
 }
 
@@ -70,7 +71,7 @@ export async function preparePublication(query: Query, found: Survey, logger: Lo
   const captured = new Set(selection.captured.map((table) => table.relid));
   const removed = tables.filter((table) => publication?.listed.includes(table.relid) === true && !captured.has(table.relid));
   const statements = [
-    ...publicationStatements(names.publication, publication, selection.captured),
+    ...publicationStatements(names.publication, publication, selection.captured, found.facts.version),
     ...(removed.length > 0 ? [removalStatement(names.publication, removed)] : []),
   ];
   for (const statement of statements) {

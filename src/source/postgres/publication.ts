@@ -1,11 +1,14 @@
 import type { Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
+import type { CatalogColumn } from './catalog.ts';
 
 export interface PublicationState {
   readonly name: string;
   readonly oid: number;
   readonly allTables: boolean;
   readonly viaRoot: boolean;
+  /** Whether stored generated columns are sent; never before PostgreSQL 18. */
+  readonly generatedColumns: boolean;
   /** The operations that it does not publish: insert, update, delete, truncate. */
   readonly missing: readonly string[];
   /** Tables that it lists by themselves. */
@@ -20,9 +23,10 @@ interface PublicationRow extends Omit<PublicationState, 'missing'> {
   readonly ops: Readonly<Record<string, boolean>>;
 }
 
-export async function readPublication(query: Query, name: string): Promise<PublicationState | null> {
+export async function readPublication(query: Query, name: string, version: number): Promise<PublicationState | null> {
   const [row] = await query<{ publication: PublicationRow }>(
     `SELECT pg_catalog.json_build_object('name', p.pubname, 'oid', p.oid::pg_catalog.int8, 'allTables', p.puballtables, 'viaRoot', p.pubviaroot,
+       'generatedColumns', ${version < 180_000 ? 'false' : "p.pubgencols = 's'"},
        'ops', pg_catalog.json_build_object('insert', p.pubinsert, 'update', p.pubupdate, 'delete', p.pubdelete, 'truncate', p.pubtruncate),
        'listed', (SELECT COALESCE(pg_catalog.json_agg(r.prrelid::pg_catalog.int8), '[]') FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid),
        'relids', (SELECT COALESCE(pg_catalog.json_agg(g.relid::pg_catalog.oid::pg_catalog.int8), '[]') FROM pg_catalog.pg_get_publication_tables(p.pubname) g),
@@ -35,12 +39,17 @@ export async function readPublication(query: Query, name: string): Promise<Publi
   return { ...publication, missing: Object.keys(ops).filter((op) => ops[op] === false) };
 }
 
+export async function publicationExists(query: Query, name: string): Promise<boolean> {
+  return (await query('SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = $1', [name])).length > 0;
+}
+
 /** A table as a publication's list names it. */
 export interface PublishedTable {
   readonly relid: number;
   readonly schema: string;
   readonly name: string;
   readonly kind: string;
+  readonly columns: readonly Pick<CatalogColumn, 'generated'>[];
 }
 
 /**
@@ -51,15 +60,24 @@ export function publicationStatements(
   name: string,
   state: PublicationState | null,
   tables: readonly PublishedTable[],
+  version: number,
 ): readonly string[] {
   const publication = quoteIdentifier(name);
   if (state === null) {
     const list = tables.length === 0 ? '' : ` FOR TABLE ${tables.map(listed).join(', ')}`;
-    return [`CREATE PUBLICATION ${publication}${list} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)`];
+    const generated = version < 180_000 ? '' : `, ${sendGenerated}`;
+    return [`CREATE PUBLICATION ${publication}${list} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true${generated})`];
   }
+  const statements: string[] = [];
+  // Without it the application's own UPDATE fails where such a column is part of the replica identity.
+  const isDue = version >= 180_000 && !state.generatedColumns && tables.some(({ columns }) => columns.some(({ generated }) => generated === 'stored'));
+  if (isDue) statements.push(`ALTER PUBLICATION ${publication} SET (${sendGenerated})`);
   const added = tables.filter((table) => !state.listed.includes(table.relid));
-  return added.length === 0 ? [] : [`ALTER PUBLICATION ${publication} ADD TABLE ${added.map(listed).join(', ')}`];
+  if (added.length > 0) statements.push(`ALTER PUBLICATION ${publication} ADD TABLE ${added.map(listed).join(', ')}`);
+  return statements;
 }
+
+const sendGenerated = 'publish_generated_columns = stored';
 
 /** The statement that takes tables out; what is dropped must be named as it is called now. */
 export function removalStatement(name: string, tables: readonly PublishedTable[]): string {

@@ -51,7 +51,7 @@ export function isCurrent(relation: Relation, table: StreamTable): boolean {
   const sent = (columns: readonly CatalogColumn[]): boolean => sameColumns(relation, columns);
   if (table.listed !== null) return sent(table.columns.filter((column) => table.listed?.includes(column.attnum)));
   // Stored generated columns are sent where the publication says so (PostgreSQL 18).
-  return sent(table.columns.filter((column) => !column.generated)) || sent(table.columns);
+  return sent(table.columns.filter(({ generated }) => generated === null)) || sent(table.columns.filter(({ generated }) => generated !== 'virtual'));
 }
 
 /** Whether a shape has the Relation's name, columns and identity: nothing that the stream could tell is different. */

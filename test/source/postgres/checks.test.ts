@@ -18,7 +18,17 @@ const facts: ServerFacts = {
 function table(name: string, changes: Partial<CatalogTable> = {}): CatalogTable {
   return {
     relid: name.charCodeAt(0), schema: 'public', name, kind: 'r', persistence: 'p', replicaIdentity: 'default', files: '1', rowSecurity: false, selectable: true,
-    owned: true, columns: [], primaryKey: [1], identityIndex: null, leaves: [], ancestors: [], published: [], filter: null, ...changes,
+    owned: true, columns: [], primaryKey: [1], identityIndex: null, leaves: [], ancestors: [], published: [1, 2, 3], filter: null, ...changes,
+  };
+}
+
+/** Columns a, b, … with the attnums 1, 2, …: `a b+ c~` has a stored generated b and a virtual c. */
+function columns(names: string): Pick<CatalogTable, 'columns'> {
+  return {
+    columns: names.split(' ').map((name, i) => ({
+      name: name.replace(/[+~]$/, ''), attnum: i + 1, typeOid: 23, typmod: -1, type: 'integer', baseTypeOid: 23, notNull: true,
+      generated: name.endsWith('+') ? 'stored' : name.endsWith('~') ? 'virtual' : null,
+    })),
   };
 }
 
@@ -26,7 +36,7 @@ const slot: SlotState = {
   name: 'tailrace_shop', plugin: 'pgoutput', database: 'shop', activePid: null, restartLsn: 1n, confirmedFlush: 1n, walStatus: 'reserved',
   safeWalSize: null, invalidationReason: null, twoPhase: false, walHeld: 0,
 };
-const publication: PublicationState = { name: 'tailrace_shop', oid: 1, allTables: false, viaRoot: true, missing: [], listed: [97], relids: [97], owned: true };
+const publication: PublicationState = { name: 'tailrace_shop', oid: 1, allTables: false, viaRoot: true, generatedColumns: true, missing: [], listed: [97], relids: [97], owned: true };
 
 interface Changes {
   readonly facts?: Partial<ServerFacts>;
@@ -45,7 +55,7 @@ function findings(changes: Changes = {}): string[] {
   const state = changes.publication === undefined ? null : changes.publication;
   const found: Survey = {
     names, copies: changes.copies ?? true, origin: changes.origin ?? 'any', facts: { ...facts, ...changes.facts }, publication: state, slot: changes.slot ?? null, tables,
-    selection: selectTables(tables, { include: changes.include ?? ['public.*'], exclude: [] }, names.ownPublication ? null : state),
+    selection: selectTables(tables, { include: changes.include ?? ['public.*'], exclude: [] }, { named: names.ownPublication ? null : state, version: changes.facts?.version ?? facts.version }),
   };
   return runChecks(found).map((finding) => `${finding.severity} ${finding.check}: ${finding.message}`);
 }
@@ -92,15 +102,21 @@ const cases: readonly (readonly [what: string, changes: Changes, expected: reado
   ['replica identity nothing', { tables: [table('a'), table('b', { replicaIdentity: 'nothing' })] }, [/^warning replica-identity: .* is nothing/]],
   ['identity by an index that is gone', { tables: [table('a'), table('b', { replicaIdentity: 'index' })] }, [/^warning replica-identity/]],
   ['identity full without a key', { tables: [table('a', { replicaIdentity: 'full', primaryKey: null })] }, []],
-  ['a view, by pattern', { tables: [table('a'), table('v', { kind: 'v' })] }, []],
+  ['views, by pattern', { tables: [table('a'), table('v', { kind: 'v' }), table('m', { kind: 'm' }), table('t', { persistence: 't' })] }, [/^note table-kind: not captured, .*: public.v \(a view\), public.m \(a materialized view\)$/]],
   ['a view, by name', { tables: [table('a'), table('v', { kind: 'v' })], include: ['public.a', 'public.v'] }, [/^error table-kind: public.v is left out: it is a view/]],
   ['a foreign table, by name', { tables: [table('a'), table('f', { kind: 'f' })], include: ['public.a', 'public.f'] }, [/^error table-kind: .* foreign/]],
   ['an unlogged table', { tables: [table('a'), table('u', { persistence: 'u' })] }, [/^warning table-kind: .* unlogged/]],
   ['partitions of a table that is captured', { tables: [table('a', { kind: 'p' }), table('b', { ancestors: [97], primaryKey: null })] }, []],
   ['a partition with another identity', {
-    tables: [table('a', { kind: 'p', leaves: [{ name: 'public.b', replicaIdentity: 'n', hasPrimaryKey: true, persistence: 'p' }] }), table('x')],
+    tables: [table('a', { kind: 'p', leaves: [{ name: 'public.b', replicaIdentity: 'n', hasPrimaryKey: true, persistence: 'p', kind: 'r' }] }), table('x')],
   }, [/^warning replica-identity: public.a is left out: its partition public.b/]],
-  ['partitions with identity full', { tables: [table('a', { kind: 'p', leaves: [{ name: 'public.b', replicaIdentity: 'f', hasPrimaryKey: false, persistence: 'p' }] })] }, []],
+  ['partitions with identity full', { tables: [table('a', { kind: 'p', leaves: [{ name: 'public.b', replicaIdentity: 'f', hasPrimaryKey: false, persistence: 'p', kind: 'r' }] })] }, []],
+  ['a partition that is a foreign table', { tables: [table('a', { kind: 'p', leaves: [{ name: 'public.b', replicaIdentity: 'd', hasPrimaryKey: true, persistence: 'p', kind: 'f' }] }), table('x')] }, [/^warning table-kind: .* public.b is a foreign table/]],
+  ['a generated column that is sent', { tables: [table('a', { ...columns('a b+'), replicaIdentity: 'full', primaryKey: [2] })] }, []],
+  ['identity full with a virtual column', { tables: [table('a', { ...columns('a b~'), replicaIdentity: 'full', published: [1] }), table('x')] }, [/^warning publication-columns: .* \(full\) includes b, a generated/]],
+  ['identity full with a generated column, before they are sent', { facts: { version: 170_000 }, tables: [table('a', { ...columns('a b+'), replicaIdentity: 'full', published: [1] })] }, []],
+  ['a generated column in the key, before they are sent', { facts: { version: 170_000 }, tables: [table('a', { ...columns('a b+'), primaryKey: [2, 1], published: [1] }), table('x')] }, [/^warning publication-columns: .* includes b, a generated/]],
+  ['a column list without the key', { config: { publication: 'p' }, publication: { ...publication, name: 'p', relids: [97, 120] }, tables: [table('a', { ...columns('a b'), published: [2] }), table('x')] }, [/^warning publication-columns: .* includes a, which the publication leaves out/]],
   ['a table that a named publication lacks', { config: { publication: 'p' }, publication: { ...publication, name: 'p' }, tables: [table('a'), table('b')] }, [/^warning publication-member: public.b is left out/]],
 ];
 for (const [what, changes, expected] of cases) {

@@ -166,12 +166,12 @@ test('a copy has the columns and the rows that a named publication sends', async
   assert.deepEqual(tail.rows.filter((row) => !row.startsWith('m')), ['c 0 public.k: 2 20', 'u 0 public.k: 2 21']);
 });
 
-test('a generated column is neither streamed nor copied', async (t) => {
-  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)');
+test('a stored generated column is streamed and copied, a virtual one neither', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY, half int GENERATED ALWAYS AS (id / 2) VIRTUAL, twice int GENERATED ALWAYS AS (id * 2) STORED)');
   const tail = new Tail(session);
   await database.sql('INSERT INTO k VALUES (1)');
-  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'k'))).rows), [['1']]);
-  await eventually(() => tail.rows.some((row) => row === 'c 0 public.k: 1'));
+  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'k'))).rows), [['1', '2']]);
+  await eventually(() => tail.rows.some((row) => row === 'c 0 public.k: 1 2'));
 });
 
 for (const [what, ddl] of [

@@ -16,7 +16,7 @@ function relation(columns: string, replicaIdentity: Relation['replicaIdentity'] 
 function catalog(columns: string, changes: Partial<StreamTable> = {}): StreamTable {
   const read = (column: string): CatalogColumn => {
     const [name = '', attnum] = column.replace('+', '').split('@');
-    return { name, attnum: Number(attnum), typeOid: 25, typmod: -1, type: 'text', baseTypeOid: 25, notNull: true, generated: column.endsWith('+') };
+    return { name, attnum: Number(attnum), typeOid: 25, typmod: -1, type: 'text', baseTypeOid: 25, notNull: true, generated: column.endsWith('+') ? 'stored' : null };
   };
   return { columns: columns.split(' ').map(read), primaryKey: [1], identityIndex: null, listed: null, ...changes };
 }

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { freshName, type Arena, type Contender } from './contender.ts';
+import { BenchDaemon } from './daemon.ts';
+import { serverCpuSeconds, type Cpu } from './meter.ts';
+import { Probe } from './server.ts';
+import type { Progress } from './workloads.ts';
+
+interface Looker {
+  seen(total: number): Promise<number>;
+  close(): void | Promise<void>;
+}
+
+export type SinkKind = 'postgres' | 'sqlite' | 'none';
+
+/** Tailrace as a daemon: with one sink or several of a kind, or none. */
+export class Tailrace implements Contender {
+  readonly what = 'tailrace';
+  readonly database: string | null;
+  readonly #arena: Arena;
+  readonly #daemon: BenchDaemon;
+  readonly #sink: SinkKind;
+  readonly #name: string;
+  readonly #sinks: number;
+  #probes: Looker[] = [];
+
+  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon }) {
+    this.#arena = arena;
+    this.#sink = parts.sink;
+    this.#sinks = parts.sinks;
+    this.#name = parts.name;
+    this.#daemon = parts.daemon;
+    this.database = parts.sink === 'postgres' ? `${parts.name}_0` : null;
+  }
+
+  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number } = {}): Promise<Tailrace> {
+    const name = freshName('bench');
+    const many = options.sinks ?? 1;
+    const sinks: string[] = [];
+    if (sink !== 'none') for (let i = 0; i < many; i++) sinks.push(`  - { name: sink-${i}, ${await sinkOf(arena, sink, `${name}_${i}`)} }\n`);
+    const tables = arena.workload.tables.map((table) => `public.${table}`).join(', ');
+    const daemon = await BenchDaemon.create((directory) => `name: ${name}
+source: { type: postgres, url: "${arena.source.url(arena.shop)}", publication: bench, tables: { include: [${tables}] } }
+log: { type: embedded, directory: "${directory}/log" }
+sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', directory)}`}
+`);
+    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon });
+    await tailrace.start();
+    await tailrace.ready();
+    await daemon.stop();
+    return tailrace;
+  }
+
+  async start(): Promise<void> {
+    this.#daemon.start();
+    if (this.#probes.length === 0) this.#probes = await this.#openProbes();
+  }
+
+  ready(): Promise<void> {
+    return this.#daemon.streaming();
+  }
+
+  async seen(total: number): Promise<number> {
+    // All of them: as many as the one that has the fewest.
+    return Math.min(...(await Promise.all(this.#probes.map((probe) => probe.seen(total)))));
+  }
+
+  cpu(): Cpu {
+    const { source, replica } = this.#arena;
+    const cpu = { ours: this.#daemon.cpu, source: serverCpuSeconds(source.pid) };
+    return this.#sink === 'postgres' ? { ...cpu, replica: serverCpuSeconds(replica.pid) } : cpu;
+  }
+
+  peak(): number {
+    return this.#daemon.peak;
+  }
+
+  async remove(): Promise<void> {
+    for (const probe of this.#probes.splice(0)) await probe.close();
+    await this.#daemon.remove();
+  }
+
+  #openProbes(): Promise<Looker[]> {
+    const { workload, replica } = this.#arena;
+    const names = Array.from({ length: this.#sinks }, (_, i) => `${this.#name}_${i}`);
+    switch (this.#sink) {
+      case 'none': {
+        const topic = `${this.#name}.public.${workload.tables[0]}`;
+        return Promise.resolve([{ seen: () => this.#daemon.logged(topic), close: () => {} }]);
+      }
+      case 'sqlite':
+        return Promise.resolve(names.map((name) => sqliteProbe(join(this.#daemon.directory, `${name}.sqlite`), workload.progress)));
+      case 'postgres':
+        return Promise.all(names.map((name) => Probe.open(replica.url(name), workload.progress)));
+    }
+  }
+}
+
+async function sinkOf(arena: Arena, kind: 'postgres' | 'sqlite', name: string): Promise<string> {
+  return kind === 'postgres' ? `type: postgres, url: "${await arena.replica.createDatabase(name)}"` : `type: sqlite, path: "{}/${name}.sqlite"`;
+}
+
+function sqliteProbe(path: string, { table, each }: Progress): Looker {
+  const database = new DatabaseSync(path, { readOnly: true });
+  const ask = (sql: string): number => {
+    try {
+      return Number(Object.values(database.prepare(sql).get() ?? {})[0] ?? 0);
+    } catch {
+      return 0;
+    }
+  };
+  return { seen: async () => ask(`SELECT max(id) FROM ${table}`) * each, close: () => database.close() };
+}
