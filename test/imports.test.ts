@@ -13,7 +13,7 @@ const sourceFolder = fileURLToPath(new URL('../src/', import.meta.url));
  */
 const TABLE: Readonly<Record<string, readonly string[]>> = {
   'event/': [],
-  'runtime/': ['node:*', 'pino', 'prom-client'],
+  'runtime/': ['node:*', 'croner', 'pino', 'prom-client'],
   'runtime/postgres/': ['pg', 'zod'],
   'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
   'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-copy-streams', 'pg-logical-replication', 'zod'],
@@ -26,6 +26,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'runtime/',
     'codec/codec.ts',
     'log/log.ts',
+    'sink/query.ts',
     'sink/sink.ts',
     'sink/verifier.ts',
     'source/source.ts',
@@ -49,6 +50,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'event/',
     'codec/codec.ts',
     'log/log.ts',
+    'sink/query.ts',
     'sink/sink.ts',
     'source/source.ts',
     'stream/',

@@ -2,17 +2,18 @@ import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { portableConfig } from '../config/load.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { lsn } from '../event/lsn.ts';
-import type { PipelineStatus, SinkStatus } from '../pipeline/status.ts';
+import type { JobStatus, PipelineStatus, SinkStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CommandName, Handlers } from './control/commands.ts';
 import { ControlServer } from './control/control-server.ts';
 import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
-import type { FromPublisher, FromSink, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
+import type { FromJobs, FromPublisher, FromSink, JobsThreadData, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
 
-/** The publisher's thread among those of sinks and streams, which have no such name. */
+/** Threads that are not a sink's or a stream's, which have no such names. */
 const publisher = '(publisher)';
+const jobs = '(jobs)';
 
 /** A thread that doesn't end within this time after a stop is ended. */
 const stopTimeout = 10_000;
@@ -38,6 +39,7 @@ export class PipelineHost {
   #end: (exit: number) => void = () => {};
   #publisher: PublisherReport | null = null;
   readonly #sinks = new Map<string, SinkReport>();
+  #jobs: readonly JobStatus[] = [];
   #stopping = false;
   #sinksStarted = false;
 
@@ -80,6 +82,7 @@ export class PipelineHost {
         ...this.#config.streams.map(({ name }) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
         ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
       ],
+      jobs: this.#jobs,
     };
   }
 
@@ -116,6 +119,13 @@ export class PipelineHost {
     this.#sinksStarted = true;
     for (const { name } of this.#config.streams) this.#startFollower('stream', name, shared);
     for (const { name } of this.#config.sinks) this.#startFollower('sink', name, shared);
+    if (this.#config.jobs.length > 0) this.#startJobs(shared);
+  }
+
+  #startJobs(shared: SharedArrayBuffer | undefined): void {
+    const port = this.#portToPublisher((port) => ({ kind: 'jobs-port', port }));
+    const data: JobsThreadData = { role: 'jobs', config: portableConfig(this.#config), logLevel: this.#logger.level, shared, port };
+    this.#start(jobs, 'jobs-thread', data).on('message', ({ report }: FromJobs) => (this.#jobs = report));
   }
 
   #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {
@@ -134,8 +144,8 @@ export class PipelineHost {
     return port2;
   }
 
-  #start(name: string, file: string, data: PublisherThreadData | SinkThreadData): Worker {
-    const transferList = data.role === 'publisher' ? [] : [data.port, ...(data.outputs === undefined ? [] : [data.outputs])];
+  #start(name: string, file: string, data: PublisherThreadData | SinkThreadData | JobsThreadData): Worker {
+    const transferList = data.role === 'publisher' ? [] : data.role === 'jobs' || data.outputs === undefined ? [data.port] : [data.port, data.outputs];
     const worker = new Worker(new URL(`./${file}${extension}`, import.meta.url), { workerData: data, transferList, name, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } });
     this.#threads.set(name, worker);
     worker.on('error', (error) => this.#crashed(name, error));
@@ -147,6 +157,10 @@ export class PipelineHost {
   #crashed(name: string, error: unknown): void {
     this.#logger.error({ pipeline: this.#config.name, part: name, err: error }, 'a thread ended unexpectedly');
     const stopped = { state: 'stopped' as const, error: statusError(error) };
+    if (name === jobs) {
+      this.#jobs = this.#config.jobs.map((job) => ({ name: job.name, state: 'stopped', next: null, last: null }));
+      return;
+    }
     if (name !== publisher) {
       this.#sinks.set(name, { ...(this.#sinks.get(name) ?? emptySink), ...stopped });
       return;

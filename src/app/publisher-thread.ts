@@ -11,6 +11,7 @@ import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
+import { serveAppends } from './job-port.ts';
 import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
@@ -62,6 +63,9 @@ class PublisherThread {
       case 'stream-port':
         serveOutputs(message.port, async (of) => (await this.#whenOpen.promise).openStream(message.stream, of));
         break;
+      case 'jobs-port':
+        serveAppends(message.port, async (topic, values) => (await this.#whenOpen.promise).append(topic, values));
+        break;
       case 'call':
         void answerCall(message, this.#handlers()).then(send);
         break;
@@ -94,7 +98,7 @@ class PublisherThread {
   }
 
   async #open(): Promise<Publisher> {
-    const { name, source, log, format, sinks, streams } = this.#config;
+    const { name, source, log, format, sinks, streams, jobs } = this.#config;
     const context = { pipeline: name, logger: this.#logger };
     const options: PublisherOptions = {
       pipeline: name,
@@ -105,6 +109,7 @@ class PublisherThread {
       onGap: this.#config.on_gap,
       sinks: this.#ownFollowers().map((follower) => follower.name),
       streams: streams.map((stream) => ({ name: stream.name, sinks: sinks.filter((sink) => sink.from === stream.name).map((sink) => sink.name) })),
+      jobs: jobs.map((job) => job.name),
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);

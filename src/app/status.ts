@@ -49,6 +49,7 @@ async function statusFromLog(config: PipelineConfig): Promise<PipelineStatus> {
     snapshot: [],
     leftOut: [],
     sinks: followers(config).map((follower) => ({ ...unknownSink, ...follower })),
+    jobs: [],
   };
   try {
     return await withLogReader(config, async (reader) => ({ ...nothing, ...(await readLog(reader, config)) }));

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SinkRecord } from '../pipeline/control-records.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
-import type { SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
+import type { JobStatus, SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Call, CallEnded } from './control/thread-calls.ts';
 
@@ -25,10 +25,24 @@ export interface SinkThreadData {
   readonly outputs?: MessagePort | undefined;
 }
 
+export interface JobsThreadData {
+  readonly role: 'jobs';
+  readonly config: unknown;
+  readonly logLevel: string;
+  readonly shared: SharedArrayBuffer | undefined;
+  readonly port: MessagePort;
+}
+
+export interface FromJobs {
+  readonly kind: 'jobs';
+  readonly report: readonly JobStatus[];
+}
+
 export type ToThread =
   | { readonly kind: 'stop' }
   | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort }
   | { readonly kind: 'stream-port'; readonly stream: string; readonly port: MessagePort }
+  | { readonly kind: 'jobs-port'; readonly port: MessagePort }
   | Call;
 
 export type FromPublisher =

@@ -1,6 +1,6 @@
 import { pipelineStatuses } from '../app/status.ts';
 import { requirePipelines } from '../config/load.ts';
-import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
+import type { JobStatus, PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
 import { catalogue } from '../runtime/error-catalogue.ts';
 import { printable } from '../runtime/printable.ts';
 import { formatDuration, formatSize } from '../runtime/units.ts';
@@ -60,7 +60,14 @@ export function renderStatus(pipeline: PipelineStatus, style: Style): string {
     if (sink.blockedKeys > 0) lines.push(`  ${style.yellow(printable(`${sink.name} is not whole: ${sink.blockedKeys} keys wait for a dead letter to be retried`))}`);
     if (sink.missing > 0) lines.push(`  ${printable(`${sink.name}: ${sink.missing} changes were of rows that it never had (snapshot: never)`)}`);
   }
+  if (pipeline.jobs.length > 0) lines.push(indent(columns([['JOB', 'STATE', 'NEXT', 'LAST RUN', 'ROWS', 'INTO'], ...pipeline.jobs.map(jobRow)])));
+  for (const { name, last } of pipeline.jobs) if (last?.error != null) lines.push(`  ${style.red(printable(`${name}: ${last.error}`))}`);
   return lines.join('\n');
+}
+
+function jobRow({ name, state, next, last }: JobStatus): readonly string[] {
+  const at = (time: number | null): string => (time === null ? '-' : new Date(time).toISOString());
+  return [name, state, at(next), last === null ? '-' : `${at(last.scheduled)} ${last.outcome}`, last === null ? '-' : String(last.rows), last?.into ?? '-'].map(printable);
 }
 
 function copyRow({ table, state, rows, estimate, retries, waitingFor, sink }: TableCopyStatus): readonly string[] {

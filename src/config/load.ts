@@ -77,37 +77,46 @@ export function parsePipeline(
 }
 
 /**
- * Sinks and streams have names of their own, and a sink takes from a stream that is there. Looked for in the plain data, so that it is
- * told in one run with whatever else is wrong in the file.
+ * Sinks and streams have names of their own, jobs too, and what names one of them names one that is there. Looked for in the plain data, so
+ * that it is told in one run with whatever else is wrong in the file.
  */
 function namesOfParts(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
-  const first = new Map<string, number>();
-  const problems: ConfigProblem[] = [];
-  for (const list of ['streams', 'sinks'] as const) {
-    for (const [i, part] of listAt(tree, list).entries()) {
-      const name = valueAt(part, ['name']);
-      const place = tree.place([list, i, 'name']);
-      if (typeof name !== 'string' || place === undefined) continue;
-      const other = first.get(name);
-      if (other === undefined) first.set(name, place.keyAt);
-      else {
-        const message = `this name has another ${list === 'sinks' ? 'sink' : 'stream'} already, on line ${file.problem(other, { path: '', message: '' }).line}`;
-        problems.push(file.problem(place.keyAt, { path: `${list}[${i}].name`, message, remedy: 'give each sink and stream of a pipeline a name of its own' }));
-      }
-    }
-  }
-  return [...problems, ...unknownStreams(file, tree)];
+  return [
+    ...sharedNames(file, tree, ['streams', 'sinks']),
+    ...sharedNames(file, tree, ['jobs']),
+    ...unknownNames(file, tree, { list: 'sinks', key: 'from', among: 'streams' }),
+    ...unknownNames(file, tree, { list: 'jobs', key: 'on', among: 'sinks' }),
+  ];
 }
 
-function unknownStreams(file: SourceFile, tree: YamlTree): readonly ConfigProblem[] {
-  const streams = listAt(tree, 'streams').map((stream) => valueAt(stream, ['name']));
-  return listAt(tree, 'sinks').flatMap((sink, i) => {
-    const from = valueAt(sink, ['from']);
-    const place = tree.place(['sinks', i, 'from']);
-    if (typeof from !== 'string' || place === undefined || streams.includes(from)) return [];
-    const near = didYouMean(from, streams.filter((name) => typeof name === 'string'));
-    const message = `there is no stream ${from} in this pipeline${near === undefined ? '' : `, did you mean ${near}?`}`;
-    return [file.problem(place.at, { path: `sinks[${i}].from`, message, remedy: 'name one that stands under streams, or leave the key out' })];
+function sharedNames(file: SourceFile, tree: YamlTree, lists: readonly ('streams' | 'sinks' | 'jobs')[]): readonly ConfigProblem[] {
+  const first = new Map<string, number>();
+  return lists.flatMap((list) =>
+    listAt(tree, list).flatMap((part, i) => {
+      const name = valueAt(part, ['name']);
+      const place = tree.place([list, i, 'name']);
+      if (typeof name !== 'string' || place === undefined) return [];
+      const other = first.get(name);
+      if (other === undefined) {
+        first.set(name, place.keyAt);
+        return [];
+      }
+      const message = `this name has another ${list.slice(0, -1)} already, on line ${file.problem(other, { path: '', message: '' }).line}`;
+      return [file.problem(place.keyAt, { path: `${list}[${i}].name`, message, remedy: `give each ${lists.map((each) => each.slice(0, -1)).join(' and ')} of a pipeline a name of its own` })];
+    }),
+  );
+}
+
+function unknownNames(file: SourceFile, tree: YamlTree, of: { readonly list: 'sinks' | 'jobs'; readonly key: string; readonly among: 'streams' | 'sinks' }): readonly ConfigProblem[] {
+  const { list, key, among } = of;
+  const known = listAt(tree, among).map((part) => valueAt(part, ['name'])).filter((name) => typeof name === 'string');
+  return listAt(tree, list).flatMap((part, i) => {
+    const name = valueAt(part, [key]);
+    const place = tree.place([list, i, key]);
+    if (typeof name !== 'string' || place === undefined || known.includes(name)) return [];
+    const near = didYouMean(name, known);
+    const message = `there is no ${among.slice(0, -1)} ${name} in this pipeline${near === undefined ? '' : `, did you mean ${near}?`}`;
+    return [file.problem(place.at, { path: `${list}[${i}].${key}`, message, remedy: `name one that stands under ${among}` })];
   });
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { splitPattern, type TableFilter } from '../event/table-pattern.ts';
+import { parseSchedule } from '../runtime/cron.ts';
 import { duration, size } from './units-schema.ts';
 import { codecs, logs, sinks, sources, type Format, type FormatConfig, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
 
@@ -69,6 +70,36 @@ export interface StreamConfig {
   readonly hold: boolean;
 }
 
+const jobResult = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('file'),
+    path: z.string().min(1).describe('The file; `{date}` and `{time}` in it stand for when the run was due, in its time zone. Written beside and put in place whole.').meta({ examples: ['./data/reports/{date}.csv'] }),
+    format: z.enum(['csv', 'json']).default('csv').describe('csv, with a line of names; or json, one object a line.'),
+  }),
+  z.strictObject({ type: z.literal('table'), name: z.string().min(1).describe('A table at the replica itself, replaced by each run.') }),
+  z.strictObject({ type: z.literal('topic') }),
+]);
+
+const jobSchema = z
+  .strictObject({
+    name: name.describe('Unique among the jobs of its pipeline; names its topic, <pipeline>.job.<name>, and every message.'),
+    schedule: z.string().describe('When it runs: minute, hour, day of month, month, day of week, as cron has them.').meta({ examples: ['0 2 * * *'] }),
+    timezone: z.string().default('UTC').describe('Whose clock the schedule is read by: a name such as Europe/Zurich.'),
+    on: name.describe('The sink whose replica is asked.'),
+    query: z.string().min(1).describe('One SELECT, as the replica understands it.'),
+    into: jobResult.describe('Where the result goes: a file, a table of the replica, or the topic <pipeline>.job.<name>.rows.'),
+    missed: z.enum(['run', 'skip']).default('run').describe('What happens at the start about a time that passed while nothing ran: run once for it, or skip it.'),
+    overlap: z.enum(['skip', 'run']).default('skip').describe('What happens about a time that passed while the run before was still at work: skip it, or run once for it.'),
+    retries: z.int().min(0).max(100).default(3).describe('How often a run that fails for want of the replica is tried again.'),
+    timeout: duration({ min: '1s', max: '24d' }, '10m').prefault('10m').describe('How long a query may take.'),
+  })
+  .superRefine(({ schedule, timezone }, context) => {
+    const { problem } = parseSchedule(schedule, timezone);
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: [/time ?zone/i.test(problem) ? 'timezone' : 'schedule'], message: problem });
+  });
+
+export type JobConfig = z.output<typeof jobSchema>;
+
 export interface SinkKeys {
   readonly name: string;
   /** The stream whose outputs it gets; without it the captured tables. */
@@ -96,6 +127,7 @@ export interface PipelineConfig {
   readonly format: FormatConfig;
   readonly on_gap: 'stop' | 'snapshot';
   readonly streams: readonly StreamConfig[];
+  readonly jobs: readonly JobConfig[];
   readonly sinks: readonly SinkConfig[];
 }
 
@@ -127,6 +159,7 @@ export const pipelineSchema = z
       .default('stop')
       .describe('What happens when changes are missing between the log and the source: stop and say so, or say so and copy every table anew.'),
     streams: z.array(streamSchema).default([]).describe('Continual calculations over the captured tables, whose results are tables of their own.'),
+    jobs: z.array(jobSchema).default([]).describe('Queries that are run on a replica at set times, and whose results are kept.'),
     sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
   })
   .describe('A Tailrace pipeline: one source, one log, any number of sinks.');

@@ -126,7 +126,24 @@ export type SinkRecord =
   | ({ readonly type: 'position'; readonly startId: string; readonly endLsn: Lsn; readonly offset: number } & Place)
   | { readonly type: 'forgotten' };
 
-export type ControlRecord = TransactionRecord | SchemaTopicRecord | SinkRecord;
+/** What became of one time of a job, in the job's own topic. Times are milliseconds since 1970. */
+export interface JobRunRecord {
+  readonly type: 'job-run';
+  readonly id: string;
+  /** `missed`: nobody was there. `skipped`: the run before was still at work. */
+  readonly outcome: 'ok' | 'failed' | 'missed' | 'skipped';
+  readonly scheduled: number;
+  readonly started: number;
+  readonly finished: number;
+  readonly attempts: number;
+  /** The last transaction that the replica showed. */
+  readonly place: Place | null;
+  readonly rows: number;
+  readonly into: string | null;
+  readonly error: { readonly code: string; readonly message: string; readonly remedy: string } | null;
+}
+
+export type ControlRecord = JobRunRecord | TransactionRecord | SchemaTopicRecord | SinkRecord;
 
 /** Fields that hold an LSN; every other bigint is written as decimal digits. */
 const lsnFields = new Set(['commitLsn', 'endLsn', 'lsn']);
@@ -182,6 +199,10 @@ function revive(written: Written): ControlRecord {
     case 'position': {
       const record = written as unknown as SinkRecord & { type: 'position' };
       return { ...record, ...place(record), endLsn: lsnOf(record.endLsn) };
+    }
+    case 'job-run': {
+      const run = written as unknown as JobRunRecord;
+      return { ...run, place: run.place && place(run.place) };
     }
     case 'version':
     case 'ask':

@@ -17,7 +17,7 @@ import { SchemaVersions } from './schema-versions.ts';
 import { keyNames, type CopyJob } from './snapshotter.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
-import { streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
+import { ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
 
 export interface PublisherOptions {
@@ -32,6 +32,7 @@ export interface PublisherOptions {
   readonly sinks: readonly string[];
   /** Each with the sinks that follow its outputs. */
   readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[];
+  readonly jobs?: readonly string[];
   readonly logger: Logger;
 }
 
@@ -59,13 +60,7 @@ export class Publisher {
   static async open(options: PublisherOptions): Promise<Publisher> {
     const writer = await options.log.openWriter();
     try {
-      const topics = topicNames(options.pipeline);
-      const { sinks, streams = [] } = options;
-      const followers = [...sinks, ...streams.flatMap((stream) => stream.sinks)];
-      // A sink of a stream may look at it before it has computed anything.
-      const ofStreams = streams.map(({ name }) => streamTopics(options.pipeline, name)).flatMap(({ transaction, schema }) => [transaction, schema]);
-      const own = [topics.transaction, topics.schema, ...ofStreams, ...followers.flatMap((sink) => [topics.sink(sink), topics.deadLetter(sink)])];
-      for (const topic of own) await writer.createTopic({ topic, partitions: 1 });
+      for (const topic of ownTopics(options)) await writer.createTopic({ topic, partitions: 1 });
       return new Publisher(options, writer, await options.log.openReader());
     } catch (error) {
       await writer.close();
@@ -97,6 +92,15 @@ export class Publisher {
       await this.#writer.append([batch]);
     });
     if (draft.ask?.type === 'ask') this.#asked({ sink, table: draft.ask.table, id: draft.ask.id });
+  }
+
+  /** Appends records without a key to a topic that nobody else writes; durable when resolved. */
+  async append(topic: string, values: readonly Uint8Array[]): Promise<void> {
+    await this.#turns.take(async () => {
+      const batch = this.#writer.batch(topic, 0);
+      for (const value of values) batch.add(controlDraft(value, Date.now()));
+      await this.#writer.append([batch]);
+    });
   }
 
   /** Takes a stream's topics, for whoever computes it. */

@@ -15,6 +15,8 @@ export interface PipelineStatus {
   readonly leftOut: readonly string[];
   /** Sinks and streams. */
   readonly sinks: readonly SinkStatus[];
+  /** Nothing is known of them where no daemon runs. */
+  readonly jobs: readonly JobStatus[];
 }
 
 /** `retrying`: the source or the log is away and tried again. `not-running`: seen from outside, no daemon has the log. */
@@ -72,4 +74,19 @@ export interface SinkStatus {
   readonly missing: number;
   /** Keys that wait for a dead letter to be retried: the replica is not whole for them. */
   readonly blockedKeys: number;
+}
+
+/** Times are milliseconds since 1970. */
+export interface JobStatus {
+  readonly name: string;
+  readonly state: 'waiting' | 'running' | 'stopped';
+  readonly next: number | null;
+  readonly last: {
+    readonly outcome: 'ok' | 'failed' | 'missed' | 'skipped';
+    readonly scheduled: number;
+    readonly finished: number;
+    readonly rows: number;
+    readonly into: string | null;
+    readonly error: string | null;
+  } | null;
 }

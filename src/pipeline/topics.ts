@@ -9,6 +9,10 @@ export interface TopicNames {
   events(table: { readonly schema: string; readonly name: string }): string;
   sink(sink: string): string;
   deadLetter(sink: string): string;
+  /** What became of each run of a job. */
+  job(job: string): string;
+  /** The rows of a job whose result goes to a topic. */
+  jobRows(job: string): string;
 }
 
 export function topicNames(pipeline: string): TopicNames {
@@ -19,6 +23,8 @@ export function topicNames(pipeline: string): TopicNames {
     events: (table) => `${pipeline}.${tableName(table)}`,
     sink: (sink) => `${pipeline}.sink.${sink}`,
     deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,
+    job: (job) => `${pipeline}.job.${job}`,
+    jobRows: (job) => `${pipeline}.job.${job}.rows`,
   };
 }
 
@@ -26,6 +32,17 @@ export function topicNames(pipeline: string): TopicNames {
 export function streamTopics(pipeline: string, stream: string): TopicNames {
   const own = topicNames(pipeline);
   return { ...topicNames(`${pipeline}.stream.${stream}`), sink: (sink) => own.sink(sink), deadLetter: (sink) => own.deadLetter(sink) };
+}
+
+/** What every part of a pipeline finds there from the first moment on: its own topics, those of its tables aside. */
+export function ownTopics(of: { readonly pipeline: string; readonly sinks: readonly string[]; readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[]; readonly jobs?: readonly string[] }): readonly string[] {
+  const topics = topicNames(of.pipeline);
+  const streams = of.streams ?? [];
+  // A sink of a stream may look at it before it has computed anything.
+  const ofStreams = streams.map(({ name }) => streamTopics(of.pipeline, name)).flatMap(({ transaction, schema }) => [transaction, schema]);
+  const ofJobs = (of.jobs ?? []).flatMap((job) => [topics.job(job), topics.jobRows(job)]);
+  const ofSinks = [...of.sinks, ...streams.flatMap((stream) => stream.sinks)].flatMap((sink) => [topics.sink(sink), topics.deadLetter(sink)]);
+  return [topics.transaction, topics.schema, ...ofStreams, ...ofJobs, ...ofSinks];
 }
 
 /**
@@ -43,7 +60,7 @@ export function topicClashes(
     const label = `"${table.schema}"."${table.name}"`;
     const other = taken.get(topic);
     if (other !== undefined) clashes.push(`${label} and ${other} would share the topic ${topic}`);
-    else if (/^[^.]*\.(sink|dead-letter|stream)\./.test(topic)) clashes.push(`${label} would take the topic ${topic}, which Tailrace uses itself`);
+    else if (/^[^.]*\.(sink|dead-letter|stream|job)\./.test(topic)) clashes.push(`${label} would take the topic ${topic}, which Tailrace uses itself`);
     taken.set(topic, label);
   }
   return clashes;

@@ -71,6 +71,9 @@ export const catalogue = {
   'stream-module': entry('stop', 2, 'A stream\'s module cannot be loaded, or what it describes does not fit the pipeline.', 'Mend the module; tailrace check loads it too.'),
   'stream-changed': entry('operator', 3, 'A stream\'s module is another one than its state was made with.', 'Run tailrace streams reset to compute it anew, or tailrace streams keep if the change alters no result.'),
   'stream-inconsistent': entry('stop', 4, 'A stream took back something that it had never been given.', 'Its functions must give the same for the same row: mend them, then run tailrace streams reset.'),
+  // jobs
+  'job-query': entry('stop', 4, 'A job\'s query was not accepted, took too long, or gave too much.', 'Mend the query, raise the job\'s timeout, or let its result become a table (into: type: table).'),
+  'job-file': entry('retry', 3, 'The file of a job\'s result cannot be written.', 'Check the folder, its rights and the space on its disk; the run is tried again.'),
   'replica-differs': entry('stop', 4, 'A replica is not equal to its source.', 'See which keys differ; forget the sink and let it be filled anew.'),
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -2,6 +2,7 @@ import type { RowChange } from '../event/change.ts';
 import type { Position } from '../event/position.ts';
 import type { TableSchema } from '../event/table.ts';
 import type { Finding } from '../runtime/finding.ts';
+import type { QueryResult, SinkQuery } from './query.ts';
 import type { SinkVerifier } from './verifier.ts';
 
 /**
@@ -31,6 +32,8 @@ export interface Sink {
   forget(): Promise<void>;
   /** For `verify`: looks at the replica beside whoever is writing it. */
   openVerifier(): Promise<SinkVerifier>;
+  /** Asks the replica one question, for jobs (query.ts); not there where a replica cannot be asked. */
+  query?(request: SinkQuery): Promise<QueryResult>;
 }
 
 export interface SinkSession {

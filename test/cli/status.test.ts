@@ -18,7 +18,7 @@ const running: PipelineStatus = {
     { table: 'public.done', state: 'done', sink: null, rows: 1, estimate: 1, retries: 0, waitingFor: null },
     { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: 70, retries: 3, waitingFor: 'session 4711' },
   ],
-  leftOut: ['public.nokey has no replica identity'],
+  jobs: [], leftOut: ['public.nokey has no replica identity'],
   sinks: [{ name: 'local', kind: 'sink', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 2048, behindTransactions: 12, applied: 5, missing: 2, blockedKeys: 1 }],
 };
 

@@ -52,7 +52,7 @@ describe('the reference of the configuration', () => {
 
 /** A chapter for the pipeline itself and one for each type of source, log and sink. */
 function tables(schema: JsonSchema): readonly string[] {
-  const chapters = [chapter('The pipeline', schema, ['source', 'log', 'streams', 'sinks'])];
+  const chapters = [chapter('The pipeline', schema, ['source', 'log', 'streams', 'jobs', 'sinks'])];
   for (const [key, title] of [['source', 'source'], ['log', 'log'], ['format', 'format'], ['sinks', 'sinks']] as const) {
     const part = schema.properties?.[key];
     const options = part?.anyOf?.find(({ oneOf }) => oneOf !== undefined) ?? part?.items ?? part;
@@ -61,8 +61,7 @@ function tables(schema: JsonSchema): readonly string[] {
       chapters.push(chapter(`${title}: type: ${String(option.properties?.['type']?.const)}`, option, []));
     }
   }
-  const streams = schema.properties?.['streams']?.items;
-  if (streams !== undefined) chapters.push(chapter('streams', streams, []));
+  for (const list of ['streams', 'jobs']) chapters.push(chapter(list, schema.properties?.[list]?.items ?? {}, []));
   return chapters;
 }
 
@@ -80,12 +79,24 @@ function rowsOf(schema: JsonSchema, prefix: string, skip: readonly string[]): re
     const initial = skip.includes(name) || value.const !== undefined ? 'required' : value.default === undefined ? (schema.required?.includes(name) ? 'required' : '') : code(value.default);
     const own = [`\`${path}\``, kind(value), initial, (value.description ?? '').replaceAll('|', '\\|')];
     if (skip.includes(name)) return [[own[0] ?? '', 'see below', value.type === 'array' ? '`[]`' : 'required', own[3] ?? '']];
+    if (value.oneOf !== undefined) return [own, ...choiceRows(value.oneOf, path)];
     const below = typeof value.additionalProperties === 'object' ? rowsOf(value.additionalProperties, `${path}.<table>.`, []) : rowsOf(value, `${path}.`, []);
     return [own, ...below];
   });
 }
 
+/** A map of several types inside a chapter: its types in one row, then each type's own keys. */
+function choiceRows(options: readonly JsonSchema[], path: string): readonly (readonly string[])[] {
+  const types = options.map((option) => code(option.properties?.['type']?.const)).join(', ');
+  const others = options.flatMap((option) => {
+    const { type, ...properties } = option.properties ?? {};
+    return rowsOf({ ...option, properties }, `${path}.`, []).map((row) => [row[0] ?? '', row[1] ?? '', row[2] ?? '', `With \`type: ${String(type?.const)}\`: ${row[3]}`]);
+  });
+  return [[`\`${path}.type\``, types, 'required', ''], ...others];
+}
+
 function kind(schema: JsonSchema): string {
+  if (schema.oneOf !== undefined) return 'map';
   if (schema.const !== undefined) return code(schema.const);
   if (schema.anyOf !== undefined) return `${schema.anyOf.map(kind).filter((each) => each !== '').join(', or ')}, or a map`;
   if (schema.enum !== undefined) return schema.enum.map(code).join(', ');
@@ -100,7 +111,7 @@ function code(value: unknown): string {
 
 /** As it stands in the tables: without the part that the chapter says. */
 function shortPath(path: string): string {
-  return path.replace(/^(source|log|format|streams\[\]|sinks\[\])\./, '');
+  return path.replace(/^(source|log|format|streams\[\]|jobs\[\]|sinks\[\])\./, '');
 }
 
 function descriptionAt(schema: JsonSchema, path: string): string | undefined {

@@ -70,8 +70,17 @@ interface PositionRow {
  * The position, once whoever holds its row has ended: a commit that is still under way when its worker is gone must not be
  * overlooked. Fails with 55P03 when the holder does not end within `lock_timeout`.
  */
-export async function lockedPosition(query: Query, { pipeline, sink }: SinkName): Promise<Position | null> {
-  const rows = await query<PositionRow>('SELECT * FROM tailrace.position WHERE pipeline = $1 AND sink = $2 FOR UPDATE', [pipeline, sink]);
+export async function lockedPosition(query: Query, name: SinkName): Promise<Position | null> {
+  return positionOf(query, name, 'FOR UPDATE');
+}
+
+/** The position as the session's snapshot has it. */
+export async function readPosition(query: Query, name: SinkName): Promise<Position | null> {
+  return (await ownTablesExist(query)) ? positionOf(query, name, '') : null;
+}
+
+async function positionOf(query: Query, { pipeline, sink }: SinkName, lock: 'FOR UPDATE' | ''): Promise<Position | null> {
+  const rows = await query<PositionRow>(`SELECT * FROM tailrace.position WHERE pipeline = $1 AND sink = $2 ${lock}`, [pipeline, sink]);
   const row = rows[0];
   if (row === undefined || row.log_id === null) return null;
   return {

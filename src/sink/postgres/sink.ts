@@ -5,11 +5,13 @@ import type { Logger } from '../../runtime/logger.ts';
 import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { Sink } from '../sink.ts';
+import type { QueryResult, SinkQuery } from '../query.ts';
 import type { SinkVerifier } from '../verifier.ts';
 import { checkReplica } from './check.ts';
 import type { PostgresSinkConfig } from './config.ts';
 import { ReplicaConnection } from './connection.ts';
 import { endHolder, forget, lockedPosition, makeOwnTables, makePosition, ownsTables, ownTablesExist, readBlocked, type SinkName } from './own-tables.ts';
+import { queryPostgres } from './query.ts';
 import { PostgresSinkSession, type Opened } from './session.ts';
 import { openPostgresSinkVerifier } from './verifier.ts';
 
@@ -67,6 +69,11 @@ export class PostgresSink implements Sink {
   openVerifier(): Promise<SinkVerifier> {
     const { pipeline, sink } = this.#context;
     return openPostgresSinkVerifier({ target: connectionTarget(this.#config), config: this.#config, owner: { pipeline, sink } });
+  }
+
+  query(request: SinkQuery): Promise<QueryResult> {
+    const { pipeline, sink } = this.#context;
+    return queryPostgres({ target: connectionTarget(this.#config), schema: this.#config.schema ?? 'public', owner: { pipeline, sink } }, request);
   }
 
   async #openConnection(signal: AbortSignal): Promise<Opened> {

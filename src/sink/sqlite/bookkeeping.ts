@@ -32,6 +32,18 @@ CREATE TABLE IF NOT EXISTS _tailrace_tables (
 
 const identity = `log_id IS ? AND system_identifier IS ? AND start_id IS ? AND epoch IS ? AND commit_lsn IS ? AND within_table IS ? AND within_ordinal IS ?`;
 
+/** Where a sink stands, in a file that has the bookkeeping's tables. */
+export function readPosition(db: DatabaseSync, sink: string): Position | null {
+  const row = db.prepare('SELECT * FROM _tailrace_position WHERE sink = ?').get(sink) as Record<string, string | number | null> | undefined;
+  if (row === undefined) return null;
+  const table = row['within_table'];
+  const within = table === null ? {} : { within: { table: String(table), ordinal: Number(row['within_ordinal']) } };
+  return {
+    logId: String(row['log_id']), systemIdentifier: String(row['system_identifier']), startId: String(row['start_id']),
+    epoch: Number(row['epoch']), commitLsn: lsn(String(row['commit_lsn'])), ...within, offset: Number(row['log_offset']),
+  };
+}
+
 /**
  * Tailrace's own tables in the file: where the sink stands, what it has blocked, and what it knows of the tables that it
  * fills. `sink` is `pipeline.sink`, so that several may share a file.
@@ -63,14 +75,7 @@ export class Bookkeeping {
   }
 
   position(): Position | null {
-    const row = this.#db.prepare('SELECT * FROM _tailrace_position WHERE sink = ?').get(this.#sink) as Record<string, string | number | null> | undefined;
-    if (row === undefined) return null;
-    const table = row['within_table'];
-    const within = table === null ? {} : { within: { table: String(table), ordinal: Number(row['within_ordinal']) } };
-    return {
-      logId: String(row['log_id']), systemIdentifier: String(row['system_identifier']), startId: String(row['start_id']),
-      epoch: Number(row['epoch']), commitLsn: lsn(String(row['commit_lsn'])), ...within, offset: Number(row['log_offset']),
-    };
+    return readPosition(this.#db, this.#sink);
   }
 
   blocked(): BlockedKey[] {

@@ -4,10 +4,12 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { Sink, SinkSession } from '../sink.ts';
+import type { QueryResult, SinkQuery } from '../query.ts';
 import type { SinkVerifier } from '../verifier.ts';
 import { Bookkeeping, hasBookkeeping, readOwner, readTable } from './bookkeeping.ts';
 import { DatabaseFile, exists, openForReading } from './database-file.ts';
 import { readExisting } from './existing-table.ts';
+import { querySqlite } from './query.ts';
 import { fold, type Placement, placeTable, replicaName } from './replica-table.ts';
 import { conflictOf } from './replica-tables.ts';
 import { shapeChange } from './shape-change.ts';
@@ -79,6 +81,10 @@ export class SqliteSink implements Sink {
 
   async openVerifier(): Promise<SinkVerifier> {
     return openSqliteVerifier(this.#options);
+  }
+
+  async query(request: SinkQuery): Promise<QueryResult> {
+    return querySqlite(this.#options, request);
   }
   // oxlint-enable require-await
 
