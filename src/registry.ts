@@ -43,6 +43,11 @@ interface Plugin<Schema extends z.ZodObject, Context, Made> {
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
 
+interface SinkPlugin<Schema extends z.ZodObject> extends Plugin<Schema, SinkContext, Sink> {
+  /** The key that says where the replica is. */
+  readonly place: keyof z.output<Schema> & string;
+}
+
 interface LogPlugin<Schema extends z.ZodObject> extends Plugin<Schema, LogContext, Log> {
   /** The format of a pipeline that names none. */
   readonly format: 'tuple' | 'json';
@@ -57,7 +62,7 @@ function source<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Source>)
 function log<S extends z.ZodObject>(plugin: LogPlugin<S>): LogPlugin<S> {
   return plugin;
 }
-function sink<S extends z.ZodObject>(plugin: Plugin<S, SinkContext, Sink>): Plugin<S, SinkContext, Sink> {
+function sink<S extends z.ZodObject>(plugin: SinkPlugin<S>): SinkPlugin<S> {
   return plugin;
 }
 
@@ -71,8 +76,8 @@ export const logs = {
 };
 
 export const sinks = {
-  postgres: sink({ config: postgresSinkConfig, create: createPostgresSink }),
-  sqlite: sink({ config: sqliteSinkConfig, create: createSqliteSink, claims: sqliteSinkClaims }),
+  postgres: sink({ config: postgresSinkConfig, place: 'url', create: createPostgresSink }),
+  sqlite: sink({ config: sqliteSinkConfig, place: 'path', create: createSqliteSink, claims: sqliteSinkClaims }),
 };
 
 export const codecs = {

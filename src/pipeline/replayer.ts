@@ -7,7 +7,7 @@ import type { LogReader } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
-import { encodeControl, type Part, type SinkRecord } from './control-records.ts';
+import { encodeControl, type EndRecord, type Part, type SinkRecord } from './control-records.ts';
 import { inCommitOrder, type SharesByTopic } from './commit-order.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -28,6 +28,8 @@ export interface ReplayerOptions {
   readonly snapshot: 'initial' | 'never';
   readonly onError: 'stop' | 'dead-letter';
   readonly reporter: SinkReporter;
+  /** Replays only while this holds of a transaction, and only what the log holds now; without it for ever. */
+  readonly until?: (end: EndRecord) => boolean;
   readonly logger: Logger;
 }
 
@@ -46,6 +48,8 @@ export interface ReplayerProgress {
   readonly missing: number;
   readonly blockedKeys: number;
   readonly awaiting: readonly string[];
+  /** Tables that the replica has only in part, where it stands now. */
+  readonly copying: readonly string[];
 }
 
 /** Source transactions share one at the replica up to this; a larger one is written in pieces of it, in one transaction still. */
@@ -126,6 +130,7 @@ export class Replayer {
       applied: this.#applied,
       missing: this.#session.missing,
       blockedKeys: this.#deadLetters.blockedKeys,
+      copying: [...this.#tables.values()].filter((table) => table !== null && this.#last !== null && this.#coverage.at(table, this.#last.end) === 'copying') as string[],
       awaiting: [...this.#tables.values()].filter((table) => table !== null && this.#coverage.isAwaiting(table)) as string[],
     };
   }
@@ -135,8 +140,10 @@ export class Replayer {
     try {
       while (!signal.aborted) {
         const steps = await this.#follower.next(batchBytes, batchSteps);
-        if (steps.length > 0) await this.#take(steps);
-        else await this.#idle(signal);
+        const wanted = this.#wanted(steps);
+        if (wanted.length > 0) await this.#take(wanted);
+        if (this.#options.until !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
+        if (steps.length === 0) await this.#idle(signal);
         await this.#report();
       }
       await this.#movePassedPosition();
@@ -144,6 +151,12 @@ export class Replayer {
       await this.#session.abort().catch(() => undefined);
       await this.#session.close();
     }
+  }
+
+  #wanted(steps: readonly Step[]): readonly Step[] {
+    const { until } = this.#options;
+    const first = until === undefined ? -1 : steps.findIndex(({ end }) => !until(end));
+    return first < 0 ? steps : steps.slice(0, first);
   }
 
   async #take(steps: readonly Step[]): Promise<void> {
