@@ -3,7 +3,7 @@ import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
-import { enforceRetention } from '../pipeline/retention.ts';
+import { Retention } from '../pipeline/retention.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
 import { streamTopics } from '../pipeline/topics.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
@@ -25,6 +25,8 @@ class PublisherThread {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #publisher: Publisher | null = null;
+  #retention: Retention | null = null;
+  #retaining = false;
   /** Sinks' records wait here while the log is being opened again. */
   #whenOpen = Promise.withResolvers<Publisher>();
   #health: Health | { readonly state: 'starting' } = { state: 'starting' };
@@ -113,6 +115,7 @@ class PublisherThread {
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);
+    this.#retention = new Retention(this.#publisher, { name, retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
     this.#whenOpen.resolve(this.#publisher);
     send({ kind: 'log-open', shared: this.#publisher.writer.shared });
     return this.#publisher;
@@ -132,13 +135,15 @@ class PublisherThread {
 
   async #retain(): Promise<void> {
     const publisher = this.#publisher;
-    if (publisher === null) return;
+    if (publisher === null || this.#retaining) return;
+    this.#retaining = true;
     try {
       await this.#watchWal(publisher);
-      const { name, log } = this.#config;
-      await enforceRetention(publisher, { name, retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
+      await this.#retention?.enforce();
     } catch (error) {
       this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
+    } finally {
+      this.#retaining = false;
     }
   }
 

@@ -1,7 +1,8 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import type { LogReader } from '../log/log.ts';
-import { readProgress, readSchemaState, readSinkRecords } from '../pipeline/log-state.ts';
+import { readProgress, readSchemaState } from '../pipeline/log-state.ts';
+import { readSinkRecords } from '../pipeline/sink-topic.ts';
 import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
 import { topicNames } from '../pipeline/topics.ts';
 import { TailraceError } from '../runtime/errors.ts';

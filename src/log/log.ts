@@ -49,6 +49,11 @@ export interface LogWriter {
   append(data: readonly BatchBuilder[], follow?: (placed: readonly Placement[]) => readonly BatchBuilder[]): Promise<readonly Placement[]>;
   /** Lets go of records below `offset`, by whole segments where the log has such: less may go, never more. */
   trim(topic: string, partition: number, offset: number): Promise<void>;
+  /**
+   * Begins a new segment with the next record, so that what stands before can soon go as a whole. Undefined where `trim` is
+   * exact.
+   */
+  roll?(topic: string, partition: number): void;
   /** Bytes that all topics take on disk (on Kafka, where they are led). */
   size(): Promise<number>;
   /** A reader in another thread gets this by `postMessage` and passes it to its `openReader` (embedded log: wakes it up). */

@@ -1,7 +1,8 @@
+import { formatLsn } from '../event/lsn.ts';
 import { tableName, type TableSchema } from '../event/table.ts';
 import { tupleTexts } from '../event/tuple.ts';
 import type { BlockedKey, TableOperation } from '../sink/sink.ts';
-import type { Place } from './control-records.ts';
+import type { EndRecord } from './control-records.ts';
 import { isKeyChange, keyString, keyTexts } from './row-key.ts';
 
 /**
@@ -59,7 +60,7 @@ export function changedKeys(table: TableSchema, change: Exclude<TableOperation, 
 export function deadLetter(
   table: TableSchema,
   change: Exclude<TableOperation, { readonly op: 't' }>,
-  from: { readonly place: Place; readonly startId: string; readonly reason: string },
+  from: { readonly end: EndRecord; readonly reason: string },
 ): { readonly key: Uint8Array; readonly value: Uint8Array } {
   const image = (at: number): Record<string, string | null> | null => {
     if (at < 0) return null;
@@ -70,9 +71,10 @@ export function deadLetter(
     }
     return row;
   };
+  const { end } = from;
   const value = {
-    table: tableName(table), version: table.version, op: change.op, reason: from.reason, startId: from.startId,
-    epoch: from.place.epoch, commitLsn: from.place.commitLsn.toString(), ordinal: change.ordinal,
+    table: tableName(table), version: table.version, op: change.op, reason: from.reason, startId: end.startId,
+    epoch: end.epoch, commitLsn: formatLsn(end.commitLsn), ordinal: change.ordinal,
     oldKind: change.oldKind, before: image(change.oldAt), after: image(change.newAt),
   };
   return { key: Buffer.from(changedKeys(table, change).at(-1) ?? ''), value: Buffer.from(JSON.stringify(value)) };

@@ -120,8 +120,11 @@ export type SchemaTopicRecord = VersionRecord | SnapshotRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =
-  /** Which tables it takes, and from where on those of them that it does not take from the beginning. */
-  | { readonly type: 'register'; readonly filter: TableFilter; readonly tables: Readonly<Record<string, Place>>; readonly at: Place }
+  /**
+   * Which tables it takes, and from where on those of them that it does not take from the beginning. It stands at `at`, and reads
+   * `transaction` from `offset` on.
+   */
+  | { readonly type: 'register'; readonly filter: TableFilter; readonly tables: Readonly<Record<string, Place>>; readonly at: Place; readonly offset: number }
   | { readonly type: 'ask'; readonly table: string; readonly id: string }
   | ({ readonly type: 'position'; readonly startId: string; readonly endLsn: Lsn; readonly offset: number } & Place)
   | { readonly type: 'forgotten' };

@@ -1,9 +1,9 @@
-import type { Position } from '../event/position.ts';
 import { tableName } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { BlockedKey, SinkSession, TableChanges, TableOperation } from '../sink/sink.ts';
 import { BlockedKeys, changedKeys, deadLetter } from './blocked-keys.ts';
+import type { EndRecord } from './control-records.ts';
 import type { SinkReporter } from './sink-start.ts';
 
 export interface DeadLetterOptions {
@@ -42,13 +42,13 @@ export class DeadLetters {
     await this.#session.write(changes);
   }
 
-  /** One change after the other; `to` is the position that the open transaction moves to. */
-  async writeEach(changes: TableChanges, to: Position): Promise<void> {
+  /** One change after the other, all of one transaction. */
+  async writeEach(changes: TableChanges, end: EndRecord): Promise<void> {
     const table = tableName(changes.table);
     for (const change of changes.changes) {
       const behind = this.#blocked.reason(changes.table, change);
       if (behind !== null && change.op !== 't') {
-        await this.#bury(changes, change, { reason: behind.reason, blocks: behind.blocks, to });
+        await this.#bury(changes, change, { reason: behind.reason, blocks: behind.blocks, end });
         continue;
       }
       const error = await this.#session.tryWrite({ ...changes, changes: [change] });
@@ -58,7 +58,7 @@ export class DeadLetters {
       }
       if (change.op === 't') throw error;
       const blocks = changedKeys(changes.table, change).map((key) => ({ table, key, reason: error.message }));
-      await this.#bury(changes, change, { reason: error.message, blocks, to });
+      await this.#bury(changes, change, { reason: error.message, blocks, end });
     }
   }
 
@@ -70,10 +70,10 @@ export class DeadLetters {
   async #bury(
     changes: TableChanges,
     change: Exclude<TableOperation, { readonly op: 't' }>,
-    why: { readonly reason: string; readonly blocks: readonly BlockedKey[]; readonly to: Position },
+    why: { readonly reason: string; readonly blocks: readonly BlockedKey[]; readonly end: EndRecord },
   ): Promise<void> {
-    const { to, reason } = why;
-    await this.#options.reporter.append('dead-letter', deadLetter(changes.table, change, { place: to, startId: to.startId, reason }));
+    const { end, reason } = why;
+    await this.#options.reporter.append('dead-letter', deadLetter(changes.table, change, { end, reason }));
     if (why.blocks.length > 0) await this.#session.block(why.blocks);
     for (const key of why.blocks) this.#blocked.add(key);
     this.#options.logger.warn({ table: tableName(changes.table), ordinal: change.ordinal, reason }, 'an event went to the dead-letter topic');

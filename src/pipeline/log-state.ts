@@ -1,19 +1,38 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
-import { decodeControl, type EndRecord, type SchemaTopicRecord, type SinkRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { decodeControl, type EndRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
 
 const fetchBytes = 1 << 20;
 
-/** Walks all records of a topic's only partition, from `from` to the end as it is now. */
+/**
+ * Walks all records of a topic's only partition, from `from` to the end as it is now. What is let go of meanwhile is passed
+ * over: of our own topics only what nobody needs any more goes.
+ */
 export async function* records(reader: LogReader, topic: string, from?: number): AsyncGenerator<RecordCursor> {
   const range = await reader.range(topic, 0);
   let offset = Math.max(from ?? range.start, range.start);
   while (offset < range.end) {
-    const cursor = await reader.fetch(topic, 0, offset, fetchBytes);
+    const cursor = await fetchHeld(reader, topic, offset);
+    if (typeof cursor === 'number') {
+      offset = cursor;
+      continue;
+    }
     while (cursor.next()) if (cursor.offset >= offset) yield cursor;
     if (cursor.nextOffset <= offset) return;
     offset = cursor.nextOffset;
+  }
+}
+
+/** What is there at the offset, or the first offset that is still held. */
+async function fetchHeld(reader: LogReader, topic: string, offset: number): Promise<RecordCursor | number> {
+  try {
+    return await reader.fetch(topic, 0, offset, fetchBytes);
+  } catch (error) {
+    const { start } = await reader.range(topic, 0);
+    if (error instanceof TailraceError && error.code === 'offset-out-of-range' && start > offset) return start;
+    throw error;
   }
 }
 
@@ -147,14 +166,4 @@ async function namedByEnds(reader: LogReader, topics: TopicNames, unconfirmed: R
     if (record !== undefined) named.push(record);
   }
   return named;
-}
-
-/** The records of one sink's own topic. */
-export async function readSinkRecords(reader: LogReader, topics: TopicNames, sink: string): Promise<SinkRecord[]> {
-  const found: SinkRecord[] = [];
-  const topic = topics.sink(sink);
-  for await (const cursor of records(reader, topic)) {
-    found.push(decodeControl<SinkRecord>(cursor.value, `${topic} at offset ${cursor.offset}`));
-  }
-  return found;
 }

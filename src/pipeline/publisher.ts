@@ -10,11 +10,13 @@ import type { Logger } from '../runtime/logger.ts';
 import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { controlDraft, type Written } from './group.ts';
-import { copyKey, ProgressReader, readSchemaState, readSinkRecords, type LogProgress, type SchemaState } from './log-state.ts';
+import { copyKey, ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
+import { settledCopies } from './settled-copies.ts';
 import { keyNames, type CopyJob } from './snapshotter.ts';
+import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
 import { ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
@@ -76,6 +78,11 @@ export class Publisher {
     return this.#reader;
   }
 
+  /** Whether nobody else writes to this log, whatever the topic. */
+  get isOnlyWriter(): boolean {
+    return this.#options.log.writers === 'one';
+  }
+
   /** The stream as it is now; null while there is no connection. */
   get session(): PublishingSession | null {
     return this.#session;
@@ -117,7 +124,7 @@ export class Publisher {
       const reader = new ProgressReader(this.#reader, this.#topics);
       const progress = await reader.read();
       const gap = this.#checkGap(session, progress);
-      await this.#voidCopies(session.tables, await readSchemaState(this.#reader, this.#topics), gap);
+      await this.#settleCopies(session.tables, await readSchemaState(this.#reader, this.#topics), gap);
       const taken = await this.#start(session, { reader, progress, gap });
       failpoint('publisher.started');
       const guard = new StartGuard(this.#reader, this.#topics.transaction, { start: taken.start, offset: taken.startOffset });
@@ -194,22 +201,10 @@ export class Publisher {
     }
   }
 
-  /**
-   * From this START on nothing of a table that is not captured is sent. Should it be captured again, what changed meanwhile is
-   * nowhere: its copies count no longer, which is written down before the START that leaves it out. Behind a gap no copy of any
-   * table counts, and a crash before the new ones begin must not let the old ones count again.
-   */
-  async #voidCopies(tables: readonly TableShape[], { copies }: SchemaState, gap: string | null): Promise<void> {
-    const captured = new Set(tables.map(tableName));
-    const stale = [...copies.values()].filter((record) => record.relid !== noRelation && (gap !== null || !captured.has(record.table)));
-    const missing = gap === null ? [] : tables.filter((table) => !copies.has(copyKey(tableName(table), null)));
-    stale.push(...missing.map((table) => noCopy(tableName(table))));
-    if (stale.length === 0) return;
-    await this.#turns.take(async () => {
-      const batch = this.#writer.batch(this.#topics.schema, 0);
-      for (const record of stale) batch.add(controlDraft(encodeControl({ ...record, relid: noRelation, confirmed: true }), Date.now()));
-      await this.#writer.append([batch]);
-    });
+  /** Writes down what the copies are worth, before the START from which on it holds. */
+  async #settleCopies(tables: readonly TableShape[], { copies }: SchemaState, gap: string | null): Promise<void> {
+    const settled = settledCopies(tables, copies, gap);
+    if (settled.length > 0) await this.append(this.#topics.schema, settled.map(encodeControl));
   }
 
   /**
@@ -271,7 +266,7 @@ export class Publisher {
       if (job !== null) jobs.push(job);
     }
     for (const sink of this.#options.sinks) {
-      for (const record of await readSinkRecords(this.#reader, this.#topics, sink)) {
+      for (const record of sinceForgotten(await readSinkRecords(this.#reader, this.#topics, sink))) {
         if (record.type === 'ask') asks.set(copyKey(record.table, sink), { sink, table: record.table, id: record.id });
       }
     }
@@ -308,21 +303,10 @@ interface TakenSlot {
   readonly lastEnd: EndRecord | null;
 }
 
-/** No table has this oid: a copy that names it is of none. */
-const noRelation = 0;
-
 interface CopyAsk {
   readonly sink: string;
   readonly table: string;
   readonly id: string;
-}
-
-/** Stands for a table that has to be copied although there is no copy to void. */
-function noCopy(table: string): SnapshotRecord {
-  return {
-    type: 'snapshot', id: 'none', confirmed: true, table, relid: noRelation, key: [], sink: null, ask: null, first: false, last: false,
-    after: null, rows: 0, rereads: [], from: 0, place: origin, begin: origin, visibility: null,
-  };
 }
 
 function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {

@@ -112,7 +112,7 @@ export class Replayer {
       const follower = await EndFollower.behind(options.reader, topics.transaction, position);
       const coverage = await startSink({
         reader: options.reader, topics, sink: options.sinkName, snapshot: options.snapshot, filter: options.filter,
-        tables: schemas.tables().filter((table) => matchesFilter(options.filter, table)), position, write,
+        tables: schemas.tables().filter((table) => matchesFilter(options.filter, table)), position, offset: follower.offset, write,
       });
       return new Replayer(options, { session, follower, coverage, schemas });
     } catch (error) {
@@ -143,10 +143,11 @@ export class Replayer {
         const wanted = this.#wanted(steps);
         if (wanted.length > 0) await this.#take(wanted);
         if (this.#options.until !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
-        if (steps.length === 0) await this.#idle(signal);
+        if (steps.length === 0) await this.#follower.wait(signal);
+        await this.#movePassedPosition(idlePositionAfter);
         await this.#report();
       }
-      await this.#movePassedPosition();
+      await this.#movePassedPosition(0);
     } finally {
       await this.#session.abort().catch(() => undefined);
       await this.#session.close();
@@ -214,27 +215,32 @@ export class Replayer {
 
   async #apply(batch: readonly SharesByTopic<Tag>[], to: Position): Promise<void> {
     const before = this.#applied;
+    const told = this.#options.sink.inCommitOrder === true;
     try {
-      await this.#write(batch, to, (changes) => this.#deadLetters.write(changes));
+      const runs = told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTable(batch);
+      await this.#write(runs, to, (changes) => this.#deadLetters.write(changes));
     } catch (error) {
       if (!this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
       this.#applied = before;
-      // The row that the replica refuses is found by writing one change after the other, each behind a savepoint.
-      await this.#write(batch, to, (changes) => this.#deadLetters.writeEach(changes, to));
+      // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
+      // transaction each, because a dead letter says where it came from.
+      const runs = told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTransaction(batch);
+      await this.#write(runs, to, (changes, end) => this.#deadLetters.writeEach(changes, end));
     }
   }
 
+  /** `write` hears also of which transaction the last of the changes is. */
   async #write(
-    batch: readonly SharesByTopic<Tag>[],
+    runs: AsyncIterable<Run<Tag>> | Iterable<Run<Tag>>,
     to: Position,
-    write: (changes: TableChanges) => Promise<void>,
+    write: (changes: TableChanges, end: EndRecord) => Promise<void>,
   ): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
-    for await (const run of told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTable(batch)) {
-      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) });
+    for await (const run of runs) {
+      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) }, run.last.end);
       this.#applied += run.changes.length;
     }
     failpoint('sink.rows_uncommitted');
@@ -246,20 +252,25 @@ export class Replayer {
     for (const shares of batch) for (const ofTopic of shares.values()) yield* this.#events.read(ofTopic, pieceBytes);
   }
 
+  /** In the same order, but no run goes over the end of a transaction. */
+  async *#byTransaction(batch: readonly SharesByTopic<Tag>[]): AsyncGenerator<Run<Tag>> {
+    for (const shares of batch) {
+      for (const ofTopic of shares.values()) for (const share of ofTopic) yield* this.#events.read([share], pieceBytes);
+    }
+  }
+
   #position(step: Step): Position {
     const { end, offset, logId, systemIdentifier } = step;
     const { startId, epoch, commitLsn } = end;
     return { logId, systemIdentifier, startId, epoch, commitLsn, offset };
   }
 
-  async #idle(signal: AbortSignal): Promise<void> {
-    if (this.#passed !== null && Date.now() - this.#passed.since >= idlePositionAfter) await this.#movePassedPosition();
-    await this.#follower.wait(signal);
-  }
-
-  /** The position moves over transactions that hold nothing for this sink, too: else retention would wait for it. */
-  async #movePassedPosition(): Promise<void> {
-    if (this.#passed === null) return;
+  /**
+   * The position moves over transactions that hold nothing for this sink, too, once that is so many milliseconds ago: else
+   * retention would wait for it.
+   */
+  async #movePassedPosition(after: number): Promise<void> {
+    if (this.#passed === null || Date.now() - this.#passed.since < after) return;
     const { step } = this.#passed;
     this.#passed = null;
     await this.#write([], this.#position(step), async () => {});
@@ -276,5 +287,3 @@ export class Replayer {
     await this.#options.reporter.append('sink', { key: null, value });
   }
 }
-
-export type ReplayRun = Run<TableChanges['coverage']>;

@@ -1,8 +1,10 @@
 import type { LogReader } from '../log/log.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { decodeControl, type TransactionRecord } from './control-records.ts';
-import { readSinkRecords, records } from './log-state.ts';
+import { decodeControl, type EndRecord, type TransactionRecord } from './control-records.ts';
+import { readSchemaState, records } from './log-state.ts';
 import type { Publisher } from './publisher.ts';
+import { SinkNeeds, tidySinkTopic } from './sink-topic.ts';
 import { topicNames, type TopicNames } from './topics.ts';
 
 export interface RetentionRules {
@@ -12,79 +14,176 @@ export interface RetentionRules {
   readonly sinks: readonly { readonly name: string; readonly hold: boolean }[];
 }
 
+/** ENDs go by segments of their topic: it gets this many of them in what the limits keep. */
+const steps = 16;
+
 /**
  * Lets go of old transactions (PROTOCOL, Retention): their ENDs first, then the events that they named, so that whatever dies
  * in between leaves no END without its events. By age only what no sink needs any more; at the size limit the oldest goes
  * whoever needs it, unless a sink holds it. `schema` and the last START and END always stay.
+ *
+ * Made when the log is open and nothing is published yet, one for each opening.
  */
-export async function enforceRetention(publisher: Publisher, rules: RetentionRules, logger: Logger): Promise<void> {
-  const { retention } = rules;
-  if (retention?.age === undefined && retention?.size === undefined) return;
-  const topics = topicNames(rules.name);
-  const { reader, writer, session } = publisher;
-  // Without a connection nothing new comes in, and nobody has to make room.
-  if (session === null) return;
-  const { cornerstone } = session.start;
-  const before = await reader.range(topics.transaction, 0);
-  const size = retention.size === undefined ? 0 : await writer.size();
-  const excess = size - (retention.size ?? 0);
-  const limits = {
-    start: before.start,
-    end: cornerstone,
-    aged: retention.age === undefined ? before.start : await reader.offsetAt(topics.transaction, 0, Date.now() - retention.age),
-    // ENDs stand for events of all sizes; what is still too large goes with one of the next rounds.
-    oversized: excess <= 0 ? before.start : before.start + Math.ceil((before.end - before.start) * Math.min(1, excess / size)),
-    sinks: await Promise.all(rules.sinks.map(async ({ name, hold }) => ({ hold, offset: await neededFrom(reader, topics, name) }))),
-  };
-  if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.start.request();
-  const cut = cutOffset(limits);
-  if (cut <= before.start) return;
-  await publisher.exclusively(() => writer.trim(topics.transaction, 0, cut));
-  const { start } = await reader.range(topics.transaction, 0);
-  if (start === before.start) return;
-  const trimmed = await trimEvents(publisher, topics);
-  logger.info({ transactions: start - before.start, topics: trimmed }, 'old transactions were let go of');
+export class Retention {
+  readonly #publisher: Publisher;
+  readonly #rules: RetentionRules;
+  readonly #topics: TopicNames;
+  readonly #logger: Logger;
+  readonly #needs: readonly { readonly hold: boolean; readonly needs: SinkNeeds }[];
+  /** By topic-partition: where it ended when the log was opened. */
+  readonly #inherited = new Map<string, number>();
+  /**
+   * By topic-partition: the events below this offset belong to ENDs that are gone, or to nobody, unless an END that is still
+   * there names the topic. Null until the first round: then it is what was inherited of the tables' topics.
+   */
+  #behind: Map<string, Spot> | null = null;
+  #leftovers = true;
+  #size: number | null = null;
+  #grown = 0;
+  #rolledAt = Date.now();
+
+  constructor(publisher: Publisher, rules: RetentionRules, logger: Logger) {
+    this.#publisher = publisher;
+    this.#rules = rules;
+    this.#topics = topicNames(rules.name);
+    this.#logger = logger;
+    this.#needs = rules.sinks.map(({ name, hold }) => ({ hold, needs: new SinkNeeds(this.#topics, name) }));
+    for (const { topic, partitions } of publisher.writer.topics()) {
+      for (let partition = 0; partition < partitions; partition++) this.#inherited.set(keyOf(topic, partition), publisher.writer.range(topic, partition).end);
+    }
+  }
+
+  /** One round: to be called from time to time. */
+  async enforce(): Promise<void> {
+    for (const { name } of this.#rules.sinks) await tidySinkTopic(this.#publisher, this.#topics, { sink: name });
+    const { retention } = this.#rules;
+    const { session } = this.#publisher;
+    // Without a connection nothing new comes in, and nobody has to make room.
+    if ((retention?.age === undefined && retention?.size === undefined) || session === null) return;
+    const before = this.#publisher.writer.range(this.#topics.transaction, 0);
+    const { cornerstone } = session.start;
+    this.#behind ??= await this.#pastEvents();
+    const size = retention.size === undefined ? 0 : await this.#publisher.writer.size();
+    const limits = await this.#limits(before.start, { ...retention, excess: size - (retention.size ?? 0) });
+    if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.start.request();
+    const cut = cutOffset({ ...limits, end: cornerstone });
+    if (cut > before.start) await this.#cut(before.start, cut);
+    if (this.#leftovers) await this.#trimEvents();
+    this.#leftovers = false;
+    this.#rollIfDue(retention, size);
+  }
+
+  async #limits(start: number, { age, excess }: { readonly age?: number | undefined; readonly excess: number }): Promise<Omit<Limits, 'end'>> {
+    const { reader } = this.#publisher;
+    return {
+      start,
+      aged: age === undefined ? start : await reader.offsetAt(this.#topics.transaction, 0, Date.now() - age),
+      oversized: excess <= 0 ? start : await this.#behindBytes(start, excess),
+      sinks: await Promise.all(this.#needs.map(async ({ hold, needs }) => ({ hold, offset: await needs.offset(reader) }))),
+    };
+  }
+
+  /** Behind the END with whose events, and those before, so many bytes go. */
+  async #behindBytes(start: number, bytes: number): Promise<number> {
+    let left = bytes;
+    let offset = start;
+    for await (const end of ends(this.#publisher.reader, this.#topics.transaction)) {
+      if (left <= 0) break;
+      left -= end.record.parts.reduce((sum, part) => sum + part.bytes, end.bytes);
+      offset = end.offset + 1;
+    }
+    return offset;
+  }
+
+  async #cut(start: number, cut: number): Promise<void> {
+    const publisher = this.#publisher;
+    const { transaction } = this.#topics;
+    for await (const { record, offset } of ends(publisher.reader, transaction)) {
+      if (offset >= cut) break;
+      for (const { topic, partition, last } of record.parts) this.#behind?.set(keyOf(topic, partition), { topic, partition, offset: last + 1 });
+    }
+    await publisher.exclusively((writer) => writer.trim(transaction, 0, cut));
+    const after = publisher.writer.range(transaction, 0).start;
+    if (after === start) return;
+    failpoint('retention.ends_gone');
+    this.#leftovers = true;
+    await this.#trimEvents();
+    this.#logger.info({ records: after - start }, 'old transactions were let go of');
+  }
+
+  /** Trims each events topic to the first offset that an END which is still there names, or to what the last one that is gone named. */
+  async #trimEvents(): Promise<void> {
+    const to = new Map(this.#behind);
+    const named = new Set<string>();
+    for await (const { record } of ends(this.#publisher.reader, this.#topics.transaction)) {
+      for (const { topic, partition, first } of record.parts) {
+        const key = keyOf(topic, partition);
+        if (!named.has(key)) to.set(key, { topic, partition, offset: first });
+        named.add(key);
+      }
+    }
+    await this.#publisher.exclusively(async (writer) => {
+      for (const { topic, partition, offset } of to.values()) await writer.trim(topic, partition, offset);
+    });
+  }
+
+  /** What the tables' topics held when the log was opened: nothing was under way then. */
+  async #pastEvents(): Promise<Map<string, Spot>> {
+    const past = new Map<string, Spot>();
+    const { versions } = await readSchemaState(this.#publisher.reader, this.#topics);
+    const known = new Set([this.#topics.message, ...versions.map(({ shape }) => this.#topics.events(shape))]);
+    for (const { topic, partitions } of this.#publisher.writer.topics()) {
+      for (let partition = 0; known.has(topic) && partition < partitions; partition++) {
+        const key = keyOf(topic, partition);
+        const offset = this.#inherited.get(key);
+        if (offset !== undefined) past.set(key, { topic, partition, offset });
+      }
+    }
+    return past;
+  }
+
+  /** However few bytes an END has, its topic gets segments often enough for the limits to be kept to a part of themselves. */
+  #rollIfDue({ age, size }: { readonly age?: number | undefined; readonly size?: number | undefined }, total: number): void {
+    this.#grown += Math.max(0, total - (this.#size ?? total));
+    this.#size = total;
+    const now = Date.now();
+    if (this.#grown < (size ?? Number.POSITIVE_INFINITY) / steps && now - this.#rolledAt < (age ?? Number.POSITIVE_INFINITY) / steps) return;
+    this.#grown = 0;
+    this.#rolledAt = now;
+    this.#publisher.writer.roll?.(this.#topics.transaction, 0);
+  }
 }
 
-/** Where the `transaction` topic is cut; pure, so that the rule has its own test. */
-export function cutOffset(of: {
+/** A place in a topic-partition. */
+interface Spot {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+interface Limits {
   readonly start: number;
   /** Never cut at or behind this: the last START and END stay. */
   readonly end: number;
   readonly aged: number;
   readonly oversized: number;
   readonly sinks: readonly { readonly hold: boolean; readonly offset: number }[];
-}): number {
+}
+
+/** Where the `transaction` topic is cut; pure, so that the rule has its own test. */
+export function cutOffset(of: Limits): number {
   const needed = Math.min(...of.sinks.map((sink) => sink.offset), of.end);
   const held = Math.min(...of.sinks.filter((sink) => sink.hold).map((sink) => sink.offset), of.end);
   return Math.max(of.start, Math.min(of.aged, needed), Math.min(of.oversized, held));
 }
 
-/** From which offset of `transaction` on a sink still needs everything: the END that it stands at, 0 before its first. */
-async function neededFrom(reader: LogReader, topics: TopicNames, sink: string): Promise<number> {
-  let offset = 0;
-  for (const record of await readSinkRecords(reader, topics, sink)) {
-    if (record.type === 'position') offset = record.offset;
-    else if (record.type === 'forgotten') offset = Number.MAX_SAFE_INTEGER;
-    else if (record.type === 'register' && record.at.epoch === 0) offset = 0;
+async function* ends(reader: LogReader, topic: string): AsyncGenerator<{ readonly record: EndRecord; readonly offset: number; readonly bytes: number }> {
+  for await (const cursor of records(reader, topic)) {
+    const record = decodeControl<TransactionRecord>(cursor.value, `${topic} at offset ${cursor.offset}`);
+    if (record.type === 'end') yield { record, offset: cursor.offset, bytes: cursor.value.end - cursor.value.start };
   }
-  return offset;
 }
 
-/** Trims each events topic to the first offset that an END which is still there names. */
-async function trimEvents(publisher: Publisher, topics: TopicNames): Promise<number> {
-  const { reader, writer } = publisher;
-  const first = new Map<string, { readonly topic: string; readonly partition: number; readonly offset: number }>();
-  for await (const cursor of records(reader, topics.transaction)) {
-    const record = decodeControl<TransactionRecord>(cursor.value, topics.transaction);
-    if (record.type !== 'end') continue;
-    for (const part of record.parts) {
-      const key = `${part.topic}/${part.partition}`;
-      if (!first.has(key)) first.set(key, { topic: part.topic, partition: part.partition, offset: part.first });
-    }
-  }
-  await publisher.exclusively(async () => {
-    for (const { topic, partition, offset } of first.values()) await writer.trim(topic, partition, offset);
-  });
-  return first.size;
+function keyOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`;
 }

@@ -5,7 +5,8 @@ import { tableName, type TableSchema } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import { decodeControl, origin, type Place, type SinkRecord, type SnapshotRecord, type TransactionRecord } from './control-records.ts';
 import { CoverageMap } from './coverage.ts';
-import { copyKey, readSchemaState, readSinkRecords, records } from './log-state.ts';
+import { copyKey, readSchemaState, records } from './log-state.ts';
+import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
 import type { TopicNames } from './topics.ts';
 
 /** What a sink writes to its own topics; resolves when it is durable. */
@@ -22,6 +23,8 @@ export interface SinkStartOptions {
   /** The tables that the log knows and the filter takes. */
   readonly tables: readonly TableSchema[];
   readonly position: Position | null;
+  /** Where it begins to read `transaction`. */
+  readonly offset: number;
   readonly write: (record: SinkRecord) => Promise<void>;
 }
 
@@ -50,7 +53,8 @@ export async function startSink(options: SinkStartOptions): Promise<CoverageMap>
       if (place.epoch !== 0) since[name] = place;
     }
   }
-  await options.write({ type: 'register', filter, tables: since, at: position ?? origin });
+  const { epoch, commitLsn } = position ?? origin;
+  await options.write({ type: 'register', filter, tables: since, at: { epoch, commitLsn }, offset: options.offset });
   return coverage;
 }
 
@@ -64,10 +68,6 @@ function askedPlace(
   if (ask?.type !== 'ask') return undefined;
   const copy = copies.get(copyKey(of.table, of.sink));
   return copy?.ask === ask.id ? copy.begin : 'asked';
-}
-
-function sinceForgotten(past: readonly SinkRecord[]): readonly SinkRecord[] {
-  return past.slice(past.findLastIndex((record) => record.type === 'forgotten') + 1);
 }
 
 /** The place from which a table is applied, or `ask`: the sink needs a copy of its own. */
@@ -92,12 +92,13 @@ export function decide(of: {
   return stillHeld && ahead ? begin : 'ask';
 }
 
-/** The first place that the log holds when retention has removed older ones; null when the log holds everything. */
+/** The first transaction that the log holds when retention has removed older ones; null when the log holds everything. */
 async function oldestPlace(reader: LogReader, topic: string): Promise<Place | null> {
   if ((await reader.range(topic, 0)).start === 0) return null;
   for await (const cursor of records(reader, topic)) {
     const record = decodeControl<TransactionRecord>(cursor.value, topic);
-    if (record.type === 'end') return { epoch: record.epoch, commitLsn: record.commitLsn };
+    // An END without events repeats the place of one that may be gone.
+    if (record.type === 'end' && (record.parts.length > 0 || record.snapshot !== null)) return { epoch: record.epoch, commitLsn: record.commitLsn };
   }
-  return null;
+  return { epoch: Number.MAX_SAFE_INTEGER, commitLsn: 0n };
 }

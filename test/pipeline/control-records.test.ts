@@ -39,7 +39,7 @@ const version = object({
   }),
 });
 const sinks = fc.oneof(
-  object({ type: fc.constant('register' as const), filter: object({ include: fc.array(text), exclude: fc.array(text) }), tables: byName(place), at: place }),
+  object({ type: fc.constant('register' as const), filter: object({ include: fc.array(text), exclude: fc.array(text) }), tables: byName(place), at: place, offset: nat }),
   object({ type: fc.constant('ask' as const), table: text, id: text }),
   object({ type: fc.constant('position' as const), startId: text, endLsn: lsn, offset: nat, epoch: nat, commitLsn: lsn }),
   object({ type: fc.constant('forgotten' as const) }),

@@ -59,6 +59,7 @@ export class PartitionWriter {
   readonly #plan: PartitionState;
   #firstTimestamp: number | undefined;
   #planFirstTimestamp: number | undefined;
+  #rollDue = false;
   #indexedAt = 0;
 
   constructor(context: PartitionContext, state: PartitionState) {
@@ -97,9 +98,15 @@ export class PartitionWriter {
     return this.#plan.end;
   }
 
+  /** The next batch begins a segment, whatever the limits say. */
+  rollNext(): void {
+    this.#rollDue = true;
+  }
+
   place(batch: FinishedBatch): Placement {
     const plan = this.#plan;
     if (this.#mustRoll(batch)) {
+      this.#rollDue = false;
       plan.base = plan.end;
       plan.size = 0;
       plan.lastBatchAt = -1;
@@ -154,6 +161,7 @@ export class PartitionWriter {
   #mustRoll(batch: FinishedBatch): boolean {
     const { base, size, end } = this.#plan;
     if (size === 0) return false;
+    if (this.#rollDue) return true;
     if (size + batch.length > this.#context.limits.size || end + batch.count - base > 0x7fffffff) return true;
     this.#planFirstTimestamp ??= this.#readFirstTimestamp();
     return batch.maxTimestamp - this.#planFirstTimestamp >= this.#context.limits.age;

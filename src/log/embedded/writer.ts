@@ -135,6 +135,10 @@ export class EmbeddedLogWriter implements LogWriter {
     });
   }
 
+  roll(topic: string, partition: number): void {
+    this.#partition(topic, partition).rollNext();
+  }
+
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }

@@ -1,5 +1,6 @@
 import type { SinkRecord, SnapshotRecord, StartRecord } from '../control-records.ts';
 import { copyKey } from '../log-state.ts';
+import { sinceForgotten } from '../sink-topic.ts';
 
 export interface CopyFacts {
   readonly snapshot: 'initial' | 'never';
@@ -15,7 +16,7 @@ export interface CopyFacts {
  * When it is, the replica has it as soon as it has passed a marker that was written later.
  */
 export function isCopied(table: { readonly name: string; readonly relid: number }, { snapshot, start, copies, sink, said }: CopyFacts): boolean {
-  const since = said.slice(said.findLastIndex((record) => record.type === 'forgotten') + 1);
+  const since = sinceForgotten(said);
   const ask = since.findLast((record) => record.type === 'ask' && record.table === table.name);
   if (ask?.type === 'ask') {
     const own = copies.get(copyKey(table.name, sink));
