@@ -79,6 +79,7 @@ export class Replayer {
   /** Whether a topic is this sink's, and of which table: asked once a topic. */
   readonly #tables = new Map<string, string | null>();
   #last: Step | null = null;
+  #offset: number;
   /** The last transaction that was taken in and holds nothing for this sink: the replica's position is behind it. */
   #passed: { readonly step: Step; readonly since: number } | null = null;
   #commitTime = 0n;
@@ -94,6 +95,7 @@ export class Replayer {
     this.#topics = options.topics;
     this.#session = parts.session;
     this.#follower = parts.follower;
+    this.#offset = parts.follower.offset;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
     this.#newReader = () => new TransactionReader(options.reader, parts.schemas, options.codec);
@@ -126,7 +128,7 @@ export class Replayer {
       position: this.#session.position,
       endLsn: (this.#last?.end ?? this.#follower.met)?.endLsn ?? 0n,
       commitTime: this.#commitTime,
-      offset: this.#follower.offset,
+      offset: this.#offset,
       applied: this.#applied,
       missing: this.#session.missing,
       blockedKeys: this.#deadLetters.blockedKeys,
@@ -142,6 +144,8 @@ export class Replayer {
         const steps = await this.#follower.next(batchBytes, batchSteps);
         const wanted = this.#wanted(steps);
         if (wanted.length > 0) await this.#take(wanted);
+        // Only now: what is being applied is not shown as done.
+        this.#offset = this.#follower.offset;
         if (this.#options.until !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
         if (steps.length === 0) await this.#follower.wait(signal);
         await this.#movePassedPosition(idlePositionAfter);
@@ -167,7 +171,11 @@ export class Replayer {
       const shares = await this.#shares(part);
       if (shares.size > 0) batch.push(shares);
     }
+    await this.#move(steps, batch);
     this.#last = steps.at(-1) as Step;
+  }
+
+  async #move(steps: readonly Step[], batch: readonly SharesByTopic<Tag>[]): Promise<void> {
     // An END without events repeats the place of one with events, and moves no position.
     const moving = steps.findLast(({ end }) => end.parts.length > 0);
     if (moving === undefined) return;
