@@ -112,6 +112,7 @@ class PublisherThread {
       sinks: this.#ownFollowers().map((follower) => follower.name),
       streams: streams.map((stream) => ({ name: stream.name, sinks: sinks.filter((sink) => sink.from === stream.name).map((sink) => sink.name) })),
       jobs: jobs.map((job) => job.name),
+      copyParallel: source.copy.parallel,
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);
@@ -190,7 +191,7 @@ class PublisherThread {
         events: this.#counted.changes,
         transactions: this.#counted.transactions,
       },
-      copies: (session?.progress ?? []).map((copy) => ({ ...copy, estimate: copy.estimate ?? null })),
+      copies: session?.progress ?? [],
       leftOut: (session?.source.leftOut ?? []).map((finding) => finding.message),
       transactionEnd: this.#publisher?.writer.range(transactionTopic, 0).end ?? 0,
       streamEnds: Object.fromEntries(this.#config.streams.map((stream) => [stream.name, this.#publisher?.writer.range(streamTopics(this.#config.name, stream.name).transaction, 0).end ?? 0])),

@@ -53,6 +53,12 @@ export function renderStatus(pipeline: PipelineStatus, style: Style): string {
   if (snapshot.length > 0) lines.push(`  snapshot: ${done} of ${snapshot.length} tables`);
   const pending = snapshot.filter(({ state }) => state !== 'done');
   if (pending.length > 0) lines.push(indent(columns([['TABLE', 'STATE', 'ROWS', 'OF ABOUT', 'READ AGAIN', 'WAITS FOR'], ...pending.map(copyRow)])));
+  for (const copy of snapshot.filter((each) => each.holdsPublishing)) {
+    lines.push(`  ${style.yellow(printable(`${copy.table} has no key and is copied in one piece: nothing is published until it is done`))}`);
+  }
+  for (const { table, error: failure } of snapshot) {
+    if (failure !== null) lines.push(`  ${style.red(printable(`${table}: ${failure.code}: ${failure.message}`))}`, `  → ${printable(failure.remedy)}`);
+  }
   for (const reason of leftOut) lines.push(`  ${style.yellow('left out:')} ${printable(reason)}`);
   if (sinks.length > 0) lines.push(indent(columns([['SINK', 'STATE', 'LAG', 'BEHIND', 'POSITION', 'APPLIED', 'BLOCKED KEYS'], ...sinks.map(sinkRow)])));
   for (const sink of sinks) {

@@ -22,6 +22,12 @@ const sourceKeys = {
     .enum(['initial', 'never'])
     .default('initial')
     .describe('Whether the rows that were there before are copied first: initial, or never.'),
+  copy: z
+    .strictObject({
+      parallel: z.int().min(1).max(16).default(2).describe('How many chunks are read at a time, of one table or of several; each takes a connection of its own.'),
+    })
+    .prefault({})
+    .describe('How tables are copied.'),
 };
 
 /** What every log has. */
@@ -112,6 +118,7 @@ export interface SinkKeys {
 export interface SourceKeys {
   readonly tables: TableFilter;
   readonly snapshot: 'initial' | 'never';
+  readonly copy: { readonly parallel: number };
 }
 
 export interface LogKeys {

@@ -83,6 +83,15 @@ export interface VersionRecord {
   readonly registered?: readonly RegisteredSchema[] | undefined;
 }
 
+/** The texts of the key columns, in key order. */
+export type Key = readonly string[];
+
+/** A stretch of a table in the order of its key: what lies behind `after`, up to `until` and with it. Null: the end on that side. */
+export interface KeyRange {
+  readonly after: Key | null;
+  readonly until: Key | null;
+}
+
 /**
  * How far a table's copy is. Written `confirmed: false` before the END that carries the rows, and again as confirmed
  * behind it; a record that was never confirmed counts if an END names it.
@@ -97,15 +106,18 @@ export interface SnapshotRecord {
   /** The id of the sink's ask that this copy answers. */
   readonly ask: string | null;
   readonly first: boolean;
+  /** Nothing is left to be read. */
   readonly last: boolean;
-  /** Names of the key columns: `after` and `rereads` mean nothing for another key. */
+  /** The id of the copy's first record: keys to be read again name it. */
+  readonly copy: string;
+  /** Names of the key columns: `ranges` and `rereads` mean nothing for another key. */
   readonly key: readonly string[];
-  /** The key columns of the last row, as texts in key order; null before the first row and for a table without a key. */
-  readonly after: readonly string[] | null;
+  /** What of the key's order is still to be read; nothing once all of it was, and for a table without a key. */
+  readonly ranges: readonly KeyRange[];
   /** Rows so far, for people. */
   readonly rows: number;
-  /** Keys whose full image must still be read (a partial key change in a window), as texts in key order. */
-  readonly rereads: readonly (readonly string[])[];
+  /** Keys whose full image must still be read (partial key changes while the copy ran). */
+  readonly rereads: readonly Key[];
   /** Where the END that confirms it is looked for: not below this offset of `transaction`. */
   readonly from: number;
   /** The place of that END. */
@@ -116,7 +128,18 @@ export interface SnapshotRecord {
   readonly visibility: { readonly xmin: string; readonly xmax: string; readonly running: readonly string[]; readonly lsn: Lsn } | null;
 }
 
-export type SchemaTopicRecord = VersionRecord | SnapshotRecord;
+/**
+ * Rows whose key a partial update changed while the copy ran: their full image is nowhere in the stream. Written before the
+ * END of that transaction, and part of the copy's own record from the next one on. One too many does no harm.
+ */
+export interface RereadRecord {
+  readonly type: 'reread';
+  /** `SnapshotRecord.copy`. */
+  readonly copy: string;
+  readonly keys: readonly Key[];
+}
+
+export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =
@@ -208,6 +231,7 @@ function revive(written: Written): ControlRecord {
       return { ...run, place: run.place && place(run.place) };
     }
     case 'version':
+    case 'reread':
     case 'ask':
     case 'forgotten':
       return written as unknown as ControlRecord;

@@ -91,7 +91,7 @@ export class CoverageMap {
     if (state === undefined) {
       const copy = this.copy(table);
       // A copy that was declared void has no relation.
-      const done = copy !== null && copy.relid !== 0 && copy.last && copy.rereads.length === 0 ? copy.place : null;
+      const done = copy !== null && copy.relid !== 0 && copy.last ? copy.place : null;
       state = { begin: copy?.begin ?? null, done, since: origin, awaiting: false };
       this.#tables.set(table, state);
     }

@@ -85,9 +85,10 @@ export class GroupFeeder {
     }
   }
 
-  /** Waits for the group that is on its way, whatever becomes of it. */
+  /** Waits for what is on its way, whatever becomes of it: who takes the slot next must find every END that will ever be there. */
   async settled(): Promise<void> {
-    await this.#flushing;
+    // A group that has become durable hands over the next one.
+    while (this.#flushing !== null) await this.#flushing;
   }
 
   #newGroup(): Group {

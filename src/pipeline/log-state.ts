@@ -1,6 +1,6 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type EndRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { decodeControl, type EndRecord, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
 
@@ -130,10 +130,15 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
   const unconfirmed = new Map<string, SnapshotRecord>();
   /** Where the records stand, by id: the order in which the ENDs that confirm them were to come. */
   const order = new Map<string, number>();
+  const rereads: { readonly record: RereadRecord; readonly offset: number }[] = [];
   for await (const cursor of records(reader, topics.schema)) {
     const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
     if (record.type === 'version') {
       versions.push(record);
+      continue;
+    }
+    if (record.type === 'reread') {
+      rereads.push({ record, offset: cursor.offset });
       continue;
     }
     if (!order.has(record.id)) order.set(record.id, cursor.offset);
@@ -148,6 +153,11 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
     const known = copies.get(copyKey(record.table, record.sink));
     // One that a crash kept from being confirmed must not come back over what the copy has done since.
     if (known === undefined || (order.get(record.id) ?? 0) > (order.get(known.id) ?? 0)) copies.set(copyKey(record.table, record.sink), record);
+  }
+  for (const [key, copy] of copies) {
+    // Those that came before the record stand in it, unless they were read again since.
+    const since = rereads.filter(({ record, offset }) => record.copy === copy.copy && offset > (order.get(copy.id) ?? 0));
+    if (since.length > 0) copies.set(key, { ...copy, rereads: [...copy.rereads, ...since.flatMap(({ record }) => record.keys)], last: false });
   }
   return { versions, copies };
 }

@@ -7,15 +7,15 @@ import type { Source, SourceSession } from '../source/source.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type StartRecord } from './control-records.ts';
+import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { controlDraft, type Written } from './group.ts';
-import { copyKey, ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
+import { ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
 import { settledCopies } from './settled-copies.ts';
-import { keyNames, type CopyJob } from './snapshotter.ts';
 import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
@@ -35,6 +35,8 @@ export interface PublisherOptions {
   /** Each with the sinks that follow its outputs. */
   readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[];
   readonly jobs?: readonly string[];
+  /** How many chunks are read at a time while tables are copied. */
+  readonly copyParallel: number;
   readonly logger: Logger;
 }
 
@@ -243,38 +245,21 @@ export class Publisher {
     const publishing = new PublishingSession({
       session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
       pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies,
-      logger: this.#options.logger, signal: until.signal,
+      copyParallel: this.#options.copyParallel, logger: this.#options.logger, signal: until.signal,
     });
-    for (const job of await this.#jobs(session.tables, from.schema.copies)) publishing.copy(job);
+    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, asks: await this.#asks() });
+    for (const job of jobs) publishing.copy(job);
     this.#session = publishing;
     until.streaming();
     await publishing.run();
   }
 
-  /** What is still to be copied: tables without a complete copy, and what sinks asked for. */
-  async #jobs(
-    tables: readonly TableShape[],
-    copies: SchemaState['copies'],
-  ): Promise<readonly CopyJob[]> {
-    const jobs: CopyJob[] = [];
-    /** A sink's newest ask for a table is the one that counts. */
-    const asks = new Map<string, CopyAsk>();
-    for (const table of tables) {
-      // With `snapshot: never` only what a gap has left is copied.
-      if (this.#options.snapshot === 'never' && !copies.has(copyKey(tableName(table), null))) continue;
-      const job = unfinished(table, null, copies);
-      if (job !== null) jobs.push(job);
-    }
-    for (const sink of this.#options.sinks) {
-      for (const record of sinceForgotten(await readSinkRecords(this.#reader, this.#topics, sink))) {
-        if (record.type === 'ask') asks.set(copyKey(record.table, sink), { sink, table: record.table, id: record.id });
-      }
-    }
-    for (const ask of asks.values()) {
-      const job = askedJob(ask, tables, copies);
-      if (job !== null) jobs.push(job);
-    }
-    return jobs;
+  async #asks(): Promise<readonly CopyAsk[]> {
+    const found = this.#options.sinks.map(async (sink) => {
+      const records = sinceForgotten(await readSinkRecords(this.#reader, this.#topics, sink));
+      return records.flatMap((record) => (record.type === 'ask' ? [{ sink, table: record.table, id: record.id }] : []));
+    });
+    return (await Promise.all(found)).flat();
   }
 
   #asked(ask: CopyAsk): void {
@@ -301,31 +286,4 @@ interface TakenSlot {
   readonly before: StartRecord | null;
   /** The last END that counts. */
   readonly lastEnd: EndRecord | null;
-}
-
-interface CopyAsk {
-  readonly sink: string;
-  readonly table: string;
-  readonly id: string;
-}
-
-function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
-  const job = { table, sink: ask?.sink ?? null, ask: ask?.id ?? null };
-  const record = copies.get(copyKey(tableName(table), job.sink));
-  // A table that was dropped and made again under its name is another table.
-  if (record === undefined || record.relid !== table.relid || record.ask !== job.ask) {
-    return { ...job, resume: null, replaces: record !== undefined };
-  }
-  if (record.last && record.rereads.length === 0) return null;
-  // Where it stopped is told by a key that the table does not have any more.
-  if (record.key.join('\0') !== keyNames(table).join('\0')) return { ...job, resume: null, replaces: true };
-  return { ...job, resume: record, replaces: false };
-}
-
-/** A copy that a sink asked for always begins with a truncate event: the sink empties its table with it. */
-function askedJob(ask: CopyAsk, tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
-  const table = tables.find((candidate) => tableName(candidate) === ask.table);
-  if (table === undefined) return null;
-  const job = unfinished(table, ask, copies);
-  return job && { ...job, replaces: job.resume === null };
 }

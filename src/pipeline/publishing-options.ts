@@ -24,6 +24,8 @@ export interface PublishingOptions {
   readonly end: EndRecord;
   readonly versions: SchemaVersions;
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
+  /** How many chunks are read at a time. */
+  readonly copyParallel: number;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }

@@ -5,14 +5,15 @@ import type { BatchBuilder } from '../log/log.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { encodeControl, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
-import { CopiedFilter } from './copied-filter.ts';
+import { CopyRecords } from './copy-records.ts';
+import type { CopyJob } from './copy.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
 import { controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
 import type { PublishingOptions } from './publishing-options.ts';
-import { Snapshotter, type CopyJob, type CopyPiece } from './snapshotter.ts';
+import { Snapshotter, type CopyPiece } from './snapshotter.ts';
 import { StreamedTransactions } from './visibility.ts';
 
 /** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
@@ -29,8 +30,7 @@ export class PublishingSession {
   readonly #start: CurrentStart;
   readonly #snapshotter: Snapshotter;
   readonly #streamed = new StreamedTransactions();
-  readonly #copied = new CopiedFilter();
-  readonly #copies: Map<string, SnapshotRecord>;
+  readonly #records: CopyRecords;
   readonly #targets = new Map<TableShape, Target>();
   readonly #abort = new AbortController();
 
@@ -50,9 +50,6 @@ export class PublishingSession {
   /** The transaction is already in the log: the server sends it again after an unclean stop. */
   #skipping = false;
   #ordinal = 0;
-  #snapshotRecord: SnapshotRecord | null = null;
-  /** Copies' records whose END is in a group that is not durable yet. */
-  readonly #unconfirmed: { readonly group: Group; readonly record: SnapshotRecord }[] = [];
 
   /** Commit time of the last transaction with events: milliseconds since 1970, by the source's clock; for people. */
   lastCommitAt: number | null = null;
@@ -70,12 +67,11 @@ export class PublishingSession {
     });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
-    this.#copies = new Map(options.copies);
-    for (const record of this.#copies.values()) this.#copied.add(record);
+    this.#records = new CopyRecords(options.copies);
     options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true });
     this.#snapshotter = new Snapshotter({
       reader: session.snapshots, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal,
-      logger: options.logger, transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
+      logger: options.logger, parallel: options.copyParallel, transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
     });
   }
 
@@ -88,7 +84,7 @@ export class PublishingSession {
   }
 
   get copies(): ReadonlyMap<string, SnapshotRecord> {
-    return this.#copies;
+    return this.#records.copies;
   }
 
   get progress(): Snapshotter['progress'] {
@@ -190,7 +186,8 @@ export class PublishingSession {
 
   #row(target: Target, item: RowChange): void {
     this.#ordinal = item.ordinal + 1;
-    if (!this.#copied.isEmpty && this.#copied.isCopied(item.table.relid, this.#transaction?.xid ?? 0)) return;
+    const { copied } = this.#records;
+    if (!copied.isEmpty && copied.isCopied(item.table.relid, this.#transaction?.xid ?? 0)) return;
     this.#encoder.row(this.#feeder.group, target, item);
     this.#snapshotter.row(item);
     this.counts.changes++;
@@ -207,7 +204,7 @@ export class PublishingSession {
   async #truncate(item: TruncateChange): Promise<void> {
     this.#ordinal = item.ordinal + 1;
     for (const table of item.tables) {
-      if (this.#copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
+      if (this.#records.copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
       const target = this.#targets.get(table) ?? (await this.#newTarget(table));
       this.#encoder.truncate(this.#feeder.group, target, item);
       this.counts.changes++;
@@ -222,24 +219,22 @@ export class PublishingSession {
       return;
     }
     this.counts.transactions++;
-    if (!this.#copied.isEmpty) this.#copied.passed(item.commitLsn);
+    if (!this.#records.copied.isEmpty) this.#records.copied.passed(item.commitLsn);
     const extents = this.#encoder.extents();
-    const record = this.#snapshotRecord;
-    this.#snapshotRecord = null;
-    if (extents.length === 0 && record === null) {
+    const snapshot = this.#records.ended(this.#feeder.group);
+    if (extents.length === 0 && snapshot === null) {
       // Nothing in it for us: it counts as a keepalive.
       if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
       return;
     }
+    for (const note of this.#snapshotter.takeNotes()) this.#addSchemaRecord(note);
     this.lastCommitAt = Number(item.commitTime / 1000n);
     const start = this.#start.record;
     const place = { epoch: start.epoch, commitLsn: item.commitLsn };
-    const snapshot = record && { record: record.id, table: record.table, first: record.first, last: record.last && record.rereads.length === 0, sink: record.sink };
     const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot };
     this.#feeder.group.end({ end, extents });
     this.#place = place;
     this.#endLsn = item.endLsn;
-    if (record !== null) this.#unconfirmed.push({ group: this.#feeder.group, record: this.#copied.add(record) });
   }
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
@@ -255,8 +250,9 @@ export class PublishingSession {
         if (this.#feeder.isFull) await this.#feeder.makeRoom();
       }
     }
-    this.#snapshotRecord = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
-    this.#addSchemaRecord(this.#snapshotRecord);
+    const record = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
+    this.#records.carry(record);
+    this.#addSchemaRecord(record);
   }
 
   async #newTarget(shape: TableShape): Promise<Target> {
@@ -281,7 +277,7 @@ export class PublishingSession {
 
   /** ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have. */
   #copyAgain(table: TableShape): void {
-    if (!this.#copies.has(copyKey(tableName(table), null))) return;
+    if (!this.copies.has(copyKey(tableName(table), null))) return;
     this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
     this.#snapshotter.add({ table, sink: null, ask: null, resume: null, replaces: false });
   }
@@ -326,10 +322,8 @@ export class PublishingSession {
       this.#options.session.acknowledge(this.#durableLsn);
       failpoint('publisher.acked');
     }
-    while (this.#unconfirmed[0]?.group === group) {
+    for (const record of this.#records.confirmed(group)) {
       failpoint('snapshot.unconfirmed');
-      const record = { ...(this.#unconfirmed.shift() as { record: SnapshotRecord }).record, confirmed: true };
-      this.#copies.set(copyKey(record.table, record.sink), record);
       this.#addSchemaRecord(record);
     }
   }

@@ -15,6 +15,15 @@ export function keyTexts(table: TableShape, bytes: Uint8Array, at: number): stri
   return texts;
 }
 
+/** The key of a change's new image: a key column that is absent there (unchanged TOAST) stands in the old one. */
+export function newKeyTexts(table: TableShape, change: { readonly bytes: Uint8Array; readonly oldAt: number; readonly newAt: number }): string[] {
+  const texts = keyTexts(table, change.bytes, change.newAt);
+  if (change.oldAt < 0) return texts;
+  const old = keyTexts(table, change.bytes, change.oldAt);
+  for (let i = 0; i < table.key.length; i++) texts[i] ??= old[i] as string;
+  return texts;
+}
+
 /** One string that equals another's exactly when the keys are equal, byte by byte as Postgres writes them. */
 export function keyString(texts: readonly string[]): string {
   return JSON.stringify(texts);

@@ -1,7 +1,8 @@
 import type { RowChange } from '../event/change.ts';
 import type { TableShape } from '../event/table.ts';
 import { isPartial, overlay } from '../event/tuple.ts';
-import { isKeyChange, keyString, keyTexts } from './row-key.ts';
+import type { RowBlock } from '../source/source.ts';
+import { isKeyChange, keyString, keyTexts, newKeyTexts } from './row-key.ts';
 
 /** Beyond this the window gives up and the chunk is read again, smaller: memory stays bounded whatever is updated meanwhile. */
 export const windowLimit = { keys: 200_000, bytes: 16 << 20 };
@@ -13,11 +14,13 @@ export const windowLimit = { keys: 200_000, bytes: 16 << 20 };
  */
 export class SnapshotWindow {
   readonly #table: TableShape;
-  /** Keys whose row in the chunk is out: replaced by a full image or deleted. */
+  /** Keys whose row in the chunk is out: replaced by a full image, deleted, or to be read again. */
   readonly #replaced = new Set<string>();
   /** The partial images to lay over the chunk's row, oldest first. */
   readonly #patches = new Map<string, Uint8Array[]>();
-  readonly #rereads = new Map<string, readonly string[]>();
+  /** The chunk's rows once they are known: changes of other rows are of no interest. */
+  #rows: RowBlock | null = null;
+  #keys: ReadonlySet<string> | null = null;
   #bytes = 0;
   #spoiled: string | null = null;
 
@@ -30,9 +33,9 @@ export class SnapshotWindow {
     return this.#spoiled;
   }
 
-  /** New keys of partial key changes: their full image is nowhere in the stream. */
-  get rereads(): readonly (readonly string[])[] {
-    return [...this.#rereads.values()];
+  /** From now on it is known which rows the chunk has. */
+  arrived(rows: RowBlock): void {
+    this.#rows = rows;
   }
 
   truncated(): void {
@@ -43,15 +46,14 @@ export class SnapshotWindow {
     if (this.#spoiled !== null) return;
     const table = this.#table;
     if (change.op === 'd') return this.#replace(keyString(keyTexts(table, change.bytes, change.oldAt)));
-    const newKey = keyTexts(table, change.bytes, change.newAt);
-    const key = keyString(newKey);
+    const key = keyString(newKeyTexts(table, change));
     const keyChanged = isKeyChange(table, change);
     if (keyChanged) this.#replace(keyString(keyTexts(table, change.bytes, change.oldAt)));
-    // With a full old row the sink completes the image itself, so the change replaces the chunk's row.
+    // With a full old row the sink completes the image itself, so the change replaces the chunk's row. A partial one under a new
+    // key is read again in any case (`Copy.changed`).
     const partial = change.op === 'u' && change.oldKind !== 'full' && isPartial(change.bytes, change.newAt);
-    if (!partial) return this.#replace(key);
-    if (keyChanged) this.#rereads.set(key, newKey);
-    this.#patch(key, change.bytes.slice(change.newAt, change.end));
+    if (partial && !keyChanged) this.#patch(key, change.bytes.slice(change.newAt, change.end));
+    else this.#replace(key);
   }
 
   /** The chunk's row as it has to be written, or null when the stream has the newer one. */
@@ -65,14 +67,14 @@ export class SnapshotWindow {
   }
 
   #replace(key: string): void {
+    if (this.#keys?.has(key) === false) return;
     this.#replaced.add(key);
     this.#patches.delete(key);
-    this.#rereads.delete(key);
     this.#count(key.length);
   }
 
   #patch(key: string, patch: Uint8Array): void {
-    if (this.#replaced.has(key) && !this.#rereads.has(key)) return;
+    if (this.#replaced.has(key) || this.#keys?.has(key) === false) return;
     const patches = this.#patches.get(key);
     if (patches === undefined) this.#patches.set(key, [patch]);
     else patches.push(patch);
@@ -81,8 +83,26 @@ export class SnapshotWindow {
 
   #count(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes > windowLimit.bytes || this.#replaced.size + this.#patches.size > windowLimit.keys) {
-      this.#spoiled ??= 'too many rows changed meanwhile';
-    }
+    if (!this.#isFull) return;
+    this.#restrict();
+    if (this.#isFull) this.#spoiled ??= 'too many rows changed meanwhile';
+  }
+
+  get #isFull(): boolean {
+    return this.#bytes > windowLimit.bytes || this.#replaced.size + this.#patches.size > windowLimit.keys;
+  }
+
+  /** Only changes of the chunk's own rows count towards the limit; it takes a look at each row, so it is put off until then. */
+  #restrict(): void {
+    const rows = this.#rows;
+    if (rows === null || this.#keys !== null) return;
+    const keys = new Set<string>();
+    for (let i = 0; i < rows.count; i++) keys.add(keyString(keyTexts(this.#table, rows.bytes, rows.starts[i] as number)));
+    this.#keys = keys;
+    for (const key of this.#replaced) if (!keys.has(key)) this.#replaced.delete(key);
+    for (const key of this.#patches.keys()) if (!keys.has(key)) this.#patches.delete(key);
+    this.#bytes = 0;
+    for (const key of this.#replaced) this.#bytes += key.length;
+    for (const patches of this.#patches.values()) for (const patch of patches) this.#bytes += patch.length;
   }
 }

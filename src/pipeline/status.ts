@@ -44,16 +44,24 @@ export interface SourceStatus {
 
 export interface TableCopyStatus {
   readonly table: string;
-  readonly state: 'waiting' | 'copying' | 'done';
+  readonly state: CopyState;
   /** Sink that asked for it; null: for all. */
   readonly sink: string | null;
   readonly rows: number;
   readonly estimate: number | null;
   /** Chunks that were read again because the table changed under them. */
   readonly retries: number;
-  /** The session whose transaction must end before the copy can begin. */
+  /** The session whose transaction must end before the copy can begin, or what else it waits for. */
   readonly waitingFor: string | null;
+  /** The condition of a copy of some rows alone. */
+  readonly where: string | null;
+  /** A table without a key is copied in one piece, and no change of any table is published meanwhile. */
+  readonly holdsPublishing: boolean;
+  readonly error: StatusError | null;
 }
+
+/** `paused` and `stopped`: by a command. `failed`: it cannot be copied now, for its `error`, and is tried again. */
+export type CopyState = 'waiting' | 'copying' | 'paused' | 'stopped' | 'failed' | 'done';
 
 /** A sink, or a stream, which follows the log as sinks do. */
 export interface SinkStatus {

@@ -146,7 +146,7 @@ export class StreamPublisher {
     if (empties && target !== undefined) this.#encoder.truncate(this.#group, target, { op: 't', tables: [shape], ordinal: 0, cascade: false, restartIdentity: false });
     const record: SnapshotRecord = {
       type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink: null, ask: null,
-      first: true, last: true, after: null, rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
+      copy: id, first: true, last: true, ranges: [], rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
     };
     this.#addSchemaRecord(record);
     const snapshot = { record: id, table: record.table, first: true, last: true, sink: null };

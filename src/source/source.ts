@@ -97,11 +97,13 @@ export interface SnapshotReader {
   /** Writes a watermark and resolves when it is committed. */
   watermark(content: string): Promise<WatermarkWritten>;
   /**
-   * Low watermark, rows behind `after` in key order up to about `maxBytes` and `maxRows`, high watermark. The caller
-   * compares the chunk's snapshot and shapes with what it streamed and reads again when it must. `after`: the texts of the
-   * key columns, in key order, of the last row of the chunk before; null at the start.
+   * Low watermark, rows in key order up to about `maxBytes` and `maxRows`, high watermark. The caller compares the chunk's
+   * snapshot and shapes with what it streamed and reads again when it must. May be called while others are being read: each
+   * takes a connection of its own.
    */
   chunk(request: ChunkRequest): Promise<Chunk>;
+  /** Keys that cut the table into about `parts` equal stretches, in key order; none where it is small or nothing is known. */
+  boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]>;
   /**
    * Every row of a table without a key, in one REPEATABLE READ snapshot, in blocks of about 1 MiB. `visibility` is known before
    * the first block.
@@ -123,7 +125,10 @@ export interface ChunkRequest {
   /** Contents of the two watermarks. */
   readonly low: string;
   readonly high: string;
+  /** The texts of the key columns, in key order: rows behind this key are read. Null: from the first one on. */
   readonly after: readonly string[] | null;
+  /** And up to this key, with it; without it to the last one. */
+  readonly until?: readonly string[] | null;
   /** When set, the chunk is these keys' rows instead of a range: keys whose full image the stream did not bring. */
   readonly keys: readonly (readonly string[])[] | null;
   readonly maxRows: number;
@@ -138,7 +143,7 @@ export interface Chunk {
   readonly stable: boolean;
   /** The table as the chunk saw it; its rows have these columns. */
   readonly shape: TableShape;
-  /** No row lies behind the last one of this chunk. */
+  /** Nothing of what was asked for lies behind the last row of this chunk. */
   readonly last: boolean;
 }
 

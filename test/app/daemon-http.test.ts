@@ -10,7 +10,7 @@ const shop: PipelineStatus = {
   state: 'streaming',
   error: null,
   source: { slot: 'tailrace_shop', confirmedFlush: '0/1', walHeldBytes: 4096, lastEnd: '0/1', lastCommitAt: 1_700_000_000_000, events: 42, transactions: 7 },
-  snapshot: [{ table: 'public.a', state: 'copying', sink: null, rows: 5, estimate: null, retries: 0, waitingFor: null }],
+  snapshot: [{ table: 'public.a', state: 'copying', sink: null, rows: 5, estimate: null, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null }],
   jobs: [], leftOut: [],
   sinks: [{ name: 'local', kind: 'sink', state: 'retrying', error: { code: 'sink-unreachable', message: 'm', remedy: 'r' }, position: null, lagMs: 1500, lagBytes: null, behindTransactions: 3, applied: 40, missing: 0, blockedKeys: 0 }],
 };

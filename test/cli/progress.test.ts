@@ -13,10 +13,10 @@ const status: PipelineStatus = {
   error: null,
   source: { slot: 'tailrace_shop', confirmedFlush: '0/1', walHeldBytes: 3_000_000, lastEnd: '0/1', lastCommitAt: 0, events: 10, transactions: 2 },
   snapshot: [
-    { table: 'public.done', state: 'done', sink: null, rows: 5, estimate: 5, retries: 0, waitingFor: null },
-    { table: 'public.later', state: 'waiting', sink: null, rows: 0, estimate: null, retries: 0, waitingFor: null },
-    { table: 'public.orders', state: 'copying', sink: null, rows: 25_000, estimate: 100_000, retries: 2, waitingFor: null },
-    { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: null, retries: 0, waitingFor: 'session 4711 (psql)' },
+    { table: 'public.done', state: 'done', sink: null, rows: 5, estimate: 5, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null },
+    { table: 'public.later', state: 'waiting', sink: null, rows: 0, estimate: null, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null },
+    { table: 'public.orders', state: 'copying', sink: null, rows: 25_000, estimate: 100_000, retries: 2, waitingFor: null, where: null, holdsPublishing: false, error: null },
+    { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: null, retries: 0, waitingFor: 'session 4711 (psql)', where: null, holdsPublishing: false, error: null },
   ],
   jobs: [], leftOut: [],
   sinks: [
@@ -49,7 +49,7 @@ describe('the progress display', () => {
     assert.ok(line?.includes('\\u001b[2J') && !line.includes('\u001b'));
   });
   test('hundreds of tables take a few lines', () => {
-    const snapshot = Array.from({ length: 300 }, (_, i) => ({ table: `t${i}`, state: 'waiting' as const, sink: null, rows: 0, estimate: null, retries: 0, waitingFor: null }));
+    const snapshot = Array.from({ length: 300 }, (_, i) => ({ table: `t${i}`, state: 'waiting' as const, sink: null, rows: 0, estimate: null, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null }));
     const lines = renderProgress([{ ...status, snapshot, sinks: [] }], new Map(), { width: 80, style });
     assert.deepEqual(lines.slice(-2), ['  t7  waits', '  and 292 more tables']);
   });

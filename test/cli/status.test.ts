@@ -15,8 +15,8 @@ const running: PipelineStatus = {
   error: null,
   source: { slot: 'tailrace_shop', confirmedFlush: '0/2', walHeldBytes: 5_000_000, lastEnd: '0/3', lastCommitAt: Date.UTC(2026, 0, 31), events: 10, transactions: 2 },
   snapshot: [
-    { table: 'public.done', state: 'done', sink: null, rows: 1, estimate: 1, retries: 0, waitingFor: null },
-    { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: 70, retries: 3, waitingFor: 'session 4711' },
+    { table: 'public.done', state: 'done', sink: null, rows: 1, estimate: 1, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null },
+    { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: 70, retries: 3, waitingFor: 'session 4711', where: null, holdsPublishing: false, error: null },
   ],
   jobs: [], leftOut: ['public.nokey has no replica identity'],
   sinks: [{ name: 'local', kind: 'sink', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 2048, behindTransactions: 12, applied: 5, missing: 2, blockedKeys: 1 }],

@@ -28,9 +28,10 @@ const end = object({
 });
 const snapshot = object({
   type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, key: fc.array(text), sink: orNull(text), ask: orNull(text),
-  first: fc.boolean(), last: fc.boolean(), after: orNull(fc.array(text)), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
+  copy: text, first: fc.boolean(), last: fc.boolean(), ranges: fc.array(object({ after: orNull(fc.array(text)), until: orNull(fc.array(text)) })), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
   visibility: orNull(object({ xmin: text, xmax: text, running: fc.array(text), lsn })),
 });
+const reread = object({ type: fc.constant('reread' as const), copy: text, keys: fc.array(fc.array(text)) });
 const version = object({
   type: fc.constant('version' as const), version: object({ epoch: nat, number: nat }),
   shape: object({
@@ -44,7 +45,7 @@ const sinks = fc.oneof(
   object({ type: fc.constant('position' as const), startId: text, endLsn: lsn, offset: nat, epoch: nat, commitLsn: lsn }),
   object({ type: fc.constant('forgotten' as const) }),
 );
-const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, version, sinks);
+const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, reread, version, sinks);
 
 function decode(value: Uint8Array): ControlRecord {
   // Records lie anywhere in what was fetched.

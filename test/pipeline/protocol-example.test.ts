@@ -54,7 +54,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
       yield items;
     },
     acknowledge: () => {},
-    snapshots: { entered: unused, watermark: unused, chunk: unused, whole: unused, estimate: unused },
+    snapshots: { entered: unused, watermark: unused, chunk: unused, boundaries: unused, whole: unused, estimate: unused },
     health: unused,
     stop: () => {},
     close: async () => {},
@@ -98,7 +98,7 @@ async function render(reader: LogReader, topic: string): Promise<string> {
 async function example(t: TestContext): Promise<string> {
   const log = createEmbeddedLog(embeddedLogConfig.parse({ directory: await tempDirectory(t) }));
   const publisher = await Publisher.open({
-    pipeline: 'shop', source: sourceOf(transaction()), log, codec: createTupleCodec(), snapshot: 'never', onGap: 'stop', sinks: [], logger: silentLogger,
+    pipeline: 'shop', source: sourceOf(transaction()), log, codec: createTupleCodec(), snapshot: 'never', onGap: 'stop', copyParallel: 1, sinks: [], logger: silentLogger,
   });
   await publisher.publish(new AbortController().signal, () => {});
   const topics = ['shop.transaction', 'shop.schema', 'shop.public.orders', 'shop.public.customers'];

@@ -57,6 +57,9 @@ export class ScriptedSource implements Source {
   /** Transactions are delivered only up to this many of the WAL. */
   deliverUpTo = Number.POSITIVE_INFINITY;
 
+  /** Rows that a chunk has at most, whatever is asked for. */
+  chunkRows = Number.POSITIVE_INFINITY;
+
   /** Just before a batch of a transaction is handed out. */
   onDeliver: (items: readonly SourceItem[]) => void | Promise<void> = () => {};
   onChunk: (phase: ChunkPhase, request: ChunkRequest) => void | Promise<void> = () => {};
@@ -294,15 +297,16 @@ class ScriptedSnapshots implements SnapshotReader {
     const texts = source.rows(shape.relid).filter((row) => {
       const key = keyOf(shape, row);
       if (request.keys !== null) return request.keys.some((wanted) => compareKeys(wanted, key) === 0);
-      return request.after === null || compareKeys(key, request.after) > 0;
+      return (request.after === null || compareKeys(key, request.after) > 0) && (request.until == null || compareKeys(key, request.until) <= 0);
     });
-    const cut = request.keys === null ? texts.slice(0, request.maxRows) : texts;
+    const most = Math.min(request.maxRows, source.chunkRows);
+    const cut = request.keys === null ? texts.slice(0, most) : texts;
     const visibility = source.visibility();
     await source.onChunk('read', request);
     const stable = shape === source.shape(request.table.relid);
     source.commit([message(watermarkPrefix, request.high)]);
     await source.onChunk('high', request);
-    return source.bend({ rows: blockOf(cut), visibility, stable, shape, last: request.keys !== null || texts.length < request.maxRows }, request);
+    return source.bend({ rows: blockOf(cut), visibility, stable, shape, last: request.keys !== null || texts.length < most }, request);
   }
 
   async whole(table: TableShape): Promise<WholeTable> {
@@ -320,6 +324,12 @@ class ScriptedSnapshots implements SnapshotReader {
       },
       close: async () => {},
     };
+  }
+
+  boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]> {
+    const keys = this.#source.rows(table.relid).map((row) => keyOf(table, row));
+    if (keys.length < parts) return Promise.resolve([]);
+    return Promise.resolve(Array.from({ length: parts - 1 }, (_, i) => keys[Math.floor(((i + 1) * keys.length) / parts)] as string[]));
   }
 
   estimate(): Promise<undefined> {

@@ -30,5 +30,5 @@ export function isCopied(table: { readonly name: string; readonly relid: number 
 function isComplete(copy: SnapshotRecord, relid: number, start: StartRecord): boolean {
   // A gap that the config let pass: what was copied before it is copied anew.
   const beforeGap = start.gap !== null && copy.place.epoch < start.epoch;
-  return copy.last && copy.rereads.length === 0 && copy.relid === relid && !beforeGap;
+  return copy.last && copy.relid === relid && !beforeGap;
 }

@@ -9,6 +9,7 @@ export interface KeyColumn {
   readonly type: string;
   /** SQL operators, qualified. */
   readonly less: string;
+  readonly lessOrEqual: string;
   readonly equal: string;
   readonly greater: string;
   /** Where the index has another collation than the column. */
@@ -44,7 +45,7 @@ export async function readKeyColumns(query: Query, table: TableShape): Promise<r
      LEFT JOIN pg_catalog.pg_collation c ON c.oid = k.coll AND k.coll <> a.attcollation
      LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = c.collnamespace
      WHERE i.indrelid = $1 AND i.indisvalid AND i.indimmediate
-       AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END AND m.amopstrategy IN (1, 3, 5)`,
+       AND CASE WHEN $2 THEN i.indisreplident ELSE i.indisprimary END AND m.amopstrategy IN (1, 2, 3, 5)`,
     [table.relid, table.replicaIdentity === 'index'],
   );
   return table.key.map((index, i) => {
@@ -56,8 +57,8 @@ export async function readKeyColumns(query: Query, table: TableShape): Promise<r
     };
     const [first] = operators;
     const collation = first?.collation == null ? null : quoteQualified(first.collation_schema ?? 'pg_catalog', first.collation);
-    const plain = collation === null && operators.every((row) => row.schema === 'pg_catalog' && ['<', '=', '>'].includes(row.name));
-    return { name: column?.name ?? '', type: column?.type ?? '', less: operator(1), equal: operator(3), greater: operator(5), collation, plain };
+    const plain = collation === null && operators.every((row) => row.schema === 'pg_catalog' && ['<', '<=', '=', '>'].includes(row.name));
+    return { name: column?.name ?? '', type: column?.type ?? '', less: operator(1), lessOrEqual: operator(2), equal: operator(3), greater: operator(5), collation, plain };
   });
 }
 
@@ -75,6 +76,21 @@ export function behind(key: readonly KeyColumn[], after: readonly string[]): str
     const greater = `${side(column)} ${column.greater} ${value(column, after[i])}`;
     return rest === '' ? greater : `(${greater} OR (${side(column)} ${column.equal} ${value(column, after[i])} AND ${rest}))`;
   }, '');
+}
+
+/** Rows up to `until` and with it, in the key's order. */
+export function upTo(key: readonly KeyColumn[], until: readonly string[]): string {
+  if (key.every((column) => column.plain)) {
+    return `(${key.map(side).join(', ')}) OPERATOR(pg_catalog.<=) (${key.map((column, i) => value(column, until[i])).join(', ')})`;
+  }
+  const [first] = key;
+  // The first condition is for the index, which cannot use the second one.
+  return first === undefined ? 'true' : `(${side(first)} ${first.lessOrEqual} ${value(first, until[0])} AND NOT (${behind(key, until)}))`;
+}
+
+/** The texts of the key's columns, as they can be compared with again; not for rows, whose texts are the output form. */
+export function keyTextList(key: readonly KeyColumn[]): string {
+  return `ARRAY[${key.map((column) => `${quoteIdentifier(column.name)}::pg_catalog.text`).join(', ')}]`;
 }
 
 /** The rows with these keys. */

@@ -11,7 +11,7 @@ import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type Sna
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import { CopyTextReader } from './copy-text.ts';
 import { sourceError } from './errors.ts';
-import { among, behind, orderBy, readKeyColumns, type KeyColumn } from './key-range.ts';
+import { among, behind, keyTextList, orderBy, readKeyColumns, upTo, type KeyColumn } from './key-range.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { guestSettings } from './session-manners.ts';
 import { readVisibility, stillRunning } from './transactions.ts';
@@ -30,6 +30,11 @@ export interface SnapshotReaderOptions {
 
 const enteredPollMs = 200;
 const wholeBlockBytes = 1 << 20;
+/** A guest gives back the connections that it does not need. */
+const idleMs = 5000;
+/** Tables up to this size are read from one end to the other; of larger ones so many pages are looked at to cut them. */
+const smallTableBytes = 32 << 20;
+const samplePages = 400;
 
 /** undefined_table, undefined_column, undefined_object (a type), undefined_function (an operator). */
 const changedMeanwhile: ReadonlySet<string> = new Set(['42P01', '42703', '42704', '42883']);
@@ -38,7 +43,9 @@ const changedMeanwhile: ReadonlySet<string> = new Set(['42P01', '42703', '42704'
 export class PostgresSnapshotReader implements SnapshotReader {
   readonly #options: SnapshotReaderOptions;
   readonly #connections = new Set<PgConnection>();
-  #connection: PgConnection | null = null;
+  /** Open and free; those that nobody has wanted for a while are closed. */
+  #free: PgConnection[] = [];
+  #idleTimer: NodeJS.Timeout | undefined;
   #destroyed = false;
 
   constructor(options: SnapshotReaderOptions) {
@@ -59,32 +66,41 @@ export class PostgresSnapshotReader implements SnapshotReader {
   }
 
   async watermark(content: string): Promise<WatermarkWritten> {
-    return this.#named('the watermark could not be written', async () => {
-      const connection = await this.#shared();
-      const written = await connection.exclusively(async (query) => {
+    return this.#named('the watermark could not be written', () =>
+      this.#withConnection(async (_connection, query) => {
         await emit(query, content);
-        return query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
-      });
-      return { lsn: lsn(written[0]?.lsn ?? '') };
-    });
+        const written = await query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
+        return { lsn: lsn(written[0]?.lsn ?? '') };
+      }),
+    );
   }
 
   async chunk(request: ChunkRequest): Promise<Chunk> {
     request.signal.throwIfAborted();
-    return this.#named(`a chunk of ${tableName(request.table)} could not be read`, async () => {
-      const connection = await this.#shared();
-      const giveUp = (): void => connection.destroy();
-      request.signal.addEventListener('abort', giveUp, { once: true });
-      try {
-        return await connection.exclusively((query) => this.#readChunk(connection, query, request).catch(async (error: unknown) => {
-          // The connection is used again: whatever was begun must not swallow what comes next.
-          await query('ROLLBACK').catch(() => undefined);
-          throw error;
-        }));
-      } finally {
-        request.signal.removeEventListener('abort', giveUp);
-      }
-    });
+    return this.#named(`a chunk of ${tableName(request.table)} could not be read`, () =>
+      this.#withConnection(async (connection, query) => {
+        const giveUp = (): void => connection.destroy();
+        request.signal.addEventListener('abort', giveUp, { once: true });
+        try {
+          return await this.#readChunk(connection, query, request);
+        } finally {
+          request.signal.removeEventListener('abort', giveUp);
+        }
+      }),
+    );
+  }
+
+  async boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]> {
+    return this.#named(`${tableName(table)} could not be sampled`, () =>
+      this.#withConnection(async (_connection, query) => {
+        await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+        const state = await this.#state(query, table);
+        const sample = await readSample(query, state, await readKeyColumns(query, table));
+        await query('ROLLBACK');
+        const cuts = Array.from({ length: parts - 1 }, (_, i) => sample[Math.floor(((i + 1) * sample.length) / parts)]);
+        return cuts.filter((key, i): key is readonly string[] => key !== undefined && key !== cuts[i - 1]);
+      }),
+    );
   }
 
   async whole(table: TableShape, signal: AbortSignal): Promise<WholeTable> {
@@ -120,6 +136,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   destroy(): void {
     this.#destroyed = true;
+    clearTimeout(this.#idleTimer);
     for (const connection of this.#connections) connection.destroy();
     this.#connections.clear();
   }
@@ -155,7 +172,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
     connection: PgConnection,
     { request, state, shape, key }: { request: ChunkRequest; state: CatalogTable; shape: TableShape; key: readonly KeyColumn[] },
   ): Promise<{ readonly rows: RowBlock; readonly cut: boolean; readonly changed: boolean }> {
-    const range = request.keys !== null ? among(key, request.keys) : request.after === null ? null : behind(key, request.after);
+    const range = request.keys !== null ? among(key, request.keys) : within(key, request);
     const limit = request.keys === null ? ` LIMIT ${request.maxRows}` : '';
     const maxBytes = request.keys === null ? request.maxBytes : Infinity;
     const text = `COPY (${select(state, shape, range)} ${orderBy(key)}${limit}) TO STDOUT`;
@@ -199,9 +216,28 @@ export class PostgresSnapshotReader implements SnapshotReader {
     return state;
   }
 
-  async #shared(): Promise<PgConnection> {
-    this.#connection ??= await this.#open();
-    return this.#connection;
+  /** Runs `work` on a connection of its own. What it may have begun must not swallow what comes next. */
+  async #withConnection<T>(work: (connection: PgConnection, query: Query) => Promise<T>): Promise<T> {
+    clearTimeout(this.#idleTimer);
+    const connection = this.#free.pop() ?? (await this.#open());
+    try {
+      return await connection.exclusively((query) => work(connection, query).catch(async (error: unknown) => {
+        await query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }));
+    } finally {
+      this.#free.push(connection);
+      clearTimeout(this.#idleTimer);
+      this.#idleTimer = setTimeout(() => this.#closeFree(), idleMs).unref();
+    }
+  }
+
+  #closeFree(): void {
+    for (const connection of this.#free) {
+      this.#connections.delete(connection);
+      void connection.close();
+    }
+    this.#free = [];
   }
 
   async #open(): Promise<PgConnection> {
@@ -225,6 +261,28 @@ export class PostgresSnapshotReader implements SnapshotReader {
   }
 }
 
+/** Keys of some rows, in the key's order; none of a small table. */
+async function readSample(query: Query, state: CatalogTable, key: readonly KeyColumn[]): Promise<readonly (readonly string[])[]> {
+  const [size] = await query<{ bytes: string; pages: string }>(
+    `SELECT pg_catalog.sum(pg_catalog.pg_table_size(t.relid))::pg_catalog.text AS bytes, (pg_catalog.sum(pg_catalog.pg_relation_size(t.relid)) / 8192)::pg_catalog.text AS pages
+     FROM (SELECT $1::pg_catalog.oid AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree($1) p WHERE p.isleaf) t`,
+    [state.relid],
+  );
+  if (Number(size?.bytes ?? 0) < smallTableBytes) return [];
+  const percent = Math.min(100, (100 * samplePages) / Math.max(1, Number(size?.pages)));
+  const where = state.filter === null ? '' : ` WHERE (${state.filter})`;
+  const rows = await query<{ key: readonly string[] }>(
+    `SELECT ${keyTextList(key)} AS key FROM ${from(state)} TABLESAMPLE SYSTEM (${percent.toFixed(6)})${where} ${orderBy(key)}`,
+  );
+  return rows.map((row) => row.key);
+}
+
+/** A stretch of the key's order; null for all of it. */
+function within(key: readonly KeyColumn[], { after, until = null }: Pick<ChunkRequest, 'after' | 'until'>): string | null {
+  const conditions = [...(after === null ? [] : [behind(key, after)]), ...(until === null ? [] : [upTo(key, until)])];
+  return conditions.length === 0 ? null : conditions.join(' AND ');
+}
+
 async function emit(query: Query, content: string): Promise<void> {
   await query('SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)', [watermarkPrefix, content]);
 }
@@ -239,5 +297,9 @@ function select(state: CatalogTable, shape: TableShape, range: string | null = n
   const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ');
   const conditions = [range, state.filter === null ? null : `(${state.filter})`].filter((condition) => condition !== null);
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  return `SELECT ${columns} FROM ${state.kind === 'p' ? '' : 'ONLY '}${quoteQualified(state.schema, state.name)}${where}`;
+  return `SELECT ${columns} FROM ${from(state)}${where}`;
+}
+
+function from(state: CatalogTable): string {
+  return `${state.kind === 'p' ? '' : 'ONLY '}${quoteQualified(state.schema, state.name)}`;
 }

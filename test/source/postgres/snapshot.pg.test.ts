@@ -21,9 +21,9 @@ function tableOf(session: SourceSession, name: string): TableShape {
   return table;
 }
 
-function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; maxRows?: number; keys?: readonly (readonly string[])[] } = {}): Promise<Chunk> {
+function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; until?: readonly string[]; maxRows?: number; keys?: readonly (readonly string[])[] } = {}): Promise<Chunk> {
   return session.snapshots.chunk({
-    table, low: 'low', high: 'high', after: options.after ?? null, keys: options.keys ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
+    table, low: 'low', high: 'high', after: options.after ?? null, until: options.until ?? null, keys: options.keys ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
   });
 }
 
@@ -76,6 +76,12 @@ for (const [what, type, values] of [
     if (type === 'char(5)') assert.equal(seen.length, values.length);
     else if (type !== 'bytea') assert.deepEqual(seen, expected.map((row) => row.id).map((id) => (type.startsWith('timestamptz') ? seen[seen.indexOf(id)] ?? id : id)));
     assert.equal(new Set(seen).size, values.length);
+    // Cut in two anywhere, each stretch has its own rows and no other.
+    const table = tableOf(session, 'k');
+    const middle = [seen[seen.length >> 1] as string];
+    const halves = [await readChunk(session, table, { until: middle }), await readChunk(session, table, { after: middle })];
+    assert.deepEqual(halves.flatMap(({ rows }) => texts(rows).map(([text]) => String(text))), seen);
+    assert.equal(halves[0]?.rows.count, (seen.length >> 1) + 1);
   });
 }
 
@@ -110,6 +116,24 @@ test('an index whose operators are of another schema is followed by them', async
   assert.deepEqual(await readAll(session, table, 2), ['4', '4', '3', '3', '2', '2', '1', '1', '0']);
   const keys = await readChunk(session, table, { keys: [['4', '9'], ['0', '1'], ['0', '2']] });
   assert.deepEqual(texts(keys.rows), [['4', '9'], ['0', '1']]);
+});
+
+test('a large table is cut into stretches of about the same size, a small one is not', async (t) => {
+  const { session } = await prepared(t, `CREATE TABLE k (id text COLLATE "en-x-icu", n int, v text, PRIMARY KEY (id, n)); CREATE TABLE small (id int PRIMARY KEY); CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY HASH (id);
+    CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE p1 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    ALTER TABLE k ALTER v SET STORAGE EXTERNAL; ALTER TABLE p0 ALTER v SET STORAGE EXTERNAL; ALTER TABLE p1 ALTER v SET STORAGE EXTERNAL;
+    INSERT INTO k SELECT md5(g::text), g, repeat('x', 3000) FROM generate_series(1, 12000) g; INSERT INTO p SELECT g, repeat('x', 3000) FROM generate_series(1, 12000) g; INSERT INTO small VALUES (1)`);
+  assert.deepEqual(await session.snapshots.boundaries(tableOf(session, 'small'), 4), []);
+  for (const name of ['k', 'p']) {
+    const table = tableOf(session, name);
+    const boundaries = await session.snapshots.boundaries(table, 4);
+    assert.equal(boundaries.length, 3);
+    const ends = [...boundaries, null];
+    const counts: number[] = [];
+    for (const [i, until] of ends.entries()) counts.push((await readChunk(session, table, { after: boundaries[i - 1] ?? null, ...(until === null ? {} : { until }), maxRows: 20_000 })).rows.count);
+    assert.equal(counts.reduce((sum, count) => sum + count), 12_000);
+    assert.ok(Math.min(...counts) > 1000, `${counts.join(', ')} rows`);
+  }
 });
 
 test('where the identity is another index than the primary key, the key is that index', async (t) => {

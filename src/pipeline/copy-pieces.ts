@@ -1,0 +1,151 @@
+import type { Chunk, SnapshotReader, Visibility, WholeTable } from '../source/source.ts';
+import { failpoint } from '../runtime/failpoint.ts';
+import { every, resolved } from './copy-rows.ts';
+import type { Copy, Piece } from './copy.ts';
+import { SnapshotWindow } from './snapshot-window.ts';
+import type { CopyWriter, Held } from './snapshotter.ts';
+import type { StreamedTransactions } from './visibility.ts';
+
+/** A chunk whose low watermark the stream has brought and whose high one it has not. */
+export interface ChunkWindow {
+  readonly relid: number;
+  readonly changes: SnapshotWindow;
+  /** Transactions streamed before the low watermark. */
+  readonly mark: number;
+}
+
+export interface CopyTools {
+  readonly reader: SnapshotReader;
+  readonly streamed: StreamedTransactions;
+  readonly signal: AbortSignal;
+  readonly windows: Set<ChunkWindow>;
+  /** What follows when the stream brings a watermark. */
+  readonly watermarks: Map<string, () => Held | null>;
+  /** Called when the stream ends. */
+  readonly waiting: Set<(error: Error) => void>;
+  readonly newMark: () => string;
+}
+
+export type Outcome = { readonly kind: 'written' | 'dropped' } | { readonly kind: 'again'; readonly why: string };
+
+const chunkBytes = 8 << 20;
+
+/** Reads one chunk; resolves when the stream has come to its high watermark and the rows are written, or not. */
+export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Promise<Outcome> {
+  const { reader, streamed, signal, windows, watermarks } = tools;
+  const { table } = copy.job;
+  const mark = tools.newMark();
+  const [low, high] = [`${mark}:low`, `${mark}:high`];
+  let window: ChunkWindow | null = null;
+  const written = promised<Outcome>();
+  const of = 'range' in piece
+    ? { after: piece.range.after, until: piece.range.until, keys: null, maxRows: piece.range.rows }
+    : { after: null, keys: piece.keys.map(({ key }) => key), maxRows: Infinity };
+  const read = reader.chunk({ table, low, high, ...of, maxBytes: chunkBytes, signal });
+  watermarks.set(low, () => {
+    // This watermark's own transaction has been counted by now and is no one's concern.
+    window = { relid: table.relid, changes: new SnapshotWindow(table), mark: streamed.count - 1 };
+    windows.add(window);
+    return null;
+  });
+  watermarks.set(high, () => async (writer) => {
+    // Its failure is the reader's to tell, not the stream's.
+    const chunk = await read.catch(() => null);
+    if (chunk === null) return;
+    failpoint('snapshot.chunk_read');
+    written.resolve(await writeChunk(copy, piece, { chunk, window, streamed, writer }));
+  });
+  tools.waiting.add(written.reject);
+  try {
+    const chunk = await read;
+    (window as ChunkWindow | null)?.changes.arrived(chunk.rows);
+    return await written.promise;
+  } finally {
+    tools.waiting.delete(written.reject);
+    watermarks.delete(low);
+    watermarks.delete(high);
+    if (window !== null) windows.delete(window);
+  }
+}
+
+async function writeChunk(
+  copy: Copy,
+  piece: Piece,
+  { chunk, window, streamed, writer }: { readonly chunk: Chunk; readonly window: ChunkWindow | null; readonly streamed: StreamedTransactions; readonly writer: CopyWriter },
+): Promise<Outcome> {
+  if (!copy.holds(piece)) return { kind: 'dropped' };
+  if (window === null) return { kind: 'again', why: 'the low watermark did not come' };
+  const why = unusable(window, chunk, streamed);
+  if (why !== null) return { kind: 'again', why };
+  await writer.writeCopy({
+    shape: chunk.shape,
+    truncate: false,
+    blocks: [resolved(chunk.rows, window.changes, (rows) => { copy.progress.rows += rows; })],
+    record: (place) => copy.advance(piece, chunk, place),
+  });
+  return { kind: 'written' };
+}
+
+function unusable(window: ChunkWindow, chunk: Chunk, streamed: StreamedTransactions): string | null {
+  if (window.changes.spoiled !== null) return window.changes.spoiled;
+  if (!chunk.stable) return 'the table changed its shape meanwhile';
+  if (!streamed.allVisible(window.mark, chunk.visibility)) return 'a delivered transaction was not visible yet';
+  return null;
+}
+
+/** Copies a table without a key, in one snapshot; publishing is held meanwhile. */
+export async function copyWhole(copy: Copy, tools: CopyTools): Promise<void> {
+  const { reader, streamed, watermarks, waiting } = tools;
+  const low = `${tools.newMark()}:low`;
+  const written = promised<void>();
+  watermarks.set(low, () => {
+    const mark = streamed.count - 1;
+    return async (writer) => {
+      const whole = await visibleWhole(copy, mark, tools).catch((error: unknown) => {
+        written.reject(error);
+        return null;
+      });
+      if (whole === null) return;
+      copy.progress.holdsPublishing = true;
+      failpoint('snapshot.whole_read');
+      const { visibility, lsn } = whole;
+      await writer.writeCopy({
+        shape: whole.shape,
+        // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
+        truncate: true,
+        blocks: every(whole, (rows) => { copy.progress.rows += rows; }),
+        record: (place) => copy.inOnePiece(place, { ...textsOf(visibility), lsn }),
+      });
+      copy.progress.holdsPublishing = false;
+      written.resolve();
+    };
+  });
+  waiting.add(written.reject);
+  try {
+    await reader.watermark(low);
+    await written.promise;
+  } finally {
+    waiting.delete(written.reject);
+    watermarks.delete(low);
+  }
+}
+
+/** It may be rejected, by the end of the stream, before anybody awaits it. */
+function promised<T>(): PromiseWithResolvers<T> {
+  const promise = Promise.withResolvers<T>();
+  promise.promise.catch(() => undefined);
+  return promise;
+}
+
+function textsOf({ xmin, xmax, running }: Visibility): { readonly xmin: string; readonly xmax: string; readonly running: readonly string[] } {
+  return { xmin: xmin.toString(), xmax: xmax.toString(), running: running.map(String) };
+}
+
+/** A snapshot of the whole table in which everything streamed so far is visible. */
+async function visibleWhole(copy: Copy, mark: number, { reader, signal, streamed }: CopyTools): Promise<WholeTable> {
+  for (;;) {
+    const whole = await reader.whole(copy.job.table, signal);
+    if (streamed.allVisible(mark, whole.visibility)) return whole;
+    await whole.close();
+  }
+}

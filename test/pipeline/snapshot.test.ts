@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import type { SnapshotRecord } from '../../src/pipeline/control-records.ts';
+import { windowLimit } from '../../src/pipeline/snapshot-window.ts';
+import type { ChunkRequest } from '../../src/source/source.ts';
+import { insert, rekey, remove, ScriptedSource, truncate, update, type ChunkPhase } from '../support/scripted-source.ts';
+import { eventually } from '../support/wait.ts';
+import { Bench, sorted, tableOf, type BenchOptions, type RunningSink } from './harness.ts';
+import { ends, events, schemaRecords } from './log-view.ts';
+
+/** Key, a small column, and one that is out of line: an update that leaves it alone does not bring it. */
+const items = tableOf('items', 3);
+const plain = tableOf('plain', 2, { key: [] });
+
+const row = (key: number, b = 'old'): readonly string[] => [String(key), b, `big ${key}`];
+
+interface World {
+  readonly source: ScriptedSource;
+  readonly bench: Bench;
+  /** Begins publishing and replaying; resolves when everything is copied and at the replica. */
+  run(): Promise<RunningSink>;
+  /** Runs `work` once, in the chunk of this number and at this place in it. */
+  during(phase: ChunkPhase, chunk: number, work: (request: ChunkRequest) => void | Promise<void>): void;
+}
+
+/** A table with these rows in it, from before the slot was made. */
+async function world(t: TestContext, keys: readonly number[], options: BenchOptions & { readonly chunkRows?: number } = {}): Promise<World> {
+  const source = new ScriptedSource([items, plain]);
+  source.commit(keys.map((key) => insert(items, row(key))), { unsent: true });
+  source.chunkRows = options.chunkRows ?? Infinity;
+  const bench = await Bench.open(t, source, { snapshot: 'initial', sinks: ['local'], ...options });
+  const steps: { readonly phase: ChunkPhase; readonly chunk: number; readonly work: (request: ChunkRequest) => void | Promise<void> }[] = [];
+  const ofItems = new Set<ChunkRequest>();
+  source.onChunk = async (phase, request) => {
+    ofItems.add(request);
+    const number = [...ofItems].indexOf(request);
+    for (const step of steps) if (step.phase === phase && step.chunk === number) await step.work(request);
+  };
+  return {
+    source, bench,
+    during: (phase, chunk, work) => void steps.push({ phase, chunk, work }),
+    run: async () => {
+      const publisher = await bench.start();
+      const sink = await bench.replay('local');
+      await copied(bench);
+      await sink.reaches(source.lsn);
+      assert.equal(publisher.session?.progress.length, 2);
+      return sink;
+    },
+  };
+}
+
+async function copied(bench: Bench): Promise<void> {
+  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies to be done', timeoutMs: 10_000 });
+}
+
+function same(sink: RunningSink, source: ScriptedSource): void {
+  for (const table of [items, plain]) assert.deepEqual(sink.rows(table), sorted(source.rows(table.relid)));
+}
+
+test('snapshots: a transaction that is streamed before the low watermark and visible after the chunk is read again', async (t) => {
+  const it = await world(t, [1, 2, 3, 4], { chunkRows: 2 });
+  let hidden = it.source.commit([], { unsent: true });
+  it.during('high', 0, async () => {
+    hidden = it.source.commit([insert(items, row(9)), remove(items, row(3))], { hidden: true });
+  });
+  it.during('read', 1, () => it.source.reveal(hidden));
+  const sink = await it.run();
+  assert.equal(it.source.chunks[2]?.after?.[0], '2', 'the second chunk was read twice');
+  same(sink, it.source);
+});
+
+test('snapshots: a full change in the window replaces the row of the chunk, and a delete takes it out', async (t) => {
+  const it = await world(t, [1, 2, 3]);
+  it.during('read', 0, () => {
+    it.source.commit([update(items, ['1', 'new', 'big new']), remove(items, row(2)), insert(items, row(4))]);
+  });
+  const sink = await it.run();
+  same(sink, it.source);
+  const read = (await events(await it.bench.reader(), items)).filter(({ op }) => op === 'r');
+  assert.deepEqual(read.map(({ texts }) => texts[0]?.[0]), ['3']);
+});
+
+test('snapshots: a partial change in the window is laid over the row of the chunk, which is the only whole copy', async (t) => {
+  const it = await world(t, [1, 2]);
+  it.during('read', 0, () => {
+    it.source.commit([update(items, ['1', 'new', undefined])]);
+    it.source.commit([update(items, ['1', 'newer', undefined])]);
+  });
+  const sink = await it.run();
+  assert.deepEqual(sink.rows(items), [['1', 'newer', 'big 1'], ['2', 'old', 'big 2']]);
+});
+
+test('snapshots: a partial change of the key in the window is read again, and stands in the log until it is', async (t) => {
+  const it = await world(t, [1, 2]);
+  it.during('read', 0, () => {
+    it.source.commit([rekey(items, row(1), ['7', 'new', undefined])]);
+  });
+  const sink = await it.run();
+  assert.deepEqual(it.source.chunks.map(({ keys }) => keys), [null, [['7']]]);
+  same(sink, it.source);
+});
+
+test('snapshots: a key that moves from what is to be read into what was read is read again, between two windows too', async (t) => {
+  const it = await world(t, [10, 20, 30, 40], { chunkRows: 2 });
+  // Behind the high watermark of the first chunk and in front of the low one of the second.
+  it.during('high', 0, () => {
+    it.source.commit([rekey(items, row(40), ['15', 'moved', undefined])]);
+  });
+  const sink = await it.run();
+  same(sink, it.source);
+  assert.deepEqual(sink.rows(items).map(([key]) => key), ['10', '15', '20', '30']);
+});
+
+test('snapshots: a moved key is not forgotten by a crash right behind it', async (t) => {
+  const it = await world(t, [10, 20, 30, 40], { chunkRows: 2 });
+  it.during('low', 1, async () => {
+    const { endLsn } = it.source.commit([rekey(items, row(40), ['15', 'moved', undefined])]);
+    await it.bench.acknowledged(endLsn);
+    it.source.lose();
+    // The rest of this chunk is the next life's.
+    it.source.deliver(it.source.wal.length);
+  });
+  await it.bench.start();
+  await it.bench.ended();
+  it.source.deliver();
+  const sink = await it.run();
+  same(sink, it.source);
+});
+
+test('snapshots: a key that changes again while it is read again is read once more', async (t) => {
+  const it = await world(t, [1, 2]);
+  it.during('read', 0, () => void it.source.commit([rekey(items, row(1), ['7', 'new', undefined])]));
+  it.during('read', 1, () => {
+    it.source.commit([rekey(items, row(7), ['8', 'new', undefined])]);
+    it.source.commit([rekey(items, row(8), ['7', 'newer', undefined])]);
+  });
+  const sink = await it.run();
+  same(sink, it.source);
+});
+
+test('snapshots: a truncate in the window makes the chunk be read again', async (t) => {
+  const it = await world(t, [1, 2]);
+  it.during('read', 0, () => void it.source.commit([truncate(items)]));
+  same(await it.run(), it.source);
+});
+
+test('snapshots: a table that changes its shape in the window is read again', async (t) => {
+  const it = await world(t, [1, 2]);
+  let bent = 0;
+  it.source.bend = (chunk) => (bent++ === 0 ? { ...chunk, stable: false, rows: { ...chunk.rows, count: 1 } } : chunk);
+  same(await it.run(), it.source);
+  assert.equal(bent, 2);
+});
+
+test('snapshots: nothing is copied before the transactions that ran when the table entered have ended', async (t) => {
+  const it = await world(t, [1]);
+  const entered = Promise.withResolvers<void>();
+  it.source.onEntered = (table, onWait) => {
+    if (table !== items) return Promise.resolve();
+    onWait('pid 7');
+    return entered.promise;
+  };
+  await it.bench.start();
+  await eventually(() => it.bench.publisher.session?.progress.find(({ table }) => table === 'public.items')?.waitingFor === 'pid 7');
+  await eventually(() => it.bench.publisher.session?.progress.find(({ table }) => table === 'public.plain')?.state === 'done', { what: 'the other table, which waits for nobody' });
+  assert.deepEqual(it.source.chunks, []);
+  // An update that was never sent, of a transaction that ended last.
+  it.source.commit([update(items, ['1', 'unsent', 'unsent'])], { unsent: true });
+  entered.resolve();
+  const sink = await it.bench.replay('local');
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  same(sink, it.source);
+});
+
+test('snapshots: a table without a key has no row twice, whatever its snapshot saw and the stream brings later', async (t) => {
+  const it = await world(t, []);
+  it.source.commit([insert(plain, ['a', 'x']), insert(plain, ['a', 'x'])], { unsent: true });
+  it.source.onWhole = (phase) => {
+    // In the snapshot, and behind the watermark in the stream.
+    if (phase === 'low') it.source.commit([insert(plain, ['seen', 'y']), remove(plain, ['a', 'x'])]);
+    else it.source.commit([insert(plain, ['unseen', 'z'])]);
+  };
+  const sink = await it.run();
+  same(sink, it.source);
+  // And after a restart that is sent everything again.
+  it.source.server = { ...it.source.server, confirmedFlush: 0x1000n };
+  await it.bench.disconnect();
+  it.source.commit([insert(plain, ['later', 'w'])]);
+  await it.bench.start();
+  await sink.reaches(it.source.lsn);
+  same(sink, it.source);
+});
+
+test('snapshots: a restart in the window reads the chunk again, and only what was not read yet', async (t) => {
+  const it = await world(t, [1, 2, 3, 4, 5, 6], { chunkRows: 2 });
+  it.during('read', 2, () => {
+    it.source.lose();
+    // The rest of this chunk is the next life's.
+    it.source.deliver(it.source.wal.length);
+  });
+  await it.bench.start();
+  await it.bench.ended();
+  it.source.deliver();
+  const before = it.source.chunks.length;
+  const sink = await it.run();
+  same(sink, it.source);
+  assert.ok(Number(it.source.chunks[before]?.after?.[0] ?? 0) >= 2, 'it goes on behind the last chunk that counts');
+});
+
+test('snapshots: a copy that replaces another begins with a truncate event, before any row of it and behind all changes from before', async (t) => {
+  const it = await world(t, [1, 2]);
+  const sink = await it.run();
+  // A row that the replica has and the source has not, as after a repair by hand.
+  it.source.commit([remove(items, row(1))], { unsent: true });
+  it.bench.publisher.copyAgain(['public.items']);
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  assert.deepEqual(sink.rows(items).map(([key]) => key), ['2']);
+  const ops = (await events(await it.bench.reader(), items)).map(({ op }) => op).join('');
+  assert.equal(ops, 'rrtr');
+});
+
+test('snapshots: only changes of rows that the chunk has count towards what a window may hold', async (t) => {
+  const it = await world(t, [1, 2], { chunkRows: 2 });
+  const many = Math.ceil(windowLimit.bytes / (1 << 20)) + 1;
+  it.during('low', 0, () => it.source.deliver(it.source.wal.length));
+  it.during('read', 0, () => {
+    for (let i = 0; i < many; i++) it.source.commit([insert(items, [String(100 + i), 'x', 'new']), update(items, [String(100 + i), 'x'.repeat(1 << 20), undefined])]);
+  });
+  it.during('high', 0, () => it.source.deliver());
+  const sink = await it.run();
+  assert.equal(it.source.chunks.filter(({ keys, after }) => keys === null && after === null).length, 1, 'it was read once');
+  assert.equal(sink.rows(items).length, many + 2);
+});
+
+test('snapshots: chunks of several tables, and several of one table, are under way at once, each row once', async (t) => {
+  const it = await world(t, Array.from({ length: 60 }, (_, i) => i), { copyParallel: 3, chunkRows: 4 });
+  let now = 0;
+  let most = 0;
+  const open = new Set<ChunkRequest>();
+  const held = Promise.withResolvers<void>();
+  it.source.onChunk = async (phase, request) => {
+    if (phase === 'low') most = Math.max(most, ++now);
+    if (phase === 'low') open.add(request);
+    if (now === 3) held.resolve();
+    if (phase === 'low') await held.promise;
+    if (phase === 'high') now--;
+  };
+  const sink = await it.run();
+  assert.equal(most, 3);
+  same(sink, it.source);
+  const reader = await it.bench.reader();
+  assert.equal((await events(reader, items)).filter(({ op }) => op === 'r').length, 60);
+  const records = (await schemaRecords(reader)).filter((record): record is SnapshotRecord & { at: number } => record.type === 'snapshot' && record.table === 'public.items' && record.confirmed);
+  assert.deepEqual(records.at(0)?.ranges.length, 12, 'four stretches for each worker');
+  assert.deepEqual([records.at(-1)?.ranges, records.at(-1)?.last, records.at(-1)?.rows], [[], true, 60]);
+  assert.equal((await ends(reader)).filter(({ snapshot }) => snapshot?.table === 'public.items' && snapshot.last).length, 1, 'it is done once');
+});
