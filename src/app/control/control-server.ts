@@ -41,7 +41,8 @@ export class ControlServer {
     while (!signal.aborted) {
       const opened = await this.#open().catch((error: unknown) => error as Error);
       if (!(opened instanceof Error)) {
-        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        // It may have been closed while it opened.
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
         await opened.close();
         await rmdir(this.#place.folder).catch(() => undefined);
         return;
