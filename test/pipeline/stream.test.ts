@@ -133,15 +133,6 @@ test('each END of a stream says up to where its input is computed, and they stan
       return published.length === id;
     }, { what: 'the results of each transaction' });
   }
-<<<<<<< HEAD
-=======
-  const reader = await bench.reader();
-  // It has taken its input in before its results are written.
-  const published = await eventually(async () => {
-    const found = (await control<StartRecord | EndRecord>(reader, 'shop.stream.sales.transaction')).filter((record) => record.type === 'end' && record.parts.length > 0) as EndRecord[];
-    return found.length === 3 ? found : null;
-  });
->>>>>>> 5b0e1b4 (A socket that is closed while it opens closes; a test of streams waits for what it looks at)
   assert.deepEqual(published.map(({ input }) => input?.commitLsn), places);
   assert.deepEqual(published.map(({ commitLsn }) => commitLsn), places);
 });
