@@ -3,9 +3,11 @@ import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
+import type { CopyAsk } from '../pipeline/copy-jobs.ts';
 import { Retention } from '../pipeline/retention.ts';
+import type { StreamOpening, StreamPublisher } from '../pipeline/stream-publisher.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
-import { streamTopics } from '../pipeline/topics.ts';
+import { streamTopics, topicNames } from '../pipeline/topics.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
@@ -26,6 +28,9 @@ class PublisherThread {
   readonly #stop = new AbortController();
   #publisher: Publisher | null = null;
   #retention: Retention | null = null;
+  /** Of what streams write, by stream. */
+  readonly #streams = new Map<string, Retention>();
+  readonly #streamAsked = new Map<string, (ask: CopyAsk) => void>();
   #retaining = false;
   /** Sinks' records wait here while the log is being opened again. */
   #whenOpen = Promise.withResolvers<Publisher>();
@@ -63,7 +68,7 @@ class PublisherThread {
         serveReporter(message.port, async (topic, draft) => (await this.#whenOpen.promise).appendForSink(message.sink, topic, draft));
         break;
       case 'stream-port':
-        serveOutputs(message.port, async (of) => (await this.#whenOpen.promise).openStream(message.stream, of));
+        this.#streamAsked.set(message.stream, serveOutputs(message.port, (of) => this.#openStream(message.stream, of)));
         break;
       case 'jobs-port':
         serveAppends(message.port, async (topic, values) => (await this.#whenOpen.promise).append(topic, values));
@@ -112,14 +117,23 @@ class PublisherThread {
       sinks: this.#ownFollowers().map((follower) => follower.name),
       streams: streams.map((stream) => ({ name: stream.name, sinks: sinks.filter((sink) => sink.from === stream.name).map((sink) => sink.name) })),
       jobs: jobs.map((job) => job.name),
+      onStreamAsked: (stream, ask) => this.#streamAsked.get(stream)?.(ask),
       copyParallel: source.copy.parallel,
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);
-    this.#retention = new Retention(this.#publisher, { name, retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
+    this.#retention = new Retention(this.#publisher, { topics: topicNames(name), retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
     this.#whenOpen.resolve(this.#publisher);
     send({ kind: 'log-open', shared: this.#publisher.writer.shared });
     return this.#publisher;
+  }
+
+  async #openStream(name: string, of: StreamOpening): Promise<StreamPublisher> {
+    const stream = await (await this.#whenOpen.promise).openStream(name, of);
+    const { name: pipeline, log, sinks } = this.#config;
+    const rules = { topics: streamTopics(pipeline, name), retention: log.retention, sinks: sinks.filter((sink) => sink.from === name) };
+    this.#streams.set(name, new Retention(stream, rules, this.#logger));
+    return stream;
   }
 
   /** Who follows the captured tables. */
@@ -130,6 +144,8 @@ class PublisherThread {
   async #closeLog(): Promise<void> {
     const publisher = this.#publisher;
     this.#publisher = null;
+    // They begin anew with the log that is opened next.
+    this.#streams.clear();
     this.#whenOpen = Promise.withResolvers();
     await publisher?.close().catch(() => undefined);
   }
@@ -141,6 +157,7 @@ class PublisherThread {
     try {
       await this.#watchWal(publisher);
       await this.#retention?.enforce();
+      for (const stream of this.#streams.values()) await stream.enforce();
     } catch (error) {
       this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
     } finally {

@@ -2,52 +2,82 @@ import type { MessagePort } from 'node:worker_threads';
 import type { StatusError } from '../pipeline/status.ts';
 import type { StreamOpening, StreamPublisher, StreamChange, StreamStep } from '../pipeline/stream-publisher.ts';
 import { statusError } from '../pipeline/supervision.ts';
-import type { InputPlace, StreamOutputs } from '../stream/outputs.ts';
+import type { CopyAsk, StreamOutputs } from '../stream/outputs.ts';
 import { errorOf } from './control/thread-calls.ts';
+
+/** From the publisher's side, without being asked. */
+interface Asked {
+  readonly kind: 'ask';
+  readonly ask: CopyAsk;
+}
 
 type Request =
   | { readonly id: number; readonly kind: 'open'; readonly of: StreamOpening }
-  | { readonly id: number; readonly kind: 'publish'; readonly changes: readonly StreamChange[]; readonly step: StreamStep; readonly last: boolean };
+  | { readonly id: number; readonly kind: 'publish'; readonly changes: readonly StreamChange[]; readonly step: StreamStep; readonly last: boolean }
+  | { readonly id: number; readonly kind: 'copy'; readonly ask: CopyAsk; readonly piece: CopyPiece };
+
+type CopyPiece = Parameters<StreamOutputs['publishCopy']>[1];
+
+/** What a stream is told when it takes its topics; nothing else has an answer. */
+type Taken = Awaited<ReturnType<StreamOutputs['open']>>;
 
 interface Reply {
+  readonly kind: 'reply';
   readonly id: number;
-  readonly input: InputPlace | null;
+  readonly taken: Taken | null;
   readonly error: StatusError | null;
 }
 
 /** The stream's end of the port: the publisher's thread has the log's only writer, and writes what the stream gives. */
 export function outputsOver(port: MessagePort): StreamOutputs {
-  const waiting = new Map<number, { resolve: (input: InputPlace | null) => void; reject: (error: Error) => void }>();
+  const waiting = new Map<number, { resolve: (taken: Taken | null) => void; reject: (error: Error) => void }>();
+  let heard: (ask: CopyAsk) => void = () => {};
   let next = 0;
-  port.on('message', ({ id, input, error }: Reply) => {
-    const request = waiting.get(id);
-    waiting.delete(id);
-    if (error === null) request?.resolve(input);
-    else request?.reject(errorOf(error));
+  port.on('message', (message: Reply | Asked) => {
+    if (message.kind === 'ask') {
+      heard(message.ask);
+      return;
+    }
+    const request = waiting.get(message.id);
+    waiting.delete(message.id);
+    if (message.error === null) request?.resolve(message.taken);
+    else request?.reject(errorOf(message.error));
   });
-  const ask = (request: (id: number) => Request): Promise<InputPlace | null> =>
+  const ask = (request: (id: number) => Request): Promise<Taken | null> =>
     new Promise((resolve, reject) => {
       const id = next++;
       waiting.set(id, { resolve, reject });
       port.postMessage(request(id));
     });
   return {
-    open: (of) => ask((id) => ({ id, kind: 'open', of })),
+    open: async (of) => (await ask((id) => ({ id, kind: 'open', of }))) as Taken,
+    onAsk: (listener) => void (heard = listener),
     publish: async (changes, step, last) => void (await ask((id) => ({ id, kind: 'publish', changes, step, last }))),
+    publishCopy: async (asked, piece) => void (await ask((id) => ({ id, kind: 'copy', ask: asked, piece }))),
     close: async () => {},
   };
 }
 
-/** The publisher's end. */
-export function serveOutputs(port: MessagePort, open: (of: StreamOpening) => Promise<StreamPublisher>): void {
+/** The publisher's end; returns how the stream is told of what is asked for. */
+export function serveOutputs(port: MessagePort, open: (of: StreamOpening) => Promise<StreamPublisher>): (ask: CopyAsk) => void {
   let publisher: StreamPublisher | null = null;
-  const serve = async (request: Request): Promise<InputPlace | null> => {
-    if (request.kind === 'open') return (publisher = await open(request.of)).input;
-    await publisher?.publish(request.changes, request.step, request.last);
-    return null;
+  const serve = async (request: Request): Promise<Taken | null> => {
+    switch (request.kind) {
+      case 'open': {
+        publisher = await open(request.of);
+        return { input: publisher.input, asks: publisher.asks };
+      }
+      case 'publish':
+        await publisher?.publish(request.changes, request.step, request.last);
+        return null;
+      case 'copy':
+        await publisher?.publishCopy(request.ask, request.piece);
+        return null;
+    }
   };
   port.on('message', (request: Request) => {
-    const reply = (answer: Omit<Reply, 'id'>): void => port.postMessage({ id: request.id, ...answer } satisfies Reply);
-    serve(request).then((input) => reply({ input, error: null }), (error: unknown) => reply({ input: null, error: statusError(error) }));
+    const reply = (answer: Pick<Reply, 'taken' | 'error'>): void => port.postMessage({ kind: 'reply', id: request.id, ...answer } satisfies Reply);
+    serve(request).then((taken) => reply({ taken, error: null }), (error: unknown) => reply({ taken: null, error: statusError(error) }));
   });
+  return (ask) => port.postMessage({ kind: 'ask', ask } satisfies Asked);
 }

@@ -31,7 +31,9 @@ export async function loadStream(config: PipelineConfig, stream: StreamConfig, t
 /** For commands that look at a stream or change its state, and publish nothing. */
 export const noOutputs: StreamOutputs = {
   open: () => Promise.reject(new TailraceError('internal', 'nothing is published here')),
+  onAsk: () => {},
   publish: () => Promise.reject(new TailraceError('internal', 'nothing is published here')),
+  publishCopy: () => Promise.reject(new TailraceError('internal', 'nothing is published here')),
   close: async () => {},
 };
 

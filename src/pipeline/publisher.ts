@@ -9,6 +9,7 @@ import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, type StartRecord } from './control-records.ts';
 import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
+import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { controlDraft, type Written } from './group.ts';
 import { ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
@@ -35,6 +36,8 @@ export interface PublisherOptions {
   /** Each with the sinks that follow its outputs. */
   readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[];
   readonly jobs?: readonly string[];
+  /** A sink asks a stream for all that one of its outputs has; what was asked before the stream is opened it finds in the log. */
+  readonly onStreamAsked?: (stream: string, ask: CopyAsk) => void;
   /** How many chunks are read at a time while tables are copied. */
   readonly copyParallel: number;
   readonly logger: Logger;
@@ -85,6 +88,11 @@ export class Publisher {
     return this.#options.log.writers === 'one';
   }
 
+  /** The START under which is published now; null while there is no connection. */
+  get start(): CurrentStart | null {
+    return this.#session?.start ?? null;
+  }
+
   /** The stream as it is now; null while there is no connection. */
   get session(): PublishingSession | null {
     return this.#session;
@@ -100,7 +108,11 @@ export class Publisher {
       batch.add({ ...record, key: key === null ? record.key : { bytes: key, start: 0, end: key.length } });
       await this.#writer.append([batch]);
     });
-    if (draft.ask?.type === 'ask') this.#asked({ sink, table: draft.ask.table, id: draft.ask.id });
+    if (draft.ask?.type !== 'ask') return;
+    const ask = { sink, table: draft.ask.table, id: draft.ask.id };
+    const stream = this.#options.streams?.find(({ sinks }) => sinks.includes(sink));
+    if (stream === undefined) this.#asked(ask);
+    else this.#options.onStreamAsked?.(stream.name, ask);
   }
 
   /** Appends records without a key to a topic that nobody else writes; durable when resolved. */
@@ -115,7 +127,8 @@ export class Publisher {
   /** Takes a stream's topics, for whoever computes it. */
   openStream(stream: string, of: StreamOpening): Promise<StreamPublisher> {
     const { pipeline, codec } = this.#options;
-    return StreamPublisher.open({ pipeline, stream, topics: streamTopics(pipeline, stream), writer: this.#writer, reader: this.#reader, codec, turns: this.#turns }, of);
+    const sinks = this.#options.streams?.find(({ name }) => name === stream)?.sinks ?? [];
+    return StreamPublisher.open({ pipeline, stream, topics: streamTopics(pipeline, stream), writer: this.#writer, reader: this.#reader, codec, turns: this.#turns, sinks, isOnlyWriter: this.isOnlyWriter }, of);
   }
 
   /** Takes the slot and publishes until `signal` aborts or an error ends the connection; can be called again then. `streaming` hears that it has begun. */

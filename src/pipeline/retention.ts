@@ -1,14 +1,25 @@
-import type { LogReader } from '../log/log.ts';
+import type { LogReader, LogWriter } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { decodeControl, type EndRecord, type TransactionRecord } from './control-records.ts';
+import type { CurrentStart } from './current-start.ts';
 import { readSchemaState, records } from './log-state.ts';
-import type { Publisher } from './publisher.ts';
 import { SinkNeeds, tidySinkTopic } from './sink-topic.ts';
-import { topicNames, type TopicNames } from './topics.ts';
+import type { TopicNames } from './topics.ts';
+
+/** Whose transactions are let go of: a pipeline's publisher, or that of one of its streams. */
+export interface Retained {
+  readonly reader: LogReader;
+  readonly writer: LogWriter;
+  /** Whether nobody else writes to this log, whatever the topic. */
+  readonly isOnlyWriter: boolean;
+  /** The START under which is published now; null while nothing is. */
+  readonly start: CurrentStart | null;
+  exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T>;
+}
 
 export interface RetentionRules {
-  readonly name: string;
+  readonly topics: TopicNames;
   /** Milliseconds and bytes; undefined keeps everything. */
   readonly retention: { readonly age?: number | undefined; readonly size?: number | undefined } | undefined;
   readonly sinks: readonly { readonly name: string; readonly hold: boolean }[];
@@ -25,7 +36,7 @@ const steps = 16;
  * Made when the log is open and nothing is published yet, one for each opening.
  */
 export class Retention {
-  readonly #publisher: Publisher;
+  readonly #publisher: Retained;
   readonly #rules: RetentionRules;
   readonly #topics: TopicNames;
   readonly #logger: Logger;
@@ -42,10 +53,10 @@ export class Retention {
   #grown = 0;
   #rolledAt = Date.now();
 
-  constructor(publisher: Publisher, rules: RetentionRules, logger: Logger) {
+  constructor(publisher: Retained, rules: RetentionRules, logger: Logger) {
     this.#publisher = publisher;
     this.#rules = rules;
-    this.#topics = topicNames(rules.name);
+    this.#topics = rules.topics;
     this.#logger = logger;
     this.#needs = rules.sinks.map(({ name, hold }) => ({ hold, needs: new SinkNeeds(this.#topics, name) }));
     for (const { topic, partitions } of publisher.writer.topics()) {
@@ -57,15 +68,15 @@ export class Retention {
   async enforce(): Promise<void> {
     for (const { name } of this.#rules.sinks) await tidySinkTopic(this.#publisher, this.#topics, { sink: name });
     const { retention } = this.#rules;
-    const { session } = this.#publisher;
+    const { start } = this.#publisher;
     // Without a connection nothing new comes in, and nobody has to make room.
-    if ((retention?.age === undefined && retention?.size === undefined) || session === null) return;
+    if ((retention?.age === undefined && retention?.size === undefined) || start === null) return;
     const before = this.#publisher.writer.range(this.#topics.transaction, 0);
-    const { cornerstone } = session.start;
+    const { cornerstone } = start;
     this.#behind ??= await this.#pastEvents();
     const size = retention.size === undefined ? 0 : await this.#publisher.writer.size();
     const limits = await this.#limits(before.start, { ...retention, excess: size - (retention.size ?? 0) });
-    if (cutOffset({ ...limits, end: before.end }) > cornerstone) session.start.request();
+    if (cutOffset({ ...limits, end: before.end }) > cornerstone) start.request();
     const cut = cutOffset({ ...limits, end: cornerstone });
     if (cut > before.start) await this.#cut(before.start, cut);
     if (this.#leftovers) await this.#trimEvents();

@@ -2,7 +2,7 @@ import type { LogReader } from '../log/log.ts';
 import { decodeControl, encodeControl, type SinkRecord } from './control-records.ts';
 import { controlDraft } from './group.ts';
 import { records } from './log-state.ts';
-import type { Publisher } from './publisher.ts';
+import type { Retained } from './retention.ts';
 import type { TopicNames } from './topics.ts';
 
 /** A sink says where it is once a second at most: this many records are a day of it, or so. */
@@ -37,7 +37,7 @@ export function whatCounts(said: readonly SinkRecord[]): readonly SinkRecord[] {
 }
 
 /** Writes what counts of a long sink topic once more at its end, and lets go of what stands before: where the topic is ours to write. */
-export async function tidySinkTopic(publisher: Publisher, topics: TopicNames, of: { readonly sink: string; readonly longerThan?: number }): Promise<void> {
+export async function tidySinkTopic(publisher: Retained, topics: TopicNames, of: { readonly sink: string; readonly longerThan?: number }): Promise<void> {
   const topic = topics.sink(of.sink);
   const { start, end } = publisher.writer.range(topic, 0);
   if (!publisher.isOnlyWriter || end - start <= (of.longerThan ?? tidyAfter)) return;

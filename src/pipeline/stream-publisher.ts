@@ -4,11 +4,15 @@ import type { RowChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import type { LogReader, LogWriter } from '../log/log.ts';
 import { encodeControl, origin, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import type { CopyAsk } from './copy-jobs.ts';
+import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { controlDraft, Group } from './group.ts';
-import { readProgress, readSchemaState } from './log-state.ts';
-import { startIdBytes, startIdText } from './record-header.ts';
+import { copyKey, readProgress, readSchemaState, type SchemaState } from './log-state.ts';
+import { startIdText } from './record-header.ts';
+import type { Retained } from './retention.ts';
 import { SchemaVersions } from './schema-versions.ts';
+import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
 import type { TopicNames } from './topics.ts';
 import type { Turnstile } from './turnstile.ts';
 
@@ -21,6 +25,9 @@ export interface StreamPublisherOptions {
   readonly codec: Codec;
   /** Appends are not concurrent. */
   readonly turns: Turnstile;
+  /** Those that follow the stream's outputs. */
+  readonly sinks: readonly string[];
+  readonly isOnlyWriter: boolean;
 }
 
 /** What a stream takes its topics with. */
@@ -50,19 +57,20 @@ export interface StreamStep {
  * Writes what a stream computes, by the protocol of any publisher: START when it takes its topics, a step's changes, END (ADR 60). The
  * commit LSN of an END is the input's, and `input` says its whole place: what was published last is told by the log alone.
  */
-export class StreamPublisher {
+export class StreamPublisher implements Retained {
   readonly #options: StreamPublisherOptions;
   readonly #encoder: EventEncoder;
   readonly #versions: SchemaVersions;
   readonly #targets = new Map<string, Target>();
-  #start: StartRecord;
+  readonly #start: CurrentStart;
   #group: Group;
   #last: Place;
   #input: Place | null;
+  #asks: readonly CopyAsk[] = [];
   /** Ordinal of the step's next change; null between two steps. */
   #ordinal: number | null = null;
 
-  private constructor(options: StreamPublisherOptions, from: { readonly start: StartRecord; readonly end: EndRecord | null; readonly versions: SchemaVersions }) {
+  private constructor(options: StreamPublisherOptions, from: { readonly start: CurrentStart; readonly end: EndRecord | null; readonly versions: SchemaVersions }) {
     this.#options = options;
     this.#encoder = new EventEncoder(options.codec, { pipeline: options.pipeline, database: options.stream }, (key, partitions) => options.writer.partitionOf(key, partitions));
     this.#versions = from.versions;
@@ -91,7 +99,8 @@ export class StreamPublisher {
     };
     const versions = new SchemaVersions(records);
     versions.enterEpoch(start.epoch);
-    const publisher = new StreamPublisher(options, { start, end: start.gap === null ? end : null, versions });
+    const current = new CurrentStart(start, writer.range(topics.transaction, 0).end);
+    const publisher = new StreamPublisher(options, { start: current, end: start.gap === null ? end : null, versions });
     publisher.#group.start(start);
     if (start.gap !== null) publisher.#last = { epoch: start.epoch, commitLsn: 0n };
     const known = new Set([...copies.values()].map(({ table }) => table));
@@ -100,7 +109,33 @@ export class StreamPublisher {
       if (start.gap !== null || !known.has(tableName(shape))) publisher.#beginTable(shape, { empties: known.has(tableName(shape)) });
     }
     await publisher.#append();
+    publisher.#asks = await standingAsks(options, await readSchemaState(reader, topics));
     return publisher;
+  }
+
+  /** What sinks had asked for before, and no copy has answered. */
+  get asks(): readonly CopyAsk[] {
+    return this.#asks;
+  }
+
+  get reader(): LogReader {
+    return this.#options.reader;
+  }
+
+  get writer(): LogWriter {
+    return this.#options.writer;
+  }
+
+  get isOnlyWriter(): boolean {
+    return this.#options.isOnlyWriter;
+  }
+
+  get start(): CurrentStart {
+    return this.#start;
+  }
+
+  exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T> {
+    return this.#options.turns.take(() => work(this.#options.writer));
   }
 
   /** Up to where in the input what is durable here was computed; null for nothing. */
@@ -118,12 +153,38 @@ export class StreamPublisher {
     await this.#append();
   }
 
+  /**
+   * Some of the rows that an output has now, for the sink that asked; between two steps. With the `last` of them the copy is complete: one
+   * transaction that begins with a truncate and that other sinks leave out, in an epoch of its own, because the input has not moved.
+   */
+  async publishCopy(ask: CopyAsk, piece: { readonly shape: TableShape; readonly rows: readonly Uint8Array[]; readonly last: boolean }): Promise<void> {
+    const { shape, rows, last } = piece;
+    const target = await this.#target(shape);
+    if (this.#ordinal === null) {
+      this.#renew();
+      this.#beginAt(1n, 0n);
+      this.#encoder.truncate(this.#group, target, { op: 't', tables: [shape], ordinal: 0, cascade: false, restartIdentity: false });
+      this.#ordinal = 1;
+    }
+    let ordinal = this.#ordinal ?? 0;
+    for (const row of rows) this.#encoder.row(this.#group, target, { op: 'r', table: shape, ordinal: ordinal++, bytes: row, oldKind: 'none', oldAt: -1, newAt: 0, end: row.length });
+    this.#ordinal = ordinal;
+    if (last) {
+      this.#ordinal = null;
+      this.#endCopy(shape, { sink: ask.sink, ask: ask.id, commitLsn: 1n });
+    }
+    await this.#append();
+  }
+
   #begin({ place, commitTime }: StreamStep): void {
     // Commit LSNs of two epochs of the input are not to be compared: what is read after them is above by an epoch of our own.
-    if (this.#input !== null && place.epoch !== this.#input.epoch) this.#renew();
+    if (this.#start.isDue || (this.#input !== null && place.epoch !== this.#input.epoch)) this.#renew();
+    this.#beginAt(place.commitLsn, commitTime);
+  }
+
+  #beginAt(commitLsn: bigint, commitTime: bigint): void {
     this.#ordinal = 0;
-    const { startId, epoch } = this.#start;
-    this.#encoder.begin({ op: 'begin', commitLsn: place.commitLsn, commitTime, xid: 0 }, startIdBytes(startId), epoch);
+    this.#encoder.begin({ op: 'begin', commitLsn, commitTime, xid: 0 }, this.#start.idBytes, this.#start.record.epoch);
   }
 
   #end({ place, commitTime }: StreamStep): void {
@@ -136,34 +197,37 @@ export class StreamPublisher {
 
   /** An output begins, with nothing in it: a complete copy without a row, so that readers know it for whole. */
   #beginTable(shape: TableShape, { empties }: { readonly empties: boolean }): void {
-    const { startId, epoch } = this.#start;
     // Below every commit LSN of a server, and above whatever this START has written before.
-    const commitLsn = this.#last.epoch === epoch ? this.#last.commitLsn + 1n : 1n;
-    const place = { epoch, commitLsn };
-    const id = `${startId}:${commitLsn}`;
-    this.#encoder.begin({ op: 'begin', commitLsn, commitTime: 0n, xid: 0 }, startIdBytes(startId), epoch);
+    const commitLsn = this.#last.epoch === this.#start.record.epoch ? this.#last.commitLsn + 1n : 1n;
+    this.#beginAt(commitLsn, 0n);
     const target = this.#targets.get(tableName(shape));
     if (empties && target !== undefined) this.#encoder.truncate(this.#group, target, { op: 't', tables: [shape], ordinal: 0, cascade: false, restartIdentity: false });
-    const record: SnapshotRecord = {
-      type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink: null, ask: null,
-      copy: id, first: true, last: true, ranges: [], rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
-    };
-    this.#addSchemaRecord(record);
-    const snapshot = { record: id, table: record.table, first: true, last: true, sink: null };
+    this.#ordinal = null;
+    this.#endCopy(shape, { sink: null, ask: null, commitLsn });
+  }
+
+  #endCopy(shape: TableShape, of: { readonly sink: string | null; readonly ask: string | null; readonly commitLsn: bigint }): void {
+    const { sink, ask, commitLsn } = of;
+    const { startId, epoch } = this.#start.record;
+    const place = { epoch, commitLsn };
+    const id = `${startId}:${commitLsn}`;
+    this.#addSchemaRecord(copyRecord(shape, { id, sink, ask, place }));
+    const snapshot = { record: id, table: tableName(shape), first: true, last: true, sink };
     this.#group.end({ end: this.#endAt(commitLsn, { commitTime: 0n, snapshot, input: this.#input }), extents: this.#encoder.extents() });
   }
 
   #endAt(commitLsn: bigint, of: Pick<EndRecord, 'commitTime' | 'snapshot' | 'input'>): Omit<EndRecord, 'parts'> {
-    const { startId, epoch } = this.#start;
+    const { startId, epoch } = this.#start.record;
     const end = { type: 'end' as const, startId, epoch, commitLsn, endLsn: commitLsn, previous: this.#last, ...of };
     this.#last = { epoch, commitLsn };
     return end;
   }
 
   #renew(): void {
-    this.#start = { ...this.#start, epoch: this.#start.epoch + 1, startId: startIdText(randomBytes(8)), gap: null, continues: { ...this.#last, endLsn: this.#last.commitLsn } };
-    this.#versions.enterEpoch(this.#start.epoch);
-    this.#group.start(this.#start);
+    const { writer, topics } = this.#options;
+    const start = this.#start.renew({ ...this.#last, endLsn: this.#last.commitLsn }, writer.range(topics.transaction, 0).end);
+    this.#versions.enterEpoch(start.epoch);
+    this.#group.start(start);
   }
 
   async #target(shape: TableShape): Promise<Target> {
@@ -185,12 +249,34 @@ export class StreamPublisher {
   async #append(): Promise<void> {
     const group = this.#group;
     this.#group = this.#newGroup();
-    if (!group.isEmpty) await this.#options.turns.take(() => group.append());
+    if (group.isEmpty) return;
+    await this.#options.turns.take(() => group.append());
+    if (group.lastEnd !== null) this.#start.endIsDurable(group.lastEnd.startId);
   }
 
   #newGroup(): Group {
     return new Group(this.#options.writer, this.#options.topics.transaction);
   }
+}
+
+/** What `schema` says of a copy that is one transaction. */
+function copyRecord(shape: TableShape, of: { readonly id: string; readonly sink: string | null; readonly ask: string | null; readonly place: Place }): SnapshotRecord {
+  const { id, sink, ask, place } = of;
+  return {
+    type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink, ask,
+    copy: id, first: true, last: true, ranges: [], rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
+  };
+}
+
+/** Each sink's newest ask for an output, where no copy answers it. */
+async function standingAsks({ topics, reader, sinks }: StreamPublisherOptions, { copies }: SchemaState): Promise<readonly CopyAsk[]> {
+  const asks = new Map<string, CopyAsk>();
+  for (const sink of sinks) {
+    for (const record of sinceForgotten(await readSinkRecords(reader, topics, sink))) {
+      if (record.type === 'ask') asks.set(copyKey(record.table, sink), { sink, table: record.table, id: record.id });
+    }
+  }
+  return [...asks].flatMap(([key, ask]) => (copies.get(key)?.ask === ask.id ? [] : [ask]));
 }
 
 function rowChange({ shape, before, after }: StreamChange, ordinal: number): RowChange {

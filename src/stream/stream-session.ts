@@ -1,5 +1,6 @@
 import { lsn, formatLsn } from '../event/lsn.ts';
 import { samePosition, type Position } from '../event/position.ts';
+import { tableName } from '../event/table.ts';
 import { tupleOf } from '../event/tuple.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
@@ -7,7 +8,7 @@ import type { BlockedKey, SinkSession, TableChanges } from '../sink/sink.ts';
 import { decodeValue } from './canonical.ts';
 import { Engine } from './engine.ts';
 import { shapeOf } from './output-types.ts';
-import type { InputPlace, OutputChange, ResultStep, StreamOutputs } from './outputs.ts';
+import type { CopyAsk, InputPlace, OutputChange, ResultStep, StreamOutputs } from './outputs.ts';
 import type { State } from './state.ts';
 import type { StreamDefinition } from './stream.ts';
 
@@ -38,6 +39,9 @@ export class StreamSession implements SinkSession {
   #open = false;
   /** What is in the outbox has been published. */
   #published = false;
+  readonly #waiting: CopyAsk[] = [];
+  #copying: Promise<void> = Promise.resolve();
+  #closed = false;
 
   private constructor(options: StreamSessionOptions) {
     this.#options = options;
@@ -50,12 +54,15 @@ export class StreamSession implements SinkSession {
 
   static async open(options: StreamSessionOptions): Promise<StreamSession> {
     const session = new StreamSession(options);
+    options.outputs.onAsk((ask) => void session.#answer([ask]));
     if (session.position !== null) await session.#takeOutputs(session.position, false);
     return session;
   }
 
   async begin(to: Position): Promise<'open' | 'applied'> {
     if (!this.#open) await this.#takeOutputs(to, true);
+    // A copy that is under way comes first: it is of what the state has between two transactions.
+    await this.#copying;
     const { db } = this.#state;
     db.exec('BEGIN IMMEDIATE');
     const found = readPosition(this.#state);
@@ -115,6 +122,7 @@ export class StreamSession implements SinkSession {
     this.position = to;
     this.blocked = readBlocked(this.#state);
     await this.#publish(end);
+    await this.#answer([]);
   }
 
   async abort(): Promise<void> {
@@ -125,6 +133,8 @@ export class StreamSession implements SinkSession {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#copying;
     await this.#options.outputs.close();
     this.#state.close();
   }
@@ -154,12 +164,41 @@ export class StreamSession implements SinkSession {
 
   async #takeOutputs(position: Position, anew: boolean): Promise<void> {
     const { outputs } = this.#options;
-    const published = await outputs.open({ shapes: [...this.#shapes.values()], systemIdentifier: position.systemIdentifier, anew });
+    const { input: published, asks } = await outputs.open({ shapes: [...this.#shapes.values()], systemIdentifier: position.systemIdentifier, anew });
     this.#open = true;
     const pending = readPending(this.#state);
-    if (anew || pending === null) return;
-    if (published === null || isBehind(published, pending.place)) await this.#publish(pending);
-    else this.#published = true;
+    if (!anew && pending !== null) {
+      if (published === null || isBehind(published, pending.place)) await this.#publish(pending);
+      else this.#published = true;
+    }
+    await this.#answer(asks);
+  }
+
+  /**
+   * Copies of outputs for sinks that asked, one after the other, while no transaction is open. What cannot be done now is asked for again
+   * when the stream is opened next.
+   */
+  #answer(asks: readonly CopyAsk[]): Promise<void> {
+    this.#waiting.push(...asks);
+    if (!this.#open || this.#state.db.isTransaction) return Promise.resolve();
+    this.#copying = this.#copying.then(async () => {
+      for (let ask = this.#waiting.shift(); ask !== undefined && !this.#closed; ask = this.#waiting.shift()) await this.#copy(ask);
+    });
+    // Whoever begins next hears of it.
+    this.#copying.catch(() => undefined);
+    return this.#copying;
+  }
+
+  async #copy(ask: CopyAsk): Promise<void> {
+    const [node, shape] = [...this.#shapes].find(([, shape]) => tableName(shape) === ask.table) ?? [];
+    if (node === undefined || shape === undefined) return;
+    for (let after = ''; ;) {
+      const entries = this.#state.entriesAfter(node, after, piece);
+      const last = entries.length < piece;
+      await this.#options.outputs.publishCopy(ask, { shape, rows: entries.map(({ value }) => tuple(value) as Uint8Array), last });
+      if (last) return;
+      after = (entries.at(-1) as { key: string }).key;
+    }
   }
 
   async #publish(step: ResultStep): Promise<void> {

@@ -93,7 +93,7 @@ export class WatchedLog implements Log {
   }
 }
 
-export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions> };
+export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'onStreamAsked' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions> };
 
 interface Running {
   readonly stop: AbortController;
@@ -148,9 +148,9 @@ export class Bench {
 
   /** Opens the log for writing, without taking the slot. */
   async openPublisher(): Promise<Publisher> {
-    const { snapshot = 'never', onGap = 'stop', sinks = [], streams = [], copyParallel = 1 } = this.options;
+    const { snapshot = 'never', onGap = 'stop', sinks = [], streams = [], onStreamAsked = () => {}, copyParallel = 1 } = this.options;
     this.#publisher ??= await Publisher.open({
-      pipeline: 'shop', source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, streams, copyParallel, logger: silentLogger,
+      pipeline: 'shop', source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, streams, onStreamAsked, copyParallel, logger: silentLogger,
     });
     return this.#publisher;
   }

@@ -7,6 +7,7 @@ import { CoverageMap, type Coverage } from '../../src/pipeline/coverage.ts';
 import { copyKey } from '../../src/pipeline/log-state.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
 import { decide } from '../../src/pipeline/sink-start.ts';
+import { topicNames } from '../../src/pipeline/topics.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { insert, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
@@ -214,7 +215,7 @@ test('latecomers: where the log no longer holds a table\'s copy a new sink asks 
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const { source, bench } = await settingOf(t, [items, notes], { sinks: ['local'], log: { segmentSize: 1 } });
   const publisher = await bench.openPublisher();
-  const retention = new Retention(publisher, { name: 'shop', retention: { age: 5000 }, sinks: [] }, silentLogger);
+  const retention = new Retention(publisher, { topics: topicNames('shop'), retention: { age: 5000 }, sinks: [] }, silentLogger);
   await bench.start();
   await copied(bench);
   t.mock.timers.setTime(1_100_000);

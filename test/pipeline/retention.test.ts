@@ -51,10 +51,10 @@ class Keeping {
     this.rules = rules;
   }
 
-  static async open(t: TestContext, rules: Omit<RetentionRules, 'name'>, log: { readonly segmentSize?: number } = everyAppend): Promise<Keeping> {
+  static async open(t: TestContext, rules: Omit<RetentionRules, 'topics'>, log: { readonly segmentSize?: number } = everyAppend): Promise<Keeping> {
     const source = new ScriptedSource([items, orders]);
     const bench = await Bench.open(t, source, { sinks: rules.sinks.map(({ name }) => name), log });
-    const keeping = new Keeping(source, bench, { name: 'shop', ...rules });
+    const keeping = new Keeping(source, bench, { topics: topicNames('shop'), ...rules });
     await keeping.start();
     return keeping;
   }

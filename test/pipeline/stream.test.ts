@@ -3,10 +3,13 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { TableShape } from '../../src/event/table.ts';
 import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
-import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl, type EndRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
+import type { CopyAsk } from '../../src/pipeline/copy-jobs.ts';
+import { Retention } from '../../src/pipeline/retention.ts';
 import { streamTopics } from '../../src/pipeline/topics.ts';
 import { count, stream, sum } from '../../src/stream/api.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
 import { shapeOf } from '../../src/stream/output-types.ts';
 import type { StreamOutputs } from '../../src/stream/outputs.ts';
 import { StreamSink } from '../../src/stream/stream-sink.ts';
@@ -33,6 +36,7 @@ class StreamBench {
   beforePublish: () => void = () => {};
   afterPublish: () => void = () => {};
   fingerprint = 'one';
+  asked: (ask: CopyAsk) => void = () => {};
 
   private constructor(bench: Bench, source: ScriptedSource) {
     this.bench = bench;
@@ -41,24 +45,30 @@ class StreamBench {
 
   static async open(t: TestContext): Promise<StreamBench> {
     const source = new ScriptedSource([orders]);
-    const bench = await Bench.open(t, source, { sinks: ['sales'], streams: [{ name: 'sales', sinks: ['local', 'later'] }], log: { segmentSize: 65_536 } });
-    return new StreamBench(bench, source);
+    const bench = await Bench.open(t, source, {
+      sinks: ['sales'], streams: [{ name: 'sales', sinks: ['local', 'later'] }], log: { segmentSize: 1024 }, onStreamAsked: (_, ask) => streams.asked(ask),
+    });
+    const streams = new StreamBench(bench, source);
+    return streams;
   }
 
   get path(): string {
     return join(this.bench.directory, 'sales.sqlite');
   }
 
+  published: StreamPublisher | null = null;
+
   sink(): StreamSink {
-    let open: StreamPublisher | null = null;
     const outputs: StreamOutputs = {
       open: async (of) => {
-        open = await this.bench.publisher.openStream('sales', of);
-        return open.input;
+        const { input, asks } = (this.published = await this.bench.publisher.openStream('sales', of));
+        return { input, asks };
       },
+      onAsk: (listener) => void (this.asked = listener),
+      publishCopy: async (ask, piece) => this.published?.publishCopy(ask, piece),
       publish: async (changes, step, last) => {
         this.beforePublish();
-        await open?.publish(changes, step, last);
+        await this.published?.publish(changes, step, last);
         this.afterPublish();
       },
       close: async () => {},
@@ -219,4 +229,48 @@ test('a function that fails stops the stream in front of the transaction, with t
   source.commit([update(orders, rowOf(1, 'ann', '1'))]);
   source.commit([insert(orders, rowOf(3, 'ann', '3'))]);
   await streams.shows(replica, { totals: [['ann', '1', '3'], ['bob', '1', '2']], ops: ['c', 'c'] });
+});
+
+test('retention lets go of what a stream has written, and a sink that begins later gets a copy of its own', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  await streams.stream();
+  const replica = await streams.replica();
+  const publish = async (ids: readonly number[]): Promise<void> => {
+    for (const id of ids) source.commit([insert(orders, rowOf(id, `c${id % 3}`, '1'))]);
+    await streams.shows(replica, { totals: totalsOf(ids.at(-1) ?? 0) });
+  };
+  const totalsOf = (n: number): string[][] => [0, 1, 2].map((i) => ({ i, n: Array.from({ length: n }, (_, k) => k + 1).filter((id) => id % 3 === i).length }))
+    .filter((group) => group.n > 0).map(({ i, n: size }) => [`c${i}`, String(size), String(size)]);
+  await publish([1]);
+  const retention = new Retention(streams.published as StreamPublisher, { topics: streamTopics('shop', 'sales'), retention: { size: 1 }, sinks: [] }, silentLogger);
+  const reader = await bench.reader();
+  let next = 2;
+  // A START is renewed between two steps, and goes with the one after the next.
+  while ((await reader.range('shop.stream.sales.public.totals', 0)).start === 0) {
+    await publish([next, next + 1, next + 2]);
+    next += 3;
+    await retention.enforce();
+  }
+  const later = await streams.replica('later');
+  await streams.shows(later, { totals: totalsOf(next - 1) });
+  await publish([next]);
+  await streams.shows(later, { totals: totalsOf(next) });
+  assert.deepEqual(replica.rows(totals), later.rows(totals));
+});
+
+test('a copy that a sink asked for while the stream was away is made when it is back', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  const first = await streams.stream();
+  source.commit([insert(orders, rowOf(1, 'ann', '1'))]);
+  await streams.shows(await streams.replica(), { totals: [['ann', '1', '1']] });
+  await first.stop();
+  await bench.publisher.appendForSink('later', 'sink', { key: null, value: encodeControl({ type: 'ask', table: 'public.totals', id: 'lost' }) });
+  await streams.stream();
+  await eventually(async () => (await control<StartRecord | EndRecord>(await bench.reader(), 'shop.stream.sales.transaction')).some((record) => record.type === 'end' && record.snapshot?.sink === 'later'), { what: 'the copy' });
+  source.commit([insert(orders, rowOf(2, 'ann', '2'))]);
+  await streams.shows(await streams.replica('later'), { totals: [['ann', '2', '3']] });
 });
