@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
+import { commandCopies } from '../pipeline/copy-commands.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
 import { Retention } from '../pipeline/retention.ts';
@@ -81,7 +82,7 @@ class PublisherThread {
 
   #handlers(): Handlers<PublisherCommand> {
     return {
-      snapshot: async ({ tables }) => this.#connected().copyAgain(tables),
+      snapshot: (command) => commandCopies(this.#connected(), this.#config.name, command),
     };
   }
 

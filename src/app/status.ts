@@ -83,7 +83,7 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
       transactions: 0,
     },
     snapshot: [...copies.values()].map(
-      (copy): TableCopyStatus => ({ table: copy.table, sink: copy.sink, state: copy.last ? 'done' : 'copying', rows: copy.rows, estimate: null, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null }),
+      (copy): TableCopyStatus => ({ table: copy.table, sink: copy.sink, state: copy.last ? 'done' : 'copying', rows: copy.rows, estimate: null, retries: 0, waitingFor: null, where: copy.where, holdsPublishing: false, error: null }),
     ),
     sinks,
   };

@@ -103,8 +103,10 @@ export interface SnapshotRecord {
   readonly table: string;
   readonly relid: number;
   readonly sink: string | null;
-  /** The id of the sink's ask that this copy answers. */
+  /** The id of the sink's ask, or of the order, that this copy answers. */
   readonly ask: string | null;
+  /** Only rows that fulfil this condition, over what replicas have: it says nothing of whether they have the table. */
+  readonly where: string | null;
   readonly first: boolean;
   /** Nothing is left to be read. */
   readonly last: boolean;
@@ -139,7 +141,19 @@ export interface RereadRecord {
   readonly keys: readonly Key[];
 }
 
-export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord;
+/** What a command asks of the copies; durable before the command is answered. They count in the order in which they stand. */
+export interface CopyOrderRecord {
+  readonly type: 'copy-order';
+  readonly id: string;
+  /** `stop` gives up the copies of the table until one is ordered; `stop-rows` those of some rows alone. */
+  readonly action: 'copy' | 'pause' | 'resume' | 'stop' | 'stop-rows';
+  /** Null, for `pause` and `resume`: of every table. */
+  readonly table: string | null;
+  /** Of `copy`: only rows that fulfil this condition, over what replicas have. Null: the whole table, which is emptied before. */
+  readonly where: string | null;
+}
+
+export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =
@@ -232,6 +246,7 @@ function revive(written: Written): ControlRecord {
     }
     case 'version':
     case 'reread':
+    case 'copy-order':
     case 'ask':
     case 'forgotten':
       return written as unknown as ControlRecord;

@@ -1,5 +1,6 @@
 import { tableName, type TableShape } from '../event/table.ts';
-import type { SnapshotRecord } from './control-records.ts';
+import type { CopyOrderRecord, SnapshotRecord } from './control-records.ts';
+import type { CopyOrders } from './copy-orders.ts';
 import { keyNames, type CopyJob } from './copy.ts';
 import { copyKey } from './log-state.ts';
 
@@ -12,6 +13,7 @@ export interface CopyAsk {
 
 /** What is still to be copied: tables without a complete copy, and what sinks asked for. */
 export function copyJobs(of: {
+  readonly orders: CopyOrders;
   readonly tables: readonly TableShape[];
   readonly snapshot: 'initial' | 'never';
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
@@ -19,23 +21,37 @@ export function copyJobs(of: {
   readonly asks: readonly CopyAsk[];
 }): readonly CopyJob[] {
   // With `snapshot: never` only what a gap has left is copied.
-  const due = of.tables.filter((table) => of.snapshot === 'initial' || of.copies.has(copyKey(tableName(table), null)));
+  const due = of.tables.filter((table) => of.snapshot === 'initial' || of.copies.has(copyKey(tableName(table), null)) || of.orders.whole(tableName(table)) !== null);
   // A sink's newest ask for a table is the one that counts.
   const asks = new Map(of.asks.map((ask) => [copyKey(ask.table, ask.sink), ask]));
-  const jobs = [...due.map((table) => unfinished(table, null, of.copies)), ...[...asks.values()].map((ask) => askedJob(ask, of.tables, of.copies))];
-  return jobs.filter((job) => job !== null);
+  const jobs = [
+    ...due.map((table) => unfinished(table, { sink: null, ask: of.orders.whole(tableName(table)) }, of.copies)),
+    ...[...asks.values()].map((ask) => askedJob(ask, of.tables, of.copies)),
+    ...of.orders.someRows().map((order) => orderedJob(order, of.tables, of.copies)),
+  ];
+  return jobs.filter((job) => job !== null).map((job) => ({ ...job, stopped: job.where == null && of.orders.isStopped(tableName(job.table)) }));
+}
+
+/** What an order of a command comes to; null when the table is not captured. */
+export function orderedJob(order: CopyOrderRecord, tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
+  const table = tables.find((candidate) => tableName(candidate) === order.table);
+  if (table === undefined) return null;
+  if (order.where === null) return { table, sink: null, ask: order.id, resume: null, replaces: true };
+  const record = copies.get(copyKey(tableName(table), null, order.id));
+  const resume = record !== undefined && record.relid === table.relid && hasKey(record, table) ? record : null;
+  return { table, sink: null, ask: order.id, where: order.where, resume, replaces: false };
 }
 
 /** A copy that a sink asked for always begins with a truncate event: the sink empties its table with it. */
 export function askedJob(ask: CopyAsk, tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
   const table = tables.find((candidate) => tableName(candidate) === ask.table);
   if (table === undefined) return null;
-  const job = unfinished(table, ask, copies);
+  const job = unfinished(table, { sink: ask.sink, ask: ask.id }, copies);
   return job && { ...job, replaces: job.resume === null };
 }
 
-function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
-  const job = { table, sink: ask?.sink ?? null, ask: ask?.id ?? null };
+function unfinished(table: TableShape, of: Pick<CopyJob, 'sink' | 'ask'>, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
+  const job = { table, ...of };
   const record = copies.get(copyKey(tableName(table), job.sink));
   // A table that was dropped and made again under its name is another table.
   if (record === undefined || record.relid !== table.relid || record.ask !== job.ask) {
@@ -43,6 +59,10 @@ function unfinished(table: TableShape, ask: CopyAsk | null, copies: ReadonlyMap<
   }
   if (record.last) return null;
   // Where it stopped is told by a key that the table does not have any more.
-  if (record.key.join('\0') !== keyNames(table).join('\0')) return { ...job, resume: null, replaces: true };
+  if (!hasKey(record, table)) return { ...job, resume: null, replaces: true };
   return { ...job, resume: record, replaces: false };
+}
+
+function hasKey(record: SnapshotRecord, table: TableShape): boolean {
+  return record.key.join('\0') === keyNames(table).join('\0');
 }

@@ -41,7 +41,7 @@ export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Pro
   const of = 'range' in piece
     ? { after: piece.range.after, until: piece.range.until, keys: null, maxRows: piece.range.rows }
     : { after: null, keys: piece.keys.map(({ key }) => key), maxRows: Infinity };
-  const read = reader.chunk({ table, low, high, ...of, maxBytes: chunkBytes, signal });
+  const read = reader.chunk({ table, low, high, ...of, where: copy.job.where ?? null, maxBytes: chunkBytes, signal });
   watermarks.set(low, () => {
     // This watermark's own transaction has been counted by now and is no one's concern.
     window = { relid: table.relid, changes: new SnapshotWindow(table), mark: streamed.count - 1 };

@@ -1,7 +1,7 @@
 import type { SnapshotPart, SnapshotRecord } from './control-records.ts';
 import { CopiedFilter } from './copied-filter.ts';
 import type { Group } from './group.ts';
-import { copyKey } from './log-state.ts';
+import { copyKeyOf } from './log-state.ts';
 
 /** The records of copies on their way into the log: written with their END, and once more when that END is durable. */
 export class CopyRecords {
@@ -35,14 +35,16 @@ export class CopyRecords {
     if (record === null) return null;
     this.#unconfirmed.push({ group, record });
     this.copied.add(record);
-    return { record: record.id, table: record.table, first: record.first, last: record.last, sink: record.sink };
+    // Some rows begin and complete nothing: what readers know of the table stays as it is.
+    const some = record.where !== null;
+    return { record: record.id, table: record.table, first: record.first && !some, last: record.last && !some, sink: record.sink };
   }
 
   /** The records that this group's ENDs have confirmed, to be written again as such. */
   confirmed(group: Group): readonly SnapshotRecord[] {
     const count = this.#unconfirmed.findIndex((each) => each.group !== group);
     const records = this.#unconfirmed.splice(0, count < 0 ? this.#unconfirmed.length : count).map(({ record }) => ({ ...record, confirmed: true }));
-    for (const record of records) this.#copies.set(copyKey(record.table, record.sink), record);
+    for (const record of records) this.#copies.set(copyKeyOf(record), record);
     return records;
   }
 }

@@ -14,6 +14,10 @@ export interface CopyJob {
   readonly ask: string | null;
   /** How far it came before; null begins anew. */
   readonly resume: SnapshotRecord | null;
+  /** Only rows that fulfil this condition, over what readers hold. */
+  readonly where?: string | null;
+  /** It was stopped by a command: it is shown, and nothing is done. */
+  readonly stopped?: boolean;
   /** Whether readers may hold rows of an earlier copy: then this one begins with a truncate event. */
   readonly replaces: boolean;
 }
@@ -79,7 +83,7 @@ export class Copy {
     for (const key of job.resume?.rereads ?? []) this.#reread(key);
     this.progress = {
       table: tableName(job.table), sink: job.sink, state: 'waiting', rows: job.resume?.rows ?? 0, estimate: null, retries: 0,
-      waitingFor: null, where: null, holdsPublishing: false, error: null,
+      waitingFor: null, where: job.where ?? null, holdsPublishing: false, error: null,
     };
   }
 
@@ -197,7 +201,7 @@ export class Copy {
     const last = this.#ranges.length === 0 && this.#rereads.size === 0;
     this.#record = {
       type: 'snapshot', id, confirmed: false, table: tableName(job.table), relid: job.table.relid, key: keyNames(job.table),
-      sink: job.sink, ask: job.ask, copy: before?.copy ?? id, first: before === null, last,
+      sink: job.sink, ask: job.ask, where: job.where ?? null, copy: before?.copy ?? id, first: before === null, last,
       ranges: this.#ranges.map(({ after, until }) => ({ after, until })),
       rows: of.rows,
       rereads: [...this.#rereads.values()].map(({ key }) => key),

@@ -1,6 +1,7 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { decodeControl, type EndRecord, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { CopyOrders } from './copy-orders.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
 
@@ -117,11 +118,16 @@ export interface SchemaState {
   readonly versions: readonly VersionRecord[];
   /** The newest record of each copy that counts: confirmed, or named by an END. By `copyKey`. */
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
+  readonly orders: CopyOrders;
 }
 
-/** One copy a table and addressee. */
-export function copyKey(table: string, sink: string | null): string {
-  return JSON.stringify([table, sink]);
+/** One copy a table and addressee; beside it those of some rows, each for itself by the id of its order. */
+export function copyKey(table: string, sink: string | null, order: string | null = null): string {
+  return JSON.stringify(order === null ? [table, sink] : [table, sink, order]);
+}
+
+export function copyKeyOf(record: Pick<SnapshotRecord, 'table' | 'sink' | 'where' | 'ask'>): string {
+  return copyKey(record.table, record.sink, record.where === null ? null : record.ask);
 }
 
 export async function readSchemaState(reader: LogReader, topics: TopicNames): Promise<SchemaState> {
@@ -130,11 +136,16 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
   const unconfirmed = new Map<string, SnapshotRecord>();
   /** Where the records stand, by id: the order in which the ENDs that confirm them were to come. */
   const order = new Map<string, number>();
+  const orders = new CopyOrders();
   const rereads: { readonly record: RereadRecord; readonly offset: number }[] = [];
   for await (const cursor of records(reader, topics.schema)) {
     const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
     if (record.type === 'version') {
       versions.push(record);
+      continue;
+    }
+    if (record.type === 'copy-order') {
+      orders.take(record);
       continue;
     }
     if (record.type === 'reread') {
@@ -143,23 +154,28 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
     }
     if (!order.has(record.id)) order.set(record.id, cursor.offset);
     if (record.confirmed) {
-      copies.set(copyKey(record.table, record.sink), record);
+      copies.set(copyKeyOf(record), record);
       unconfirmed.delete(record.id);
     } else {
       unconfirmed.set(record.id, record);
     }
   }
   for (const record of unconfirmed.size === 0 ? [] : await namedByEnds(reader, topics, unconfirmed)) {
-    const known = copies.get(copyKey(record.table, record.sink));
+    const known = copies.get(copyKeyOf(record));
     // One that a crash kept from being confirmed must not come back over what the copy has done since.
-    if (known === undefined || (order.get(record.id) ?? 0) > (order.get(known.id) ?? 0)) copies.set(copyKey(record.table, record.sink), record);
+    if (known === undefined || (order.get(record.id) ?? 0) > (order.get(known.id) ?? 0)) copies.set(copyKeyOf(record), record);
   }
   for (const [key, copy] of copies) {
     // Those that came before the record stand in it, unless they were read again since.
     const since = rereads.filter(({ record, offset }) => record.copy === copy.copy && offset > (order.get(copy.id) ?? 0));
     if (since.length > 0) copies.set(key, { ...copy, rereads: [...copy.rereads, ...since.flatMap(({ record }) => record.keys)], last: false });
   }
-  return { versions, copies };
+  for (const [key, copy] of copies) {
+    if (copy.where === null || !copy.last) continue;
+    copies.delete(key);
+    orders.finished(copy.ask ?? '');
+  }
+  return { versions, copies, orders };
 }
 
 /** A crash between an END and the confirmation of its record: the END itself says that the record counts. */

@@ -157,18 +157,6 @@ export class Publisher {
     await this.#writer.close();
   }
 
-  /** Copies captured tables anew, whatever was copied before; returns their names. */
-  copyAgain(names: readonly string[]): readonly string[] {
-    const session = this.#session;
-    const tables = names.map((name) => {
-      const table = session?.tables.find((candidate) => tableName(candidate) === name);
-      if (table === undefined) throw new TailraceError('command-refused', `the pipeline ${this.#options.pipeline} does not capture ${name}`);
-      return table;
-    });
-    for (const table of tables) session?.copy({ table, sink: null, ask: null, resume: null, replaces: true });
-    return tables.map(tableName);
-  }
-
   /** Runs with the writer to itself: retention. */
   async exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T> {
     return this.#turns.take(() => work(this.#writer));
@@ -257,10 +245,10 @@ export class Publisher {
     versions.enterEpoch(from.start.epoch);
     const publishing = new PublishingSession({
       session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
-      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies,
+      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies, orders: from.schema.orders,
       copyParallel: this.#options.copyParallel, logger: this.#options.logger, signal: until.signal,
     });
-    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, asks: await this.#asks() });
+    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders, asks: await this.#asks() });
     for (const job of jobs) publishing.copy(job);
     this.#session = publishing;
     until.streaming();

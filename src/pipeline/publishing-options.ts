@@ -3,6 +3,7 @@ import type { LogWriter } from '../log/log.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { SourceSession } from '../source/source.ts';
 import type { EndRecord, SnapshotRecord, StartRecord } from './control-records.ts';
+import type { CopyOrders } from './copy-orders.ts';
 import type { SchemaVersions } from './schema-versions.ts';
 import type { TopicNames } from './topics.ts';
 import type { StartGuard } from './start-guard.ts';
@@ -24,6 +25,8 @@ export interface PublishingOptions {
   readonly end: EndRecord;
   readonly versions: SchemaVersions;
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
+  /** What commands have asked of the copies. */
+  readonly orders: CopyOrders;
   /** How many chunks are read at a time. */
   readonly copyParallel: number;
   readonly logger: Logger;

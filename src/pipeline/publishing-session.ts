@@ -4,7 +4,9 @@ import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
 import type { BatchBuilder } from '../log/log.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
-import { encodeControl, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
+import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
+import { orderedJob } from './copy-jobs.ts';
+import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
 import { CurrentStart } from './current-start.ts';
@@ -71,7 +73,7 @@ export class PublishingSession {
     options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true });
     this.#snapshotter = new Snapshotter({
       reader: session.snapshots, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal,
-      logger: options.logger, parallel: options.copyParallel, transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
+      logger: options.logger, parallel: options.copyParallel, isPaused: (table) => options.orders.isPaused(table), transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
     });
   }
 
@@ -101,8 +103,25 @@ export class PublishingSession {
     return this.#start;
   }
 
+  get orders(): CopyOrders {
+    return this.#options.orders;
+  }
+
   copy(job: CopyJob): void {
-    this.#snapshotter.add(job);
+    const name = tableName(job.table);
+    if (job.where != null) this.#snapshotter.add(job);
+    // Whoever begins a copy of the whole table anew answers whatever was ordered before.
+    else this.#snapshotter.add({ ...job, ask: job.sink === null ? this.orders.whole(name) : job.ask, stopped: this.orders.isStopped(name) });
+  }
+
+  /** Does what a command has asked for; it is in the log already. */
+  order(order: CopyOrderRecord): void {
+    this.orders.take(order);
+    if (order.action === 'copy') {
+      const job = orderedJob(order, this.tables, this.copies);
+      if (job !== null) this.copy(job);
+    } else if (order.action === 'stop' || order.action === 'stop-rows') this.#snapshotter.stop(order.table ?? '');
+    else this.#snapshotter.wake();
   }
 
   /** Publishes until the signal aborts or the connection or the log fails. */
@@ -279,7 +298,7 @@ export class PublishingSession {
   #copyAgain(table: TableShape): void {
     if (!this.copies.has(copyKey(tableName(table), null))) return;
     this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
-    this.#snapshotter.add({ table, sink: null, ask: null, resume: null, replaces: false });
+    this.copy({ table, sink: null, ask: null, resume: null, replaces: false });
   }
 
   #schemaBatch(record: SchemaTopicRecord): BatchBuilder {

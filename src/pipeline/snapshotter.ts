@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
-import type { TableShape } from '../event/table.ts';
+import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SnapshotReader } from '../source/source.ts';
 import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -40,6 +40,8 @@ export interface SnapshotterOptions {
   readonly logger: Logger;
   /** How many chunks are read at a time. */
   readonly parallel: number;
+  /** Whether a command has paused the copies of the table. */
+  readonly isPaused: (table: string) => boolean;
   /** The transaction topic's end offset: the END that confirms a record lies behind it. */
   readonly transactionOffset: () => number;
 }
@@ -79,16 +81,21 @@ export class Snapshotter {
   }
 
   get progress(): readonly CopyProgress[] {
-    return this.#copies.map((copy) => copy.progress);
+    return this.#copies.map(({ phase, progress }) => (phase !== 'over' && this.#options.isPaused(progress.table) ? { ...progress, state: 'paused' } : progress));
   }
 
-  /** Begins beside the copies that run; one of the same table and addressee gives way to it. */
+  /** Begins beside the copies that run; one of the whole table for the same addressee gives way to it. */
   add(job: CopyJob): void {
     const { startId, transactionOffset } = this.#options;
     const copy = new Copy(job, { newId: () => `${startId}:${++this.#count}`, transactionOffset });
-    const at = this.#copies.findIndex(({ job: other }) => other.table.relid === job.table.relid && other.sink === job.sink);
+    const at = this.#copies.findIndex(({ job: other }) => isSame(other, job));
     if (at >= 0) this.#end(...this.#copies.splice(at, 1));
     this.#copies.push(copy);
+    if (job.stopped === true) {
+      copy.phase = 'over';
+      copy.progress.state = 'stopped';
+      return;
+    }
     this.#active.set(job.table.relid, [...(this.#active.get(job.table.relid) ?? []), copy]);
     void this.#enter(copy);
   }
@@ -148,6 +155,18 @@ export class Snapshotter {
     }
   }
 
+  /** The copies of a table are given up where they are. */
+  stop(table: string): void {
+    const stopped = this.#copies.filter(({ phase, progress }) => progress.table === table && phase !== 'over');
+    this.#end(...stopped);
+    for (const { progress } of stopped) progress.state = 'stopped';
+  }
+
+  /** There may be something to do: a pause has ended. */
+  wake(): void {
+    this.#changed();
+  }
+
   #changed(): void {
     this.#wake.resolve();
     this.#wake = Promise.withResolvers();
@@ -156,6 +175,7 @@ export class Snapshotter {
   /** The first thing there is to do, in the order in which the copies were added. */
   #next(): (() => Promise<void>) | null {
     for (const copy of this.#copies) {
+      if (this.#options.isPaused(copy.progress.table)) continue;
       if (copy.phase === 'ready') {
         copy.phase = 'opening';
         return () => this.#guarded(copy, () => this.#open(copy));
@@ -272,4 +292,10 @@ export class Snapshotter {
       newMark: () => `${startId}:${++this.#count}`,
     };
   }
+}
+
+/** Copies of some rows stand for themselves, by the order that they answer. */
+function isSame(a: CopyJob, b: CopyJob): boolean {
+  const some = (job: CopyJob): string | null => ((job.where ?? null) === null ? null : job.ask);
+  return tableName(a.table) === tableName(b.table) && a.sink === b.sink && some(a) === some(b);
 }

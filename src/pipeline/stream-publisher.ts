@@ -263,7 +263,7 @@ export class StreamPublisher implements Retained {
 function copyRecord(shape: TableShape, of: { readonly id: string; readonly sink: string | null; readonly ask: string | null; readonly place: Place }): SnapshotRecord {
   const { id, sink, ask, place } = of;
   return {
-    type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink, ask,
+    type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink, ask, where: null,
     copy: id, first: true, last: true, ranges: [], rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
   };
 }

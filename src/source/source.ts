@@ -102,6 +102,8 @@ export interface SnapshotReader {
    * takes a connection of its own.
    */
   chunk(request: ChunkRequest): Promise<Chunk>;
+  /** Throws `usage` unless it is one condition that the rows of the table can be asked for. */
+  checkWhere(table: TableShape, where: string): Promise<void>;
   /** Keys that cut the table into about `parts` equal stretches, in key order; none where it is small or nothing is known. */
   boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]>;
   /**
@@ -131,6 +133,8 @@ export interface ChunkRequest {
   readonly until?: readonly string[] | null;
   /** When set, the chunk is these keys' rows instead of a range: keys whose full image the stream did not bring. */
   readonly keys: readonly (readonly string[])[] | null;
+  /** Only rows that fulfil this condition, in the source's own language. */
+  readonly where?: string | null;
   readonly maxRows: number;
   readonly maxBytes: number;
   readonly signal: AbortSignal;

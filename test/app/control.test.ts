@@ -35,7 +35,7 @@ async function world(t: TestContext, options: { readonly name?: string; readonly
 
 /** Listens as a daemon does, until the test ends. */
 function listen(t: TestContext, { place }: World, handlers: Partial<Handlers<CommandName>> = {}): ControlServer {
-  const server = new ControlServer(place, { status: async () => status, snapshot: async ({ tables }) => tables, ...handlers }, silentLogger);
+  const server = new ControlServer(place, { status: async () => status, snapshot: async ({ tables }) => [tables ?? 'all'], ...handlers }, silentLogger);
   t.after(() => server.close());
   return server;
 }
@@ -47,14 +47,14 @@ describe('a command', () => {
     const shop = await world(t);
     listen(t, shop);
     assert.deepEqual(await eventually(() => ask(shop)), status);
-    assert.deepEqual(await askDaemon(shop.config, 'snapshot', { tables: ['public.a'] }, shop), ['public.a']);
+    assert.deepEqual(await askDaemon(shop.config, 'snapshot', { action: 'copy', tables: 'public.a', where: null }, shop), ['public.a']);
   });
 
   test('brings back an error with its code and remedy', async (t) => {
     const shop = await world(t);
     listen(t, shop, { snapshot: async () => Promise.reject(new TailraceError('command-refused', 'not now', { remedy: 'later' })) });
     await eventually(() => ask(shop));
-    await assert.rejects(askDaemon(shop.config, 'snapshot', { tables: ['a'] }, shop), { code: 'command-refused', message: 'not now', remedy: 'later' });
+    await assert.rejects(askDaemon(shop.config, 'snapshot', { action: 'copy', tables: 'a', where: null }, shop), { code: 'command-refused', message: 'not now', remedy: 'later' });
   });
 
   test('without a daemon says so, and what to do', async (t) => {
@@ -66,7 +66,7 @@ describe('a command', () => {
     listen(t, shop);
     await eventually(() => ask(shop));
     await assert.rejects(askDaemon(shop.config, 'no-such' as 'status', {}, shop), { code: 'daemon-unreachable', message: /another version/ });
-    await assert.rejects(askDaemon(shop.config, 'snapshot', { tables: [] }, shop), { code: 'daemon-unreachable', message: /another version/ });
+    await assert.rejects(askDaemon(shop.config, 'snapshot', { action: 'none' as 'copy', tables: null, where: null }, shop), { code: 'daemon-unreachable', message: /another version/ });
   });
 
   test('hears it when the daemon goes before it has answered', async (t) => {
@@ -74,7 +74,7 @@ describe('a command', () => {
     const asked = Promise.withResolvers<void>();
     const server = listen(t, shop, { snapshot: () => (asked.resolve(), new Promise(() => {})) });
     await eventually(() => ask(shop));
-    const refused = assert.rejects(askDaemon(shop.config, 'snapshot', { tables: ['a'] }, shop), { code: 'daemon-unreachable' });
+    const refused = assert.rejects(askDaemon(shop.config, 'snapshot', { action: 'copy', tables: 'a', where: null }, shop), { code: 'daemon-unreachable' });
     await asked.promise;
     await server.close();
     await refused;

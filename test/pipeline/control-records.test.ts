@@ -27,11 +27,15 @@ const end = object({
   previous: place, parts: fc.array(part), snapshot: orNull(object({ record: text, table: text, first: fc.boolean(), last: fc.boolean(), sink: orNull(text) })),
 });
 const snapshot = object({
-  type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, key: fc.array(text), sink: orNull(text), ask: orNull(text),
+  type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, key: fc.array(text), sink: orNull(text), ask: orNull(text), where: orNull(text),
   copy: text, first: fc.boolean(), last: fc.boolean(), ranges: fc.array(object({ after: orNull(fc.array(text)), until: orNull(fc.array(text)) })), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
   visibility: orNull(object({ xmin: text, xmax: text, running: fc.array(text), lsn })),
 });
 const reread = object({ type: fc.constant('reread' as const), copy: text, keys: fc.array(fc.array(text)) });
+const order = object({
+  type: fc.constant('copy-order' as const), id: text, action: fc.constantFrom('copy' as const, 'pause' as const, 'resume' as const, 'stop' as const, 'stop-rows' as const),
+  table: orNull(text), where: orNull(text),
+});
 const version = object({
   type: fc.constant('version' as const), version: object({ epoch: nat, number: nat }),
   shape: object({
@@ -45,7 +49,7 @@ const sinks = fc.oneof(
   object({ type: fc.constant('position' as const), startId: text, endLsn: lsn, offset: nat, epoch: nat, commitLsn: lsn }),
   object({ type: fc.constant('forgotten' as const) }),
 );
-const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, reread, version, sinks);
+const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, reread, order, version, sinks);
 
 function decode(value: Uint8Array): ControlRecord {
   // Records lie anywhere in what was fetched.

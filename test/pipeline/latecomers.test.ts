@@ -24,7 +24,7 @@ const at = (epoch: number, commitLsn: bigint): Place => ({ epoch, commitLsn });
 
 function copyRecord(table: string, more: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
-    type: 'snapshot', id: 'x', confirmed: true, table, relid: 5, key: ['a'], sink: null, ask: null, first: true, last: true, copy: 'c', ranges: [], rows: 0,
+    type: 'snapshot', id: 'x', confirmed: true, table, relid: 5, key: ['a'], sink: null, ask: null, where: null, first: true, last: true, copy: 'c', ranges: [], rows: 0,
     rereads: [], from: 0, place: at(1, 30n), begin: at(1, 20n), visibility: null, ...more,
   };
 }

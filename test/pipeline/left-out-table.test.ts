@@ -54,6 +54,7 @@ class QuietSource implements Source {
         entered: async () => {},
         estimate: async () => 1,
         whole: unused,
+        checkWhere: unused,
         boundaries: async () => [],
         watermark: async (content) => {
           watermark(content);

@@ -70,7 +70,7 @@ test('the position is found where retention has removed the START that the oldes
 
 function copy(id: string, more: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
-    type: 'snapshot', id, confirmed: false, table: 'public.t', relid: 5, key: ['id'], sink: null, ask: null, copy: '1', first: false, last: false, ranges: [{ after: [id], until: null }], rows: 1, rereads: [], from: 0,
+    type: 'snapshot', id, confirmed: false, table: 'public.t', relid: 5, key: ['id'], sink: null, ask: null, where: null, copy: '1', first: false, last: false, ranges: [{ after: [id], until: null }], rows: 1, rereads: [], from: 0,
     place: at(1, 5n), begin: at(1, 5n), visibility: null, ...more,
   };
 }

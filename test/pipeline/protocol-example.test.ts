@@ -54,7 +54,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
       yield items;
     },
     acknowledge: () => {},
-    snapshots: { entered: unused, watermark: unused, chunk: unused, boundaries: unused, whole: unused, estimate: unused },
+    snapshots: { entered: unused, watermark: unused, chunk: unused, checkWhere: unused, boundaries: unused, whole: unused, estimate: unused },
     health: unused,
     stop: () => {},
     close: async () => {},

@@ -1,62 +1,13 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import type { SnapshotRecord } from '../../src/pipeline/control-records.ts';
+import { commandCopies } from '../../src/pipeline/copy-commands.ts';
 import { windowLimit } from '../../src/pipeline/snapshot-window.ts';
 import type { ChunkRequest } from '../../src/source/source.ts';
-import { insert, rekey, remove, ScriptedSource, truncate, update, type ChunkPhase } from '../support/scripted-source.ts';
+import { insert, rekey, remove, truncate, update } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
-import { Bench, sorted, tableOf, type BenchOptions, type RunningSink } from './harness.ts';
+import { copied, items, plain, row, same, world } from './copy-world.ts';
 import { ends, events, schemaRecords } from './log-view.ts';
-
-/** Key, a small column, and one that is out of line: an update that leaves it alone does not bring it. */
-const items = tableOf('items', 3);
-const plain = tableOf('plain', 2, { key: [] });
-
-const row = (key: number, b = 'old'): readonly string[] => [String(key), b, `big ${key}`];
-
-interface World {
-  readonly source: ScriptedSource;
-  readonly bench: Bench;
-  /** Begins publishing and replaying; resolves when everything is copied and at the replica. */
-  run(): Promise<RunningSink>;
-  /** Runs `work` once, in the chunk of this number and at this place in it. */
-  during(phase: ChunkPhase, chunk: number, work: (request: ChunkRequest) => void | Promise<void>): void;
-}
-
-/** A table with these rows in it, from before the slot was made. */
-async function world(t: TestContext, keys: readonly number[], options: BenchOptions & { readonly chunkRows?: number } = {}): Promise<World> {
-  const source = new ScriptedSource([items, plain]);
-  source.commit(keys.map((key) => insert(items, row(key))), { unsent: true });
-  source.chunkRows = options.chunkRows ?? Infinity;
-  const bench = await Bench.open(t, source, { snapshot: 'initial', sinks: ['local'], ...options });
-  const steps: { readonly phase: ChunkPhase; readonly chunk: number; readonly work: (request: ChunkRequest) => void | Promise<void> }[] = [];
-  const ofItems = new Set<ChunkRequest>();
-  source.onChunk = async (phase, request) => {
-    ofItems.add(request);
-    const number = [...ofItems].indexOf(request);
-    for (const step of steps) if (step.phase === phase && step.chunk === number) await step.work(request);
-  };
-  return {
-    source, bench,
-    during: (phase, chunk, work) => void steps.push({ phase, chunk, work }),
-    run: async () => {
-      const publisher = await bench.start();
-      const sink = await bench.replay('local');
-      await copied(bench);
-      await sink.reaches(source.lsn);
-      assert.equal(publisher.session?.progress.length, 2);
-      return sink;
-    },
-  };
-}
-
-async function copied(bench: Bench): Promise<void> {
-  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies to be done', timeoutMs: 10_000 });
-}
-
-function same(sink: RunningSink, source: ScriptedSource): void {
-  for (const table of [items, plain]) assert.deepEqual(sink.rows(table), sorted(source.rows(table.relid)));
-}
 
 test('snapshots: a transaction that is streamed before the low watermark and visible after the chunk is read again', async (t) => {
   const it = await world(t, [1, 2, 3, 4], { chunkRows: 2 });
@@ -214,7 +165,7 @@ test('snapshots: a copy that replaces another begins with a truncate event, befo
   const sink = await it.run();
   // A row that the replica has and the source has not, as after a repair by hand.
   it.source.commit([remove(items, row(1))], { unsent: true });
-  it.bench.publisher.copyAgain(['public.items']);
+  assert.deepEqual(await commandCopies(it.bench.publisher, 'shop', { action: 'copy', tables: 'public.items', where: null }), ['public.items']);
   await copied(it.bench);
   await sink.reaches(it.source.lsn);
   assert.deepEqual(sink.rows(items).map(([key]) => key), ['2']);
@@ -253,7 +204,7 @@ test('snapshots: chunks of several tables, and several of one table, are under w
   same(sink, it.source);
   const reader = await it.bench.reader();
   assert.equal((await events(reader, items)).filter(({ op }) => op === 'r').length, 60);
-  const records = (await schemaRecords(reader)).filter((record): record is SnapshotRecord & { at: number } => record.type === 'snapshot' && record.table === 'public.items' && record.confirmed);
+  const records = (await schemaRecords(reader)).filter((record): record is SnapshotRecord & { at: number } => record.type === 'snapshot' && record.table === 'public.items' && !record.confirmed);
   assert.deepEqual(records.at(0)?.ranges.length, 12, 'four stretches for each worker');
   assert.deepEqual([records.at(-1)?.ranges, records.at(-1)?.last, records.at(-1)?.rows], [[], true, 60]);
   assert.equal((await ends(reader)).filter(({ snapshot }) => snapshot?.table === 'public.items' && snapshot.last).length, 1, 'it is done once');

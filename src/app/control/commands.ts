@@ -8,13 +8,13 @@ import type { PipelineStatus } from '../../pipeline/status.ts';
 export const requests = {
   /** Where it stands, as `/status` says it. */
   status: z.strictObject({}),
-  /** Copies tables anew. */
-  snapshot: z.strictObject({ tables: z.array(z.string()).min(1) }),
+  /** Copies tables anew, or some of their rows; pauses, resumes and stops copies. */
+  snapshot: z.strictObject({ action: z.enum(['copy', 'pause', 'resume', 'stop']), tables: z.string().nullable(), where: z.string().nullable() }),
 };
 
 interface Replies {
   readonly status: PipelineStatus;
-  /** The tables that are copied now. */
+  /** The tables that it concerns. */
   readonly snapshot: readonly string[];
 }
 

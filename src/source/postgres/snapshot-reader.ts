@@ -90,6 +90,20 @@ export class PostgresSnapshotReader implements SnapshotReader {
     );
   }
 
+  async checkWhere(table: TableShape, where: string): Promise<void> {
+    return this.#named(`${tableName(table)} could not be looked at`, () =>
+      this.#withConnection(async (_connection, query) => {
+        await query('BEGIN READ ONLY');
+        const state = await this.#state(query, table);
+        // With parameters, so that it can be no more than one statement.
+        await query(`EXPLAIN (COSTS off) ${select(state, this.#options.shapes.match(shapeOfTable(state)), null, where)} LIMIT $1`, [0]).catch((error: unknown) => {
+          throw new TailraceError('usage', `--where is no condition for ${tableName(table)}: ${error instanceof Error ? error.message : String(error)}`, { remedy: 'Write what could stand behind WHERE in a SELECT of this table.', cause: error });
+        });
+        await query('ROLLBACK');
+      }),
+    );
+  }
+
   async boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]> {
     return this.#named(`${tableName(table)} could not be sampled`, () =>
       this.#withConnection(async (_connection, query) => {
@@ -175,7 +189,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
     const range = request.keys !== null ? among(key, request.keys) : within(key, request);
     const limit = request.keys === null ? ` LIMIT ${request.maxRows}` : '';
     const maxBytes = request.keys === null ? request.maxBytes : Infinity;
-    const text = `COPY (${select(state, shape, range)} ${orderBy(key)}${limit}) TO STDOUT`;
+    const text = `COPY (${select(state, shape, range, request.where)} ${orderBy(key)}${limit}) TO STDOUT`;
     const reader = new CopyTextReader(shape.columns.length);
     let cut = false;
     try {
@@ -293,9 +307,9 @@ function fingerprint({ relid, schema, name, kind, persistence, replicaIdentity, 
 }
 
 /** The rows that the publication sends, with the columns that it sends. Children by inheritance are tables of their own. */
-function select(state: CatalogTable, shape: TableShape, range: string | null = null): string {
+function select(state: CatalogTable, shape: TableShape, range: string | null = null, condition: string | null = null): string {
   const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ');
-  const conditions = [range, state.filter === null ? null : `(${state.filter})`].filter((condition) => condition !== null);
+  const conditions = [range, condition === null ? null : `(${condition}\n)`, state.filter === null ? null : `(${state.filter})`].filter((condition) => condition !== null);
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
   return `SELECT ${columns} FROM ${from(state)}${where}`;
 }

@@ -12,7 +12,7 @@ const start: StartRecord = {
 
 function copy(more: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
-    type: 'snapshot', id: 'c', confirmed: true, table: table.name, relid: 5, key: ['id'], sink: null, ask: null, copy: 'c', first: true, last: true, ranges: [], rows: 1,
+    type: 'snapshot', id: 'c', confirmed: true, table: table.name, relid: 5, key: ['id'], sink: null, ask: null, where: null, copy: 'c', first: true, last: true, ranges: [], rows: 1,
     rereads: [], from: 0, place, begin: place, visibility: null, ...more,
   };
 }

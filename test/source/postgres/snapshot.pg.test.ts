@@ -21,9 +21,9 @@ function tableOf(session: SourceSession, name: string): TableShape {
   return table;
 }
 
-function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; until?: readonly string[]; maxRows?: number; keys?: readonly (readonly string[])[] } = {}): Promise<Chunk> {
+function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; until?: readonly string[]; maxRows?: number; keys?: readonly (readonly string[])[]; where?: string } = {}): Promise<Chunk> {
   return session.snapshots.chunk({
-    table, low: 'low', high: 'high', after: options.after ?? null, until: options.until ?? null, keys: options.keys ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
+    table, low: 'low', high: 'high', after: options.after ?? null, until: options.until ?? null, keys: options.keys ?? null, where: options.where ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
   });
 }
 
@@ -116,6 +116,21 @@ test('an index whose operators are of another schema is followed by them', async
   assert.deepEqual(await readAll(session, table, 2), ['4', '4', '3', '3', '2', '2', '1', '1', '0']);
   const keys = await readChunk(session, table, { keys: [['4', '9'], ['0', '1'], ['0', '2']] });
   assert.deepEqual(texts(keys.rows), [['4', '9'], ['0', '1']]);
+});
+
+test('a condition picks rows of a chunk, whatever is in it, and no text can be more than a condition', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k SELECT g, 'x' || g FROM generate_series(1, 9) g`);
+  const table = tableOf(session, 'k');
+  for (const [where, ids] of [["id % 2 = 0 OR v = 'x1'", ['1', '2', '4', '6', '8']], ["v = ')' OR id > 8 -- the newest", ['9']], ["v <> ';'AND id < 2", ['1']]] as const) {
+    await session.snapshots.checkWhere(table, where);
+    assert.deepEqual(texts((await readChunk(session, table, { where, maxRows: 5 })).rows).map(([id]) => id), ids);
+  }
+  assert.deepEqual(texts((await readChunk(session, table, { where: 'id > 3', after: ['1'], until: ['5'] })).rows).map(([id]) => id), ['4', '5']);
+  assert.deepEqual(texts((await readChunk(session, table, { where: 'id > 3', keys: [['2'], ['4']] })).rows).map(([id]) => id), ['4']);
+  for (const where of ['id = ', 'nothing = 1', 'id', 'true) LIMIT 0; DROP TABLE k; SELECT (true', 'true); DELETE FROM k; --', 'count(*) > 1', "pg_sleep('x')"]) {
+    await assert.rejects(session.snapshots.checkWhere(table, where), { code: 'usage', message: /--where is no condition for public\.k/ });
+  }
+  assert.equal((await database.sql('SELECT 1 FROM k')).length, 9);
 });
 
 test('a large table is cut into stretches of about the same size, a small one is not', async (t) => {
