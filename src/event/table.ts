@@ -12,6 +12,8 @@ export interface Column {
   readonly type: string;
   /** The oid under a domain, at any depth; the column's own oid otherwise. */
   readonly baseTypeOid: number;
+  /** What a type is made of that is not one of the server's own: `shop.mood enum`. Missing for the server's own types. */
+  readonly definition?: string | undefined;
   readonly notNull: boolean;
   /** Rows that stood when the column was added may have a value in it that the stream never sent: a default, an identity. */
   readonly filled?: boolean;

@@ -101,7 +101,8 @@ export function tupleOf(texts: readonly (string | null | undefined)[]): Uint8Arr
   return bytes;
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
+// A text may begin with U+FEFF, which a decoder else takes for a mark of the encoding and drops.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
 function readUint32(bytes: Uint8Array, at: number): number {

@@ -2,7 +2,7 @@ import { KIND_TEXT, TupleReader } from '../event/tuple.ts';
 import type { TableShape } from '../event/table.ts';
 
 const reader = new TupleReader();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The texts of the key columns, in key order. Key columns are never NULL or absent in a new row or a key image. */
 export function keyTexts(table: TableShape, bytes: Uint8Array, at: number): string[] {

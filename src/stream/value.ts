@@ -13,7 +13,7 @@ export type Row = Readonly<Record<string, Value>>;
 /** Under a domain too: columns name the type beneath (`baseTypeOid`). */
 const OID = { bool: 16, int8: 20, int2: 21, int4: 23, oid: 26, float4: 700, float8: 701 } as const;
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Makes rows of a table's tuples; one reader a table version. */
 export class RowReader {

@@ -1,4 +1,6 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
+import { quoteQualified } from '../../src/runtime/postgres/quote.ts';
+import { toPostgresText } from '../../src/sink/sqlite/representation.ts';
 import type { TestDatabase } from './postgres.ts';
 
 /** A table's rows, each as one text of its columns' texts, sorted: equal texts are equal tables, twins included. */
@@ -35,7 +37,7 @@ export async function columnsOf(database: TestDatabase, { schema, name }: Place)
  * to the value). `where` is SQL; children by inheritance are tables of their own.
  */
 export async function rowsOfPostgres(database: TestDatabase, place: Place, columns: readonly string[], where = ''): Promise<ExactRows> {
-  const table = `"${place.schema}"."${place.name}"`;
+  const table = quoteQualified(place.schema, place.name);
   const [kind] = await database.sql<{ kind: string }>('SELECT relkind AS kind FROM pg_class WHERE oid = to_regclass($1)', [table]);
   const names = columns.map((column) => `"${column.replaceAll('"', '""')}"`);
   const texts = names.map((column) => `CASE WHEN num_nulls(${column}) = 0 THEN concat(${column}) END`).join(', ');
@@ -51,7 +53,7 @@ export function rowsOfSqlite(path: string, place: Place, source: readonly TypedC
     const columns = (database.prepare('SELECT name FROM pragma_table_info(?)').all(table) as { name: string }[]).map(({ name }) => name).toSorted();
     if (columns.length === 0) return null;
     const types = columns.map((column) => source.find(({ name }) => name === column)?.type ?? 'text');
-    const query = database.prepare(`SELECT ${columns.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ')} FROM "${table}"`);
+    const query = database.prepare(`SELECT ${columns.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ')} FROM "${table.replaceAll('"', '""')}"`);
     query.setReadBigInts(true);
     const rows = query.all();
     return { columns, rows: rows.map((row) => JSON.stringify(columns.map((column, i) => textOf(row[column], types[i] as string)))).toSorted() };
@@ -75,5 +77,5 @@ function textOf(value: SQLOutputValue | undefined, type: string): string | null 
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
   if (type === 'boolean') return value === 1n ? 't' : 'f';
-  return String(value);
+  return typeof value === 'number' ? toPostgresText(type === 'real' ? 'float4' : 'float8', value) : String(value);
 }

@@ -14,6 +14,9 @@ export const pinnedSettings: Readonly<Record<string, string>> = {
   lc_monetary: 'C',
   xmloption: 'content',
   standard_conforming_strings: 'on',
+  // Off, `{NULL}` would be read as an array with the text NULL in it.
+  array_nulls: 'on',
+  quote_all_identifiers: 'off',
   // Names of types and tables in texts come out qualified, and nobody's function stands before the system's (CVE-2018-1058).
   search_path: 'pg_catalog',
   // A policy must be an error, never a filter: a copy with rows missing would look complete.
@@ -24,6 +27,7 @@ export const pinnedSettings: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
   default_transaction_read_only: 'off',
+  default_transaction_isolation: 'read committed',
 };
 
 /** The startup packet's `options`: in force before the first statement, in a replication session too. */

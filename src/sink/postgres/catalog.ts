@@ -1,4 +1,5 @@
 import type { Column } from '../../event/table.ts';
+import { typeDefinition } from '../../runtime/postgres/type-definition.ts';
 import type { QualifiedName } from './target.ts';
 
 /** Runs one query and gives its rows; errors are already ours. */
@@ -79,12 +80,13 @@ const kept = [
   'aclitem', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', 'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary',
 ];
 
-// A type that the replica does not know is carried as text, exactly; of a domain over a type that every server has, that type.
+// A type that the replica does not know, or knows as something else, is carried as text, exactly; of a domain over a type that
+// every server has, that type (docs/adr/0030).
 const typesQuery = `
 SELECT r.type, format_type(to_regtype(r.type), -1) AS bare
-FROM unnest($1::text[], $2::oid[]) WITH ORDINALITY AS u(type, base, n)
-LEFT JOIN pg_type t ON t.oid = to_regtype(u.type)
-LEFT JOIN pg_type b ON b.oid = u.base AND b.oid < 16384 AND b.typtype = 'b'
+FROM unnest($1::text[], $2::oid[], $4::text[]) WITH ORDINALITY AS u(type, base, definition, n)
+LEFT JOIN pg_type t ON t.oid = to_regtype(u.type) AND (u.definition IS NULL OR u.definition = ${typeDefinition('t.oid')})
+LEFT JOIN pg_type b ON b.oid = u.base AND b.oid < 16384 AND b.typtype IN ('b', 'r', 'm')
 LEFT JOIN pg_type e ON e.oid = coalesce(nullif(coalesce(t.typelem, b.typelem), 0), t.oid, b.oid)
 CROSS JOIN LATERAL (SELECT CASE
   WHEN e.oid IS NULL OR e.typname = ANY ($3) THEN 'text'
@@ -93,5 +95,5 @@ CROSS JOIN LATERAL (SELECT CASE
 ORDER BY u.n`;
 
 export function readTypes(query: Query, columns: readonly Column[]): Promise<ReplicaType[]> {
-  return query<ReplicaType>(typesQuery, [columns.map((column) => column.type), columns.map((column) => column.baseTypeOid), kept]);
+  return query<ReplicaType>(typesQuery, [columns.map((column) => column.type), columns.map((column) => column.baseTypeOid), kept, columns.map((column) => column.definition ?? null)]);
 }

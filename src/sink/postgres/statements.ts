@@ -54,7 +54,7 @@ export class RowStatements {
   /** Without a key: takes one row away of those that are equal. */
   #deleteOneOf(): RowStatement {
     const { columns } = this.#target;
-    const given = `ROW(${columns.map((column, i) => `$${i + 1}::${column.type}::text`).join(', ')})::text`;
+    const given = `ROW(${columns.map((column, i) => `$${i + 1}::${column.type}`).join(', ')})::text`;
     const name = qualified(this.#target);
     const text = `DELETE FROM ONLY ${name} WHERE ctid = (SELECT t.ctid FROM ONLY ${name} t WHERE ${image(columns, 't')} = ${given} LIMIT 1)`;
     return { name: `tr${this.#target.id}_delete`, text, row: columns.map((column) => column.index), key: [] };
@@ -123,9 +123,12 @@ export function deleteStagedCopies(target: Target): string {
   );
 }
 
-/** A whole row as one text: `(1,"a b",)`; quoting tells NULL from the empty text, and the "C" collation compares bytes. */
+/**
+ * A whole row as one text: `(1,"a b",)`, made of its values' own texts (a cast to text drops the trailing blanks of a bpchar). Quoting
+ * tells NULL from the empty text, and the "C" collation compares bytes.
+ */
 function image(columns: readonly TargetColumn[], alias: string): string {
-  return `ROW(${columns.map((column) => `${alias}.${quote(column.name)}::text`).join(', ')})::text COLLATE "C"`;
+  return `ROW(${columns.map((column) => `${alias}.${quote(column.name)}`).join(', ')})::text COLLATE "C"`;
 }
 
 function joinKey(target: Target): string {

@@ -40,7 +40,7 @@ export interface Target {
 }
 
 const reader = new TupleReader();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The key of a row for messages, as blocked keys are written too: `(7)`, `(eu, 12)`. Other values never stand in messages. */
 export function keyText(table: TableSchema, image: Image): string {

@@ -68,4 +68,4 @@ export class FieldReader {
   }
 }
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

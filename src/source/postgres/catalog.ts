@@ -1,5 +1,6 @@
 import type { Column, ReplicaIdentity, TableShape } from '../../event/table.ts';
 import type { Query } from '../../runtime/postgres/connection.ts';
+import { typeDefinition } from '../../runtime/postgres/type-definition.ts';
 import { replicaIdentities } from './relation.ts';
 
 /** What the catalog says of a table, as far as it concerns us. */
@@ -66,7 +67,7 @@ export function baseType(oid: string): string {
 export const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
     'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod,
     'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'baseTypeOid', ${baseType('a.atttypid')},
-    'notNull', a.attnotnull,
+    'definition', ${typeDefinition('a.atttypid')}, 'notNull', a.attnotnull,
     'filled', a.atthasmissing OR a.atthasdef OR a.attidentity <> '', 'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END) ORDER BY a.attnum), '[]')
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 
@@ -146,7 +147,7 @@ async function readTables(
 export function shapeOfTable(table: CatalogTable): TableShape {
   const columns = table.columns
     .filter((column) => table.published.includes(column.attnum))
-    .map(({ generated: _generated, ...column }): Column => column);
+    .map(({ generated: _generated, definition, ...column }): Column => (definition == null ? column : { ...column, definition }));
   const key = keyOf(columns, table.replicaIdentity === 'index' ? table.identityIndex : table.primaryKey);
   return { relid: table.relid, schema: table.schema, name: table.name, columns, key, replicaIdentity: table.replicaIdentity };
 }

@@ -1,5 +1,6 @@
 import type { Column, TableShape } from '../../event/table.ts';
 import type { Query } from '../../runtime/postgres/connection.ts';
+import { typeDefinition } from '../../runtime/postgres/type-definition.ts';
 import { baseType, columnsJson, indexKey, keyOf, type CatalogColumn } from './catalog.ts';
 import type { Relation } from './relation.ts';
 
@@ -30,17 +31,21 @@ export async function readStreamTable(
 
 /** The text and the base type of each type that a Relation names, however old it is. */
 export async function readTypes(query: Query, relation: Relation): Promise<readonly ColumnType[]> {
-  const rows = await query<{ type: string; base: string | null }>(
-    `SELECT pg_catalog.format_type(w.oid, w.typmod) AS type, ${baseType('w.oid')} AS base
+  const rows = await query<{ type: string; base: string | null; definition: string | null }>(
+    `SELECT pg_catalog.format_type(w.oid, w.typmod) AS type, ${baseType('w.oid')} AS base, ${typeDefinition('w.oid')} AS definition
      FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.int4[])) WITH ORDINALITY AS w(oid, typmod, place) ORDER BY w.place`,
     [relation.columns.map((column) => column.typeOid), relation.columns.map((column) => column.typmod)],
   );
-  return relation.columns.map(({ typeOid }, i) => ({ type: rows[i]?.type ?? '???', baseTypeOid: rows[i]?.base == null ? typeOid : Number(rows[i]?.base) }));
+  return relation.columns.map(({ typeOid }, i) => {
+    const { type = '???', base = null, definition = null } = rows[i] ?? {};
+    return { type, baseTypeOid: base === null ? typeOid : Number(base), ...(definition === null ? {} : { definition }) };
+  });
 }
 
 export interface ColumnType {
   readonly type: string;
   readonly baseTypeOid: number;
+  readonly definition?: string;
 }
 
 /**
@@ -84,8 +89,8 @@ export function shapeOfRelation(relation: Relation, table: StreamTable | undefin
   const confirmed = attnums.every((attnum, i) => i === 0 || attnum > (attnums[i - 1] as number));
   const columns = relation.columns.map(({ name, typeOid, typmod }, i): Column => {
     const column = confirmed ? known[i] : undefined;
-    const { type, baseTypeOid } = types[i] ?? { type: '???', baseTypeOid: typeOid };
-    return { name, attnum: column?.attnum ?? null, typeOid, typmod, type, baseTypeOid, notNull: column?.notNull ?? false, filled: column?.filled ?? false };
+    const type = types[i] ?? { type: '???', baseTypeOid: typeOid };
+    return { name, attnum: column?.attnum ?? null, typeOid, typmod, ...type, notNull: column?.notNull ?? false, filled: column?.filled ?? false };
   });
   const { relid, schema, name, replicaIdentity } = relation;
   return { relid, schema, name, columns, key: keyOfRelation(relation, columns, table), replicaIdentity };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Column, TableSchema } from '../../../src/event/table.ts';
+import { typeDefinition } from '../../../src/runtime/postgres/type-definition.ts';
 import { apply, changes, insert, positionAt, update } from '../../contract/sink-samples.ts';
 import { openSession } from '../../contract/sink.ts';
 import type { TestDatabase } from '../../support/postgres.ts';
@@ -8,12 +9,13 @@ import { emptyDatabase, rowsOf, sinkOf } from './harness.ts';
 
 /** The table as a source would describe it: types qualified as under a search path of pg_catalog alone. */
 async function shapeOf(database: TestDatabase, schema: string, name: string): Promise<TableSchema> {
-  const columns = await database.sql<Column>(
+  const columns = await database.sql<Column & { readonly definition: string | null }>(
     `SET search_path = pg_catalog; SELECT a.attname AS name, a.attnum::int AS attnum, a.atttypid::int AS "typeOid", a.atttypmod AS typmod,
-       format_type(a.atttypid, a.atttypmod) AS type, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int AS "baseTypeOid", a.attnotnull AS "notNull"
+       format_type(a.atttypid, a.atttypmod) AS type, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int AS "baseTypeOid", a.attnotnull AS "notNull", ${typeDefinition('a.atttypid')} AS definition
      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = '"${schema}"."${name}"'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
   );
-  return { relid: 4242, schema: 'public', name, columns, key: [0], replicaIdentity: 'default', version: { epoch: 1, number: 1 } };
+  const described = columns.map((column): Column => ({ ...column, definition: column.definition ?? undefined }));
+  return { relid: 4242, schema: 'public', name, columns: described, key: [0], replicaIdentity: 'default', version: { epoch: 1, number: 1 } };
 }
 
 const everyType = `
@@ -34,6 +36,11 @@ const values: readonly string[] = [
   `3${', NULL'.repeat(45)}`,
 ];
 
+const odd = [
+  'array_nulls = off', "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", "bytea_output = 'escape'", 'extra_float_digits = -15', "TimeZone = 'America/St_Johns'", "xmloption = 'document'",
+  'quote_all_identifiers = on', "default_transaction_isolation = 'serializable'",
+];
+
 test('every type arrives with the text that it has at the source, by COPY, by staging and by single statements', async (t) => {
   const database = await emptyDatabase();
   await database.sql(`CREATE SCHEMA src; CREATE TABLE src.many (${everyType})`);
@@ -41,7 +48,10 @@ test('every type arrives with the text that it has at the source, by COPY, by st
   const table = await shapeOf(database, 'src', 'many');
   const source = await rowsOf(database, { ...table, schema: 'src' });
   assert.equal(source.length, values.length);
+  // What the database and the role are set to bends nothing.
+  for (const setting of odd) await database.sql(`ALTER DATABASE "${database.name}" SET ${setting}; ALTER ROLE postgres IN DATABASE "${database.name}" SET ${setting}`);
   const session = await openSession(t, sinkOf(database));
+  await database.sql(`ALTER DATABASE "${database.name}" RESET ALL; ALTER ROLE postgres IN DATABASE "${database.name}" RESET ALL`);
   const numbered = (from: number, count: number): (string | null)[][] =>
     Array.from({ length: count }, (_, i) => [String(from + i), ...(source[i % source.length] as (string | null)[]).slice(1)]);
   await apply(session, positionAt(1), changes(table, numbered(0, 3).map((row) => insert(table, row))));
@@ -69,6 +79,25 @@ test('a type that the replica does not have is text; a domain is the type under 
   assert.deepEqual(await rowsOf(database, table), source);
   const types = await database.sql<{ type: string }>("SELECT format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = 'public.odd'::regclass AND attnum > 0 ORDER BY attnum");
   assert.deepEqual(types.map((row) => row.type), ['integer', 'text', 'numeric', 'text', 'text', 'text', 'text']);
+});
+
+test('a type of the replica that has the name but is made of something else would bend values, and is not used', async (t) => {
+  const database = await emptyDatabase();
+  const make = (deep: string, shallow: string): string => `CREATE SCHEMA src; CREATE TYPE src.reading AS (at int, value ${deep}); CREATE TYPE src.doubles AS (r src.reading[]);
+    CREATE DOMAIN src.code AS ${shallow}; CREATE DOMAIN src.codes AS src.code[]; CREATE TYPE src.span AS RANGE (subtype = ${deep}); CREATE TYPE src.same AS (a int)`;
+  await database.sql(`${make('float8', 'varchar(5)')};
+    CREATE TABLE src.bent (id int PRIMARY KEY, r src.reading, b src.doubles, rs src.reading[], c src.code, cs src.codes, s src.span, m src.span_multirange, ok src.same);
+    INSERT INTO src.bent VALUES (1, '(1,0.1234567890123456)', '("{""(1,0.1234567890123456)""}")', '{"(1,0.1234567890123456)"}', 'ab', '{ab}', '[0.1234567890123456,1)', '{[0.1234567890123456,1)}', '(1)')`);
+  const table = await shapeOf(database, 'src', 'bent');
+  assert.equal(table.columns[2]?.definition, 'src.doubles (r src.reading[]); src.reading (at integer, value double precision); src.reading[] base');
+  const source = await rowsOf(database, { ...table, schema: 'src' });
+  // The same names once more, with half the digits, and with blanks behind what is short.
+  await database.sql(`DROP SCHEMA src CASCADE; ${make('float4', 'char(5)')}`);
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, source.map((row) => insert(table, row))));
+  assert.deepEqual(await rowsOf(database, table), source);
+  const types = await database.sql<{ type: string }>("SELECT format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = 'public.bent'::regclass AND attnum > 0 ORDER BY attnum");
+  assert.deepEqual(types.map((row) => row.type), ['integer', 'text', 'text', 'text', 'character varying', 'text', 'text', 'text', 'src.same']);
 });
 
 test('types that the replica has are used, as key too, and found again by the equality of their index', async (t) => {

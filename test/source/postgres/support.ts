@@ -14,7 +14,7 @@ export interface SourceOptions extends Partial<PostgresSourceContext> {
 
 /** A source on a database, with a pipeline name of its own, so that tests on one server have slots of their own. */
 export function sourceOn(url: string, options: SourceOptions = {}): PostgresSource {
-  const config = postgresSourceConfig.parse({ url, ...options.config });
+  const config = postgresSourceConfig.parse({ url, messages: ['*'], ...options.config });
   return new PostgresSource(config, { pipeline: `t-${randomBytes(5).toString('hex')}`, logger: silentLogger, ...options });
 }
 

@@ -66,7 +66,9 @@ const odd = `
   ALTER DATABASE current SET TimeZone = 'America/St_Johns'; ALTER DATABASE current SET search_path = odd, public;
   ALTER DATABASE current SET xmloption = 'document'; ALTER DATABASE current SET standard_conforming_strings = off;
   ALTER DATABASE current SET statement_timeout = '20s'; ALTER DATABASE current SET default_transaction_read_only = off;
-  ALTER DATABASE current SET client_encoding = 'LATIN1'; ALTER DATABASE current SET row_security = on`;
+  ALTER DATABASE current SET client_encoding = 'LATIN1'; ALTER DATABASE current SET row_security = on;
+  ALTER ROLE postgres IN DATABASE current SET quote_all_identifiers = on;
+  ALTER ROLE postgres IN DATABASE current SET DateStyle = 'SQL, DMY'; ALTER ROLE postgres IN DATABASE current SET default_transaction_isolation = 'serializable'`;
 
 test('a value has one text, streamed or copied, whatever the database is set to', async (t) => {
   const database = await freshDatabase(t);
