@@ -3,7 +3,7 @@ import { tableName, type TableSchema } from '../event/table.ts';
 import { tupleTexts } from '../event/tuple.ts';
 import type { BlockedKey, TableOperation } from '../sink/sink.ts';
 import type { EndRecord } from './control-records.ts';
-import { isKeyChange, keyString, keyTexts } from './row-key.ts';
+import { isKeyChange, keyString, keyTexts, newKeyTexts } from './row-key.ts';
 
 /**
  * The keys that a sink's dead letters block (PROTOCOL, Poison): what follows for such a key goes the same way until it is
@@ -52,7 +52,7 @@ export class BlockedKeys {
 export function changedKeys(table: TableSchema, change: Exclude<TableOperation, { readonly op: 't' }>): readonly (string | null)[] {
   if (table.key.length === 0) return [null];
   if (change.op === 'd') return [keyString(keyTexts(table, change.bytes, change.oldAt))];
-  const key = keyString(keyTexts(table, change.bytes, change.newAt));
+  const key = keyString(newKeyTexts(table, change));
   return isKeyChange(table, change) ? [keyString(keyTexts(table, change.bytes, change.oldAt)), key] : [key];
 }
 

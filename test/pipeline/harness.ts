@@ -217,9 +217,9 @@ export class Bench {
     return reader;
   }
 
-  sqlite(name = 'local'): { readonly sink: Sink; readonly path: string } {
+  sqlite(name = 'local', more: { readonly busyTimeout?: string } = {}): { readonly sink: Sink; readonly path: string } {
     const path = join(this.directory, `${name}.sqlite`);
-    return { path, sink: createSqliteSink(sqliteSinkConfig.parse({ path }), { pipeline: 'shop', sink: name, logger: silentLogger }) };
+    return { path, sink: createSqliteSink(sqliteSinkConfig.parse({ path, busy_timeout: more.busyTimeout }), { pipeline: 'shop', sink: name, logger: silentLogger }) };
   }
 
   /** A sink that follows the log until it is stopped. */

@@ -18,7 +18,7 @@ export interface EventView {
   readonly texts: readonly (readonly (string | null | undefined)[])[];
 }
 
-async function walk<T>(reader: LogReader, topic: string, take: (record: { offset: number; value: Buffer; header: Buffer | null }) => T): Promise<T[]> {
+async function walk<T>(reader: LogReader, topic: string, take: (record: { offset: number; key: Buffer; value: Buffer; header: Buffer | null }) => T): Promise<T[]> {
   const range = await reader.range(topic, 0);
   const found: T[] = [];
   for (let offset = range.start; offset < range.end; ) {
@@ -27,12 +27,15 @@ async function walk<T>(reader: LogReader, topic: string, take: (record: { offset
       if (cursor.offset < offset) continue;
       const slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
       const header = cursor.header('tailrace', slice) ? Buffer.from(slice.bytes.subarray(slice.start, slice.end)) : null;
-      const { value } = cursor;
-      found.push(take({ offset: cursor.offset, header, value: Buffer.from(value.bytes.subarray(Math.max(0, value.start), Math.max(0, value.end))) }));
+      found.push(take({ offset: cursor.offset, header, key: bytesOf(cursor.key), value: bytesOf(cursor.value) }));
     }
     offset = cursor.nextOffset;
   }
   return found;
+}
+
+function bytesOf({ bytes, start, end }: { readonly bytes: Uint8Array; readonly start: number; readonly end: number }): Buffer {
+  return Buffer.from(bytes.subarray(Math.max(0, start), Math.max(0, end)));
 }
 
 export async function control<T extends ControlRecord>(reader: LogReader, topic: string): Promise<(T & { readonly at: number })[]> {
@@ -57,6 +60,10 @@ export function schemaRecords(reader: LogReader): Promise<(SchemaTopicRecord & {
 
 export function sinkRecords(reader: LogReader, sink: string): Promise<(SinkRecord & { readonly at: number })[]> {
   return control<SinkRecord>(reader, `shop.sink.${sink}`);
+}
+
+export async function deadLetters(reader: LogReader, sink: string): Promise<Record<string, unknown>[]> {
+  return walk(reader, `shop.dead-letter.${sink}`, ({ value, key }) => ({ key: key.toString(), ...(JSON.parse(value.toString()) as Record<string, unknown>) }));
 }
 
 /** Every event of a table's topic, named by an END or not. The table's rows are in tuple format. */

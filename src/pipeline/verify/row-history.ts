@@ -4,7 +4,7 @@ import { tupleTexts } from '../../event/tuple.ts';
 import { rowText } from '../../event/row-text.ts';
 import { shortMd5 } from '../../runtime/md5.ts';
 import type { TableOperation } from '../../sink/sink.ts';
-import { keyString, keyTexts } from '../row-key.ts';
+import { keyString, keyTexts, newKeyTexts } from '../row-key.ts';
 
 /** What the log says of one row over a while. */
 export interface RowHistory {
@@ -124,13 +124,7 @@ export class Histories {
 }
 
 function keyOf(table: TableSchema, change: { readonly bytes: Uint8Array; readonly oldAt: number; readonly newAt: number }): RowId {
-  const texts = keyTexts(table, change.bytes, change.newAt);
-  // A key column that is absent in the new row did not change.
-  if (change.oldAt >= 0 && texts.length > 0) {
-    const old = keyTexts(table, change.bytes, change.oldAt);
-    for (let i = 0; i < old.length; i++) texts[i] ??= old[i] as string;
-  }
-  return keyString(texts);
+  return keyString(newKeyTexts(table, change));
 }
 
 /** The new row's texts; where it lacks a column and the whole old row came along, that one's. */

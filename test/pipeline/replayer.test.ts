@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
+import { test, type TestContext } from 'node:test';
+import { isAfter } from '../../src/event/position.ts';
+import { tableName, type TableShape } from '../../src/event/table.ts';
+import { decodeControl, origin, type Place, type SinkRecord } from '../../src/pipeline/control-records.ts';
+import type { Sink, SinkSession } from '../../src/sink/sink.ts';
+import { readPosition } from '../../src/sink/sqlite/bookkeeping.ts';
+import { insert, ScriptedSource } from '../support/scripted-source.ts';
+import { eventually } from '../support/wait.ts';
+import { Bench, sqliteRows, tableOf, type RunningSink } from './harness.ts';
+import { ends, sinkRecords } from './log-view.ts';
+
+const items = tableOf('items', 2);
+const orders = tableOf('orders', 2);
+const only = (table: TableShape) => ({ include: [tableName(table)], exclude: [] });
+
+/** The real sink, with each of its replica transactions written down: tables and changes of each write, and its end. */
+function watched(sink: Sink, calls: string[], onWrite: () => void = () => {}): Sink {
+  const open: Sink['open'] = async (options) => {
+    const session = await sink.open(options);
+    return new Proxy(session, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]) => {
+          if (name === 'write') calls.push(`${(args as Parameters<SinkSession['write']>)[0].table.name} ${(args as Parameters<SinkSession['write']>)[0].changes.length}`);
+          if (name === 'begin' || name === 'commit') calls.push(name);
+          const result: unknown = await (value as (...args: unknown[]) => unknown).apply(target, args);
+          if (name === 'write') onWrite();
+          return result;
+        };
+      },
+    });
+  };
+  return new Proxy(sink, { get: (target, name) => (name === 'open' ? open : Reflect.get(target, name, target)) });
+}
+
+async function settingOf(t: TestContext): Promise<{ source: ScriptedSource; bench: Bench }> {
+  const source = new ScriptedSource([items, orders]);
+  const bench = await Bench.open(t, source, { sinks: ['local'] });
+  await bench.start();
+  return { source, bench };
+}
+
+/** The place in which the replica itself says that it is, by a look beside the sink. */
+function storedPlace(path: string): Place {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
+  try {
+    return readPosition(db, 'shop.local') ?? origin;
+  } finally {
+    db.close();
+  }
+}
+
+test('the replayer: many source transactions share one at the replica, table by table, and none is ever split', async (t) => {
+  const { source, bench } = await settingOf(t);
+  for (let n = 0; n < 300; n++) source.commit([insert(items, [`${n}`, 'x']), insert(orders, [`${n}`, 'x']), insert(items, [`${n}b`, 'x'])]);
+  await bench.acknowledged(source.lsn);
+  const calls: string[] = [];
+  const { sink, path } = bench.sqlite();
+  const seen = new Set<string>();
+  const running = await bench.replay('local', { sink: watched(sink, calls, () => seen.add(`${sqliteRows(path, items).length} ${sqliteRows(path, orders).length}`)) });
+  await running.reaches(source.lsn);
+  assert.deepEqual(calls, ['begin', 'items 600', 'orders 300', 'commit']);
+  assert.deepEqual([...seen], ['0 0'], 'nothing is seen before the commit');
+  // While it is following they come as they are, each whole.
+  for (let n = 300; n < 320; n++) {
+    await running.reaches(source.commit([insert(items, [`${n}`, 'x']), insert(orders, [`${n}`, 'x'])]).endLsn);
+    assert.equal(running.rows(items).length - 300, running.rows(orders).length);
+  }
+  assert.equal(running.rows(orders).length, 320);
+});
+
+test('the replayer: a transaction larger than a batch comes alone and in pieces, and is seen whole or not at all', async (t) => {
+  const { source, bench } = await settingOf(t);
+  source.commit([insert(items, ['before', 'x'])]);
+  source.commit(Array.from({ length: 24 }, (_, n) => insert(n % 2 === 0 ? items : orders, [`${n}`, 'y'.repeat(400_000)])));
+  source.commit([insert(items, ['behind', 'x'])]);
+  await bench.acknowledged(source.lsn);
+  const calls: string[] = [];
+  const { sink, path } = bench.sqlite();
+  const seen: string[] = [];
+  const running = await bench.replay('local', { sink: watched(sink, calls, () => seen.push(`${sqliteRows(path, items).length} ${sqliteRows(path, orders).length}`)) });
+  await running.reaches(source.lsn);
+  const transactions = calls.join(',').split('begin,').slice(1);
+  assert.equal(transactions.length, 3, calls.join());
+  assert.ok((transactions[1]?.split(',').length ?? 0) > 6, 'in pieces');
+  assert.deepEqual(new Set(seen.slice(1, -1)), new Set(['1 0']), 'none of it is seen while it is written');
+  assert.deepEqual([running.rows(items).length, running.rows(orders).length], [14, 12]);
+});
+
+test('the replayer: the position moves over transactions that hold nothing for the sink, after a few seconds, with the next batch, or at the end', { timeout: 30_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const { source, bench } = await settingOf(t);
+  const positionOf = (sink: RunningSink): bigint | undefined => sink.replayer.progress.position?.commitLsn;
+  const sink = await bench.replay('local', { filter: only(items) });
+  const first = source.commit([insert(items, ['1', 'x'])]);
+  await sink.reaches(first.endLsn);
+  const passed = source.commit([insert(orders, ['1', 'x'])]);
+  await sink.reaches(passed.endLsn);
+  assert.equal(positionOf(sink), first.commitLsn, 'not at once');
+  t.mock.timers.setTime(1_000_000 + 3001);
+  await eventually(() => positionOf(sink) === passed.commitLsn);
+  assert.equal(storedPlace(sink.path).commitLsn, passed.commitLsn);
+  // With the next batch.
+  await sink.reaches(source.commit([insert(orders, ['2', 'x'])]).endLsn);
+  const next = source.commit([insert(items, ['2', 'x'])]);
+  await sink.reaches(next.endLsn);
+  assert.equal(positionOf(sink), next.commitLsn);
+  // At the end.
+  const last = source.commit([insert(orders, ['3', 'x'])]);
+  await sink.reaches(last.endLsn);
+  assert.equal(positionOf(sink), next.commitLsn);
+  assert.equal(await sink.stop(), null);
+  assert.equal(positionOf(sink), last.commitLsn);
+});
+
+test('the replayer: the position moves over what holds nothing for the sink although there is always more of it', { timeout: 30_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const { source, bench } = await settingOf(t);
+  const sink = await bench.replay('local', { filter: only(items) });
+  const first = source.commit([insert(items, ['1', 'x'])]);
+  await sink.reaches(first.endLsn);
+  let now = 1_000_000;
+  let commits = 0;
+  // Each time that it looks for more there is one more: it never comes to wait.
+  bench.log.onRange = async (topic) => {
+    if (topic !== 'shop.transaction' || commits >= 30) return;
+    commits++;
+    await bench.acknowledged(source.commit([insert(orders, [`${commits}`, 'x'])]).endLsn);
+    t.mock.timers.setTime((now += 500));
+  };
+  source.commit([insert(orders, ['0', 'x'])]);
+  await eventually(() => (sink.replayer.progress.position?.commitLsn ?? 0n) > first.commitLsn || commits >= 30);
+  assert.ok(commits < 30, 'it moved while there was more');
+});
+
+test('the replayer: what a sink reports is never ahead of its replica', { timeout: 60_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const { source, bench } = await settingOf(t);
+  const { publisher } = bench;
+  const reported: bigint[] = [];
+  const sink = await bench.replay('local', {
+    filter: only(items),
+    reporter: {
+      append: async (kind, draft) => {
+        const record = decodeControl<SinkRecord>({ bytes: draft.value, start: 0, end: draft.value.length }, 'the report');
+        if (record.type === 'position') {
+          assert.ok(!isAfter(record, storedPlace(sink.path)), 'the replica is not there yet');
+          reported.push(record.commitLsn);
+        }
+        await publisher.appendForSink('local', kind, draft);
+      },
+    },
+  });
+  for (let n = 1; n <= 40; n++) {
+    t.mock.timers.setTime(1_000_000 + n * 700);
+    await sink.reaches(source.commit([insert(n % 3 === 0 ? items : orders, [`${n}`, 'x'])]).endLsn);
+  }
+  assert.equal(await sink.stop(), null);
+  assert.ok(reported.length > 5, `${reported.length}`);
+  const said = (await sinkRecords(publisher.reader, 'local')).filter((record) => record.type === 'position');
+  assert.deepEqual(said.map(({ commitLsn }) => commitLsn), reported);
+  const all = await ends(publisher.reader);
+  for (const { offset, commitLsn, epoch } of said) {
+    const at = all.find((end) => end.at === offset);
+    assert.deepEqual([at?.epoch, at?.commitLsn], [epoch, commitLsn], 'it stands at an END');
+  }
+});
