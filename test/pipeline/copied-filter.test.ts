@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { origin, type SnapshotRecord } from '../../src/pipeline/control-records.ts';
+import type { SnapshotRecord } from '../../src/pipeline/control-records.ts';
 import { CopiedFilter } from '../../src/pipeline/copied-filter.ts';
+import { copyRecord } from './written-log.ts';
 
-function copyOf(relid: number, visibility: SnapshotRecord['visibility']): SnapshotRecord {
-  return {
-    type: 'snapshot', id: 'x', confirmed: true, table: 'public.t', relid, key: [], sink: null, ask: null, first: true, last: true, copy: 'x', ranges: [], rows: 1,
-    rereads: [], from: 0, place: origin, begin: origin, visibility,
-  };
-}
+const copyOf = (relid: number, visibility: SnapshotRecord['visibility']): SnapshotRecord => copyRecord('public.t', { relid, visibility });
 
 test('snapshots: without a key, what the copy saw is left out, and what it did not see is not', () => {
   const filter = new CopiedFilter();

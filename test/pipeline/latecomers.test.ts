@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { tableName, type TableShape } from '../../src/event/table.ts';
-import { encodeControl, origin, type EndRecord, type Place, type SnapshotRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl, origin, type EndRecord, type Place } from '../../src/pipeline/control-records.ts';
 import { CoverageMap, type Coverage } from '../../src/pipeline/coverage.ts';
 import { copyKey } from '../../src/pipeline/log-state.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
@@ -14,20 +14,13 @@ import { insert, remove, ScriptedSource, truncate, update } from '../support/scr
 import { eventually } from '../support/wait.ts';
 import { Bench, sorted, tableOf, type BenchOptions, type RunningSink } from './harness.ts';
 import { ends, schemaRecords, sinkRecords } from './log-view.ts';
+import { at, copyRecord } from './written-log.ts';
 
 const items = tableOf('items', 2);
 const orders = tableOf('orders', 2);
 const notes = tableOf('notes', 2, { key: [] });
 
 const only = (...tables: readonly TableShape[]) => ({ include: tables.map(tableName), exclude: [] });
-const at = (epoch: number, commitLsn: bigint): Place => ({ epoch, commitLsn });
-
-function copyRecord(table: string, more: Partial<SnapshotRecord> = {}): SnapshotRecord {
-  return {
-    type: 'snapshot', id: 'x', confirmed: true, table, relid: 5, key: ['a'], sink: null, ask: null, where: null, first: true, last: true, copy: 'c', ranges: [], rows: 0,
-    rereads: [], from: 0, place: at(1, 30n), begin: at(1, 20n), visibility: null, ...more,
-  };
-}
 
 test('latecomers: a table is applied from its copy on, from the beginning where there is none, or a copy of its own is asked for', () => {
   const copy = copyRecord('public.t');

@@ -6,7 +6,7 @@ import type { Position } from '../../src/event/position.ts';
 import type { TableSchema } from '../../src/event/table.ts';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import type { LogReader, LogWriter, RecordDraft } from '../../src/log/log.ts';
-import { encodeControl, origin, type ControlRecord, type EndRecord, type Part, type Place, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl, origin, type ControlRecord, type EndRecord, type Part, type Place, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
 import { controlDraft } from '../../src/pipeline/group.ts';
 import { extraHeaderName, headerName, headerSize, HeaderWriter, startIdBytes, type Half } from '../../src/pipeline/record-header.ts';
 import { tempDirectory } from '../support/temp.ts';
@@ -114,4 +114,12 @@ export { origin };
 
 export function positionAt(reader: LogReader, startId: string, place: Place, more: Partial<Position> = {}): Position {
   return { logId: reader.logId ?? '', systemIdentifier: '7', startId, ...place, offset: 0, ...more };
+}
+
+/** A copy for everybody, complete. */
+export function copyRecord(table: string, more: Partial<SnapshotRecord> = {}): SnapshotRecord {
+  return {
+    type: 'snapshot', id: 'x', confirmed: true, table, relid: 5, key: ['a'], sink: null, ask: null, where: null, first: true, last: true, copy: 'c', ranges: [], rows: 0,
+    rereads: [], from: 0, place: at(1, 30n), begin: at(1, 20n), visibility: null, ...more,
+  };
 }
