@@ -33,7 +33,7 @@ function watched(sink: Sink, calls: string[], onWrite: () => void = () => {}): S
       },
     });
   };
-  return new Proxy(sink, { get: (target, name) => (name === 'open' ? open : Reflect.get(target, name, target)) });
+  return new Proxy(sink, { get: (target, name) => (name === 'open' ? open : (Reflect.get(target, name, target) as unknown)) });
 }
 
 async function settingOf(t: TestContext): Promise<{ source: ScriptedSource; bench: Bench }> {

@@ -19,7 +19,7 @@ function failing(errors: readonly unknown[]): { readonly runs: () => number; rea
         healthy();
         throw new TailraceError('source-unreachable', 'lost again');
       }
-      if (error !== undefined) throw error;
+      if (error !== undefined) throw error as Error;
       healthy();
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     },
