@@ -29,7 +29,19 @@ export function copyJobs(of: {
     ...[...asks.values()].map((ask) => askedJob(ask, of.tables, of.copies)),
     ...of.orders.someRows().map((order) => orderedJob(order, of.tables, of.copies)),
   ];
-  return jobs.filter((job) => job !== null).map((job) => ({ ...job, stopped: job.where == null && of.orders.isStopped(tableName(job.table)) }));
+  return jobs.filter((job) => job !== null);
+}
+
+/** Tables that have come later. One of the same name may have been there before. */
+export function firstJobs(tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): readonly CopyJob[] {
+  return tables.map((table) => ({ table, sink: null, ask: null, resume: null, replaces: copies.has(copyKey(tableName(table), null)) }));
+}
+
+/** The job as the orders want it: whoever begins a copy of a whole table anew answers whatever was ordered before. */
+export function answering(job: CopyJob, orders: CopyOrders): CopyJob {
+  if (job.where != null) return job;
+  const name = tableName(job.table);
+  return { ...job, ask: job.sink === null ? orders.whole(name) : job.ask, stopped: orders.isStopped(name) };
 }
 
 /** What an order of a command comes to; null when the table is not captured. */

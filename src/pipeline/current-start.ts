@@ -11,10 +11,12 @@ export class CurrentStart {
   /** Whether an END of this START is durable. */
   #ended = false;
   #due = false;
+  #tables: readonly string[];
 
   /** `offset`: where START stands in the `transaction` topic. */
   constructor(record: StartRecord, offset: number) {
     this.#record = record;
+    this.#tables = record.tables;
     this.#idBytes = startIdBytes(record.startId);
     this.#offset = offset;
   }
@@ -41,12 +43,18 @@ export class CurrentStart {
     this.#due = true;
   }
 
+  /** More tables are captured than START names: the next one names them. */
+  captures(tables: readonly string[]): void {
+    this.#tables = tables;
+    this.#due = true;
+  }
+
   /** The new START; `continues` is the last END, `offset` a lower bound of where the new one will stand. */
   renew(continues: Place & { readonly endLsn: Lsn }, offset: number): StartRecord {
     this.#due = false;
     this.#ended = false;
     this.#offset = offset;
-    this.#record = { ...this.#record, epoch: this.#record.epoch + 1, startId: startIdText(randomBytes(8)), gap: null, continues };
+    this.#record = { ...this.#record, epoch: this.#record.epoch + 1, startId: startIdText(randomBytes(8)), gap: null, continues, tables: this.#tables };
     this.#idBytes = startIdBytes(this.#record.startId);
     return this.#record;
   }

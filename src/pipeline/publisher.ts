@@ -245,7 +245,7 @@ export class Publisher {
     versions.enterEpoch(from.start.epoch);
     const publishing = new PublishingSession({
       session, writer: this.#writer, turns: this.#turns, topics: this.#topics, codec: this.#options.codec,
-      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies, orders: from.schema.orders,
+      pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies, orders: from.schema.orders, snapshot: this.#options.snapshot,
       copyParallel: this.#options.copyParallel, logger: this.#options.logger, signal: until.signal,
     });
     const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders, asks: await this.#asks() });

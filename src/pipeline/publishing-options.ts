@@ -25,6 +25,8 @@ export interface PublishingOptions {
   readonly end: EndRecord;
   readonly versions: SchemaVersions;
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
+  /** Whether tables that come later are copied. */
+  readonly snapshot: 'initial' | 'never';
   /** What commands have asked of the copies. */
   readonly orders: CopyOrders;
   /** How many chunks are read at a time. */

@@ -5,7 +5,7 @@ import type { BatchBuilder } from '../log/log.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
-import { orderedJob } from './copy-jobs.ts';
+import { answering, firstJobs, orderedJob } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
@@ -16,6 +16,7 @@ import { controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
 import type { PublishingOptions } from './publishing-options.ts';
 import { Snapshotter, type CopyPiece } from './snapshotter.ts';
+import { discoverTables } from './table-discovery.ts';
 import { StreamedTransactions } from './visibility.ts';
 
 /** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
@@ -108,20 +109,15 @@ export class PublishingSession {
   }
 
   copy(job: CopyJob): void {
-    const name = tableName(job.table);
-    if (job.where != null) this.#snapshotter.add(job);
-    // Whoever begins a copy of the whole table anew answers whatever was ordered before.
-    else this.#snapshotter.add({ ...job, ask: job.sink === null ? this.orders.whole(name) : job.ask, stopped: this.orders.isStopped(name) });
+    this.#snapshotter.add(answering(job, this.orders));
   }
 
   /** Does what a command has asked for; it is in the log already. */
   order(order: CopyOrderRecord): void {
     this.orders.take(order);
-    if (order.action === 'copy') {
-      const job = orderedJob(order, this.tables, this.copies);
-      if (job !== null) this.copy(job);
-    } else if (order.action === 'stop' || order.action === 'stop-rows') this.#snapshotter.stop(order.table ?? '');
-    else this.#snapshotter.wake();
+    const job = order.action === 'copy' ? orderedJob(order, this.tables, this.copies) : null;
+    if (job !== null) this.copy(job);
+    this.#snapshotter.obey(order);
   }
 
   /** Publishes until the signal aborts or the connection or the log fails. */
@@ -129,6 +125,7 @@ export class PublishingSession {
     const { session, signal } = this.#options;
     session.acknowledge(this.#durableLsn);
     const copying = this.#snapshotter.run().catch((error: unknown) => this.#fail(error));
+    const discovering = discoverTables(session, this.#abort.signal, (tables) => this.#discovered(tables)).catch((error: unknown) => this.#fail(error));
     const timer = setInterval(() => this.#endIdle(), emptyEndInterval / 4);
     // A stop or a failure elsewhere must also end a stream on which nothing comes.
     this.#abort.signal.addEventListener('abort', () => session.stop(), { once: true });
@@ -145,10 +142,16 @@ export class PublishingSession {
     } finally {
       clearInterval(timer);
       this.#abort.abort(new Error('the stream has ended'));
-      await copying;
+      await Promise.all([copying, discovering]);
       await this.#feeder.settled();
     }
     if (this.#failure !== null && !signal.aborted) throw this.#failure.error;
+  }
+
+  /** What is in a table that has come later is copied, as of one that was there from the beginning. */
+  #discovered(tables: readonly TableShape[]): void {
+    this.#start.captures(this.tables.map(tableName));
+    for (const job of this.#options.snapshot === 'never' ? [] : firstJobs(tables, this.copies)) this.copy(job);
   }
 
   #fail(error: unknown): void {
@@ -288,17 +291,14 @@ export class PublishingSession {
       else await turns.take(() => writer.append([this.#schemaBatch(record)]));
       this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
     }
-    if (record !== null && before !== undefined && hasFilledColumn(before, shape)) this.#copyAgain(shape);
+    // ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have.
+    if (record !== null && before !== undefined && hasFilledColumn(before, shape) && this.copies.has(copyKey(tableName(shape), null))) {
+      this.#options.logger.info({ table: tableName(shape) }, 'a column was added whose values only the table has: it is copied again');
+      this.copy({ table: shape, sink: null, ask: null, resume: null, replaces: false });
+    }
     const target = new Target(schema, topic, partitions);
     this.#targets.set(shape, target);
     return target;
-  }
-
-  /** ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have. */
-  #copyAgain(table: TableShape): void {
-    if (!this.copies.has(copyKey(tableName(table), null))) return;
-    this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
-    this.copy({ table, sink: null, ask: null, resume: null, replaces: false });
   }
 
   #schemaBatch(record: SchemaTopicRecord): BatchBuilder {

@@ -4,7 +4,7 @@ import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SnapshotReader } from '../source/source.ts';
 import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { Place, RereadRecord, SnapshotRecord } from './control-records.ts';
+import type { CopyOrderRecord, Place, RereadRecord, SnapshotRecord } from './control-records.ts';
 import { copyChunk, copyWhole, type ChunkWindow } from './copy-pieces.ts';
 import type { RowRef } from './copy-rows.ts';
 import { Copy, type CopyJob, type CopyProgress, type Piece } from './copy.ts';
@@ -155,15 +155,13 @@ export class Snapshotter {
     }
   }
 
-  /** The copies of a table are given up where they are. */
-  stop(table: string): void {
-    const stopped = this.#copies.filter(({ phase, progress }) => progress.table === table && phase !== 'over');
-    this.#end(...stopped);
-    for (const { progress } of stopped) progress.state = 'stopped';
-  }
-
-  /** There may be something to do: a pause has ended. */
-  wake(): void {
+  /** An order has come: copies that are stopped are given up where they are; those of which a pause has ended go on. */
+  obey(order: CopyOrderRecord): void {
+    if (order.action === 'stop' || order.action === 'stop-rows') {
+      const stopped = this.#copies.filter(({ phase, progress }) => progress.table === order.table && phase !== 'over');
+      this.#end(...stopped);
+      for (const { progress } of stopped) progress.state = 'stopped';
+    }
     this.#changed();
   }
 

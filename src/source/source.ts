@@ -36,7 +36,7 @@ export interface SourceCheck {
 
 export interface SourceSession {
   readonly server: SourceServer;
-  /** The captured tables as the catalog has them now; the stream says what they were at its position. */
+  /** The captured tables as the catalog had them when they were first seen; the stream says what they were at its position. */
   readonly tables: readonly TableShape[];
   /** Tables that match the config and are left out, each with the reason and the remedy. */
   readonly leftOut: readonly Finding[];
@@ -51,6 +51,11 @@ export interface SourceSession {
   readonly snapshots: SnapshotReader;
   /** How the slot stands, for status, metrics and the warning before WAL runs short. Throws `source-unreachable`. */
   health(): Promise<SourceHealth>;
+  /**
+   * Looks for tables that have come since and that the config wants, and captures them; those that are new. To be asked from
+   * time to time: it is cheap while nothing has changed. Throws `source-unreachable` where a captured table is one no more.
+   */
+  discover(): Promise<readonly TableShape[]>;
   /** Ends `batches()` after what was already read; the connection stays, so that the rest can still be acknowledged. */
   stop(): void;
   /** Sends the last acknowledgement and ends every connection. */

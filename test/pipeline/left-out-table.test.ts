@@ -44,6 +44,7 @@ class QuietSource implements Source {
         }
       },
       acknowledge: () => {},
+      discover: async () => [],
       health: unused,
       stop: () => {
         end.abort();

@@ -55,6 +55,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
     },
     acknowledge: () => {},
     snapshots: { entered: unused, watermark: unused, chunk: unused, checkWhere: unused, boundaries: unused, whole: unused, estimate: unused },
+    discover: async () => [],
     health: unused,
     stop: () => {},
     close: async () => {},

@@ -7,7 +7,8 @@ import type { ChunkRequest } from '../../src/source/source.ts';
 import { insert, rekey, remove, truncate, update } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
 import { copied, items, plain, row, same, world } from './copy-world.ts';
-import { ends, events, schemaRecords } from './log-view.ts';
+import { ends, events, schemaRecords, starts } from './log-view.ts';
+import { tableOf } from './harness.ts';
 
 test('snapshots: a transaction that is streamed before the low watermark and visible after the chunk is read again', async (t) => {
   const it = await world(t, [1, 2, 3, 4], { chunkRows: 2 });
@@ -208,4 +209,17 @@ test('snapshots: chunks of several tables, and several of one table, are under w
   assert.deepEqual(records.at(0)?.ranges.length, 12, 'four stretches for each worker');
   assert.deepEqual([records.at(-1)?.ranges, records.at(-1)?.last, records.at(-1)?.rows], [[], true, 60]);
   assert.equal((await ends(reader)).filter(({ snapshot }) => snapshot?.table === 'public.items' && snapshot.last).length, 1, 'it is done once');
+});
+test('snapshots: a table that comes while changes stream is copied, and the log names it as captured', async (t) => {
+  const it = await world(t, [1]);
+  const sink = await it.run();
+  const later = tableOf('later', 2);
+  it.source.commit([insert(later, ['1', 'from before it entered'])], { unsent: true });
+  it.source.tables.push(later);
+  await eventually(() => it.bench.publisher.session?.progress.some(({ table, state }) => table === 'public.later' && state === 'done'), { what: 'the copy of the new table' });
+  const { endLsn } = it.source.commit([insert(later, ['2', 'streamed'])]);
+  await sink.reaches(endLsn);
+  assert.deepEqual(sink.rows(later), [['1', 'from before it entered'], ['2', 'streamed']]);
+  const named = (await starts(await it.bench.reader())).at(-1)?.tables;
+  assert.deepEqual(named, ['public.items', 'public.plain', 'public.later']);
 });

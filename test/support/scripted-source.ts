@@ -177,7 +177,7 @@ export class ScriptedSource implements Source {
 export class ScriptedSession implements SourceSession {
   readonly #source: ScriptedSource;
   readonly server: SourceServer;
-  readonly tables: readonly TableShape[];
+  tables: readonly TableShape[];
   readonly leftOut = [];
   readonly snapshots: SnapshotReader;
   readonly acknowledged: Lsn[] = [];
@@ -251,6 +251,12 @@ export class ScriptedSession implements SourceSession {
     this.#source.acknowledged.push(position);
     this.#source.onAcknowledge(position);
     if (position > this.#source.server.confirmedFlush) this.#source.server = { ...this.#source.server, confirmedFlush: position, slotCreated: false };
+  }
+
+  discover(): Promise<readonly TableShape[]> {
+    const tables = this.#source.tables.filter((table) => !this.tables.includes(table));
+    this.tables = [...this.tables, ...tables];
+    return Promise.resolve(tables);
   }
 
   health(): Promise<never> {

@@ -8,24 +8,27 @@ import type { ShapeCache } from './shape-cache.ts';
 import { lossOf, readSlot } from './slot.ts';
 import { sourceError } from './errors.ts';
 import type { PostgresSnapshotReader } from './snapshot-reader.ts';
+import type { TableWatch } from './table-watch.ts';
 import type { TakenSlot } from './take-slot.ts';
 
 export interface SessionParts {
   readonly server: SourceServer;
   readonly tables: readonly TableShape[];
-  readonly leftOut: readonly Finding[];
   readonly control: PgConnection;
   readonly taken: TakenSlot;
   readonly shapes: ShapeCache;
   readonly snapshots: PostgresSnapshotReader;
+  readonly watch: TableWatch;
 }
 
 /** The slot, taken: a replication connection beside an ordinary one, and a third for snapshots while one is made. */
 export class PostgresSession implements SourceSession {
   readonly #parts: SessionParts;
+  #tables: readonly TableShape[];
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#tables = parts.tables;
   }
 
   get server(): SourceServer {
@@ -33,11 +36,11 @@ export class PostgresSession implements SourceSession {
   }
 
   get tables(): readonly TableShape[] {
-    return this.#parts.tables;
+    return this.#tables;
   }
 
   get leftOut(): readonly Finding[] {
-    return this.#parts.leftOut;
+    return this.#parts.watch.leftOut;
   }
 
   get snapshots(): SnapshotReader {
@@ -66,6 +69,15 @@ export class PostgresSession implements SourceSession {
       restartLsn: slot?.restartLsn ?? null,
       confirmedFlush: slot?.confirmedFlush ?? null,
     };
+  }
+
+  async discover(): Promise<readonly TableShape[]> {
+    const { watch, snapshots } = this.#parts;
+    const { tables, running } = await watch.look();
+    if (tables.length === 0) return tables;
+    snapshots.entering(tables, running);
+    this.#tables = [...this.#tables, ...tables];
+    return tables;
   }
 
   stop(): void {

@@ -21,6 +21,7 @@ import { ShapeCache } from './shape-cache.ts';
 import { readSlot, slotInUse } from './slot.ts';
 import { guestSettings } from './session-manners.ts';
 import { PostgresSnapshotReader } from './snapshot-reader.ts';
+import { TableWatch } from './table-watch.ts';
 import { takeSlot, type TakenSlot } from './take-slot.ts';
 import { readRunning } from './transactions.ts';
 import { openPostgresSourceVerifier } from './verifier.ts';
@@ -162,10 +163,14 @@ export class PostgresSource implements Source {
       running: await control.exclusively(readRunning),
       onLost: (error) => taken.stream.fail(error),
     });
-    return new PostgresSession({
-      server, control, taken, shapes, snapshots,
-      tables: tables.map((table) => shapes.keep(shapeOfTable(table))),
+    const open = (): Promise<PgConnection> => PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings });
+    const watch = new TableWatch({
+      config: this.#config, names: this.#names, control, open, shapes, logger: this.#context.logger, captured: selection.captured,
       leftOut: selection.findings.filter(({ severity }) => severity !== 'note'),
+    });
+    return new PostgresSession({
+      server, control, taken, shapes, snapshots, watch,
+      tables: tables.map((table) => shapes.keep(shapeOfTable(table))),
     });
   }
 

@@ -27,13 +27,18 @@ const lookUpLimitMs = 30_000;
 export class ShapeCache {
   readonly #control: PgConnection;
   readonly #options: ShapeCacheOptions;
-  readonly #leftOut: ReadonlySet<number>;
+  #leftOut: ReadonlySet<number>;
   readonly #shapes = new Map<number, TableShape>();
 
   constructor(control: PgConnection, options: ShapeCacheOptions) {
     this.#control = control;
     this.#options = options;
     this.#leftOut = new Set(options.leftOut.map((table) => table.relid));
+  }
+
+  /** From now on these are the tables that match and are not captured. */
+  leaveOut(tables: readonly CatalogTable[]): void {
+    this.#leftOut = new Set(tables.map((table) => table.relid));
   }
 
   /** The object to use for a shape. */

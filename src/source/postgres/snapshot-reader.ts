@@ -42,6 +42,8 @@ const changedMeanwhile: ReadonlySet<string> = new Set(['42P01', '42703', '42704'
 /** Reads rows beside the stream, on a connection of its own (PROTOCOL, Snapshots). */
 export class PostgresSnapshotReader implements SnapshotReader {
   readonly #options: SnapshotReaderOptions;
+  /** Of tables that have come later: what ran when they entered. */
+  readonly #running = new Map<number, readonly bigint[]>();
   readonly #connections = new Set<PgConnection>();
   /** Open and free; those that nobody has wanted for a while are closed. */
   #free: PgConnection[] = [];
@@ -52,8 +54,14 @@ export class PostgresSnapshotReader implements SnapshotReader {
     this.#options = options;
   }
 
+  /** These tables have entered the publication while these transactions ran. */
+  entering(tables: readonly TableShape[], running: readonly bigint[]): void {
+    for (const table of tables) this.#running.set(table.relid, running);
+  }
+
   async entered(table: TableShape, { signal, onWait }: { signal: AbortSignal; onWait: (session: string) => void }): Promise<void> {
-    const { control, running } = this.#options;
+    const { control } = this.#options;
+    const running = this.#running.get(table.relid) ?? this.#options.running;
     for (;;) {
       signal.throwIfAborted();
       const session = await this.#named(`the transactions of ${tableName(table)} could not be looked at`, () =>

@@ -352,3 +352,59 @@ test('an estimate is what ANALYZE found, and nothing before it', async (t) => {
   await database.sql('ANALYZE k');
   assert.equal(await session.snapshots.estimate(tableOf(session, 'k')), 1000);
 });
+
+test('tables that come later are found, enter our publication, and who ran meanwhile is waited for', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE plain (v text)', { config: { tables: { include: ['public.*'], exclude: ['public.not_*'] } } });
+  assert.deepEqual(await session.discover(), []);
+  assert.match(session.leftOut.map((finding) => finding.message).join(), /public\.plain is left out/);
+  const writer = new pg.Client(database.url);
+  await writer.connect();
+  await writer.query('BEGIN; CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE not_b (id int PRIMARY KEY); CREATE TABLE c (v text)');
+  assert.deepEqual(await session.discover(), [], 'nobody sees it yet');
+  await writer.query('COMMIT; BEGIN; INSERT INTO b VALUES (1)');
+  const found = await session.discover();
+  assert.deepEqual(found.map(({ name }) => name), ['b']);
+  assert.deepEqual(session.tables.map(({ name }) => name), ['a', 'b']);
+  assert.match(session.leftOut.map((finding) => finding.message).join(), /public\.c is left out/);
+  const waits: string[] = [];
+  const entering = session.snapshots.entered(tableOf(session, 'b'), { signal, onWait: (holder) => waits.push(holder) });
+  await eventually(() => waits.length > 0);
+  await writer.query('COMMIT');
+  await writer.end();
+  await entering;
+  const tail = new Tail(session);
+  assert.deepEqual(texts((await readChunk(session, tableOf(session, 'b'))).rows), [['1']]);
+  await database.sql('INSERT INTO b VALUES (2)');
+  await eventually(() => tail.rows.some((row) => row.endsWith('public.b: 2')));
+  // A table that gets what it lacked is captured as well, and one that loses it ends the session, so that the next one leaves it out.
+  await database.sql('ALTER TABLE plain REPLICA IDENTITY FULL');
+  assert.deepEqual((await session.discover()).map(({ name }) => name), ['plain']);
+  await database.sql('ALTER TABLE a REPLICA IDENTITY NOTHING');
+  await assert.rejects(session.discover(), { code: 'source-unreachable', message: /public\.a cannot be captured any more/ });
+});
+
+test('a new table that somebody holds is taken in afterwards, and the stream goes on meanwhile', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE a (id int PRIMARY KEY)');
+  await session.discover();
+  const tail = new Tail(session);
+  const holder = new pg.Client(database.url);
+  await holder.connect();
+  await database.sql('CREATE TABLE b (id int PRIMARY KEY)');
+  await holder.query('BEGIN; LOCK TABLE b IN SHARE MODE');
+  const looking = session.discover();
+  // Its shape has to be looked up in the catalog.
+  await database.sql('INSERT INTO a VALUES (1)');
+  await eventually(() => tail.rows.some((row) => row.endsWith('public.a: 1')));
+  assert.deepEqual(await looking, []);
+  await holder.query('COMMIT');
+  await holder.end();
+  assert.deepEqual((await session.discover()).map(({ name }) => name), ['b']);
+});
+
+test('a table that its owner adds to a named publication is found', async (t) => {
+  const { database, session } = await prepared(t, 'CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE a', { config: { publication: 'p' } });
+  await session.discover();
+  assert.deepEqual(session.tables.map(({ name }) => name), ['a']);
+  await database.sql('ALTER PUBLICATION p ADD TABLE b');
+  assert.deepEqual((await session.discover()).map(({ name }) => name), ['b']);
+});

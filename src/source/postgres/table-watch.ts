@@ -1,0 +1,119 @@
+import { tableName, type TableShape } from '../../event/table.ts';
+import { TailraceError } from '../../runtime/errors.ts';
+import type { Finding } from '../../runtime/finding.ts';
+import type { Logger } from '../../runtime/logger.ts';
+import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
+import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
+import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
+import type { PostgresSourceConfig, SourceNames } from './config.ts';
+import { sourceError } from './errors.ts';
+import { preparePublication, survey, type Survey } from './prepare.ts';
+import type { ShapeCache } from './shape-cache.ts';
+import { readRunning } from './transactions.ts';
+
+export interface TableWatchOptions {
+  readonly config: PostgresSourceConfig;
+  readonly names: SourceNames;
+  readonly control: PgConnection;
+  /** A session for work that may take a while: the stream's look-ups do not wait for it. */
+  readonly open: () => Promise<PgConnection>;
+  readonly shapes: ShapeCache;
+  readonly logger: Logger;
+  /** The tables that were captured and those that were left out when the slot was taken. */
+  readonly captured: readonly CatalogTable[];
+  readonly leftOut: readonly Finding[];
+}
+
+/** Tables that have come, and who may have changed them unseen before they entered the publication. */
+export interface NewTables {
+  readonly tables: readonly TableShape[];
+  readonly running: readonly bigint[];
+}
+
+const nothingNew: NewTables = { tables: [], running: [] };
+/** Adding a table to a publication takes a lock that vacuum and CREATE INDEX hold; nobody is to queue behind us for long. */
+const lockTimeout = '1s';
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Notices tables that match the configuration and were not there when the slot was taken, and takes them in. */
+export class TableWatch {
+  readonly #options: TableWatchOptions;
+  readonly #known: Set<number>;
+  #leftOut: readonly Finding[];
+  /** Of the catalog when it was last looked through. */
+  #signature: string | null = null;
+  #waits = false;
+
+  constructor(options: TableWatchOptions) {
+    this.#options = options;
+    this.#known = new Set(options.captured.map((table) => table.relid));
+    this.#leftOut = options.leftOut;
+  }
+
+  get leftOut(): readonly Finding[] {
+    return this.#leftOut;
+  }
+
+  /** A cheap question; only where its answer has changed the catalog is looked through as for a new connection. */
+  async look(): Promise<NewTables> {
+    const { control, names, open } = this.#options;
+    try {
+      const signature = await control.exclusively((query) => readSignature(query, names.publication));
+      if (signature === this.#signature) return nothingNew;
+      const connection = await open();
+      try {
+        const found = await connection.exclusively((query) => this.#takeIn(query));
+        this.#signature = signature;
+        this.#waits = false;
+        return found;
+      } finally {
+        await connection.close();
+      }
+    } catch (error) {
+      if (sqlstateOf(error instanceof TailraceError ? error.cause : error) !== LOCK_NOT_AVAILABLE) throw sourceError(error, 'new tables could not be looked for');
+      if (!this.#waits) this.#options.logger.info('a new table is locked by somebody; it is taken in afterwards');
+      this.#waits = true;
+      return nothingNew;
+    }
+  }
+
+  async #takeIn(query: Query): Promise<NewTables> {
+    const { config, names, shapes, logger } = this.#options;
+    const found = await survey(query, config, names);
+    this.#refuseLost(found);
+    this.#leftOut = found.selection.findings.filter(({ severity }) => severity !== 'note');
+    const added = found.selection.captured.filter((table) => !this.#known.has(table.relid));
+    if (added.length === 0) return nothingNew;
+    await query(`SET lock_timeout = '${lockTimeout}'`);
+    await preparePublication(query, found, logger);
+    const running = await readRunning(query);
+    shapes.leaveOut(found.selection.leftOut);
+    const states = await readTablesByOid(query, added.map((table) => table.relid), { version: found.facts.version, publication: names.publication });
+    for (const table of added) this.#known.add(table.relid);
+    logger.info({ tables: added.map(tableName) }, 'new tables are captured');
+    return { tables: states.map((table) => shapes.keep(shapeOfTable(table))), running };
+  }
+
+  /** What a captured table has lost (its key, its place in the publication) concerns everything that is known of it. */
+  #refuseLost({ tables, selection }: Survey): void {
+    const captured = new Set(selection.captured.map((table) => table.relid));
+    const lost = tables.find((table) => this.#known.has(table.relid) && !captured.has(table.relid));
+    if (lost === undefined) return;
+    throw new TailraceError('source-unreachable', `${tableName(lost)} cannot be captured any more as it is now; the slot is taken anew without it`);
+  }
+}
+
+/** Differs when a table has come, gone, or changed in what decides whether it is captured. */
+async function readSignature(query: Query, publication: string): Promise<string> {
+  const [row] = await query<{ signature: string }>(
+    `SELECT pg_catalog.count(*) || ' ' || COALESCE(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws(' ', n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.relispartition,
+         (SELECT pg_catalog.string_agg(i.indexrelid::pg_catalog.text || i.indisprimary || i.indisreplident || i.indisvalid || i.indimmediate, ',' ORDER BY i.indexrelid) FROM pg_catalog.pg_index i
+          WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))), c.oid::pg_catalog.int8)), 0)
+       || ' ' || (SELECT COALESCE(pg_catalog.sum(r.prrelid::pg_catalog.int8 + r.oid::pg_catalog.int8), 0) FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid WHERE p.pubname = $1)
+       AS signature
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`,
+    [publication],
+  );
+  return row?.signature ?? '';
+}
