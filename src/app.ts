@@ -1,11 +1,15 @@
 import { setFlagsFromString } from 'node:v8';
 import { daemonRoutes } from './app/daemon-http.ts';
 import { socketPlace } from './app/control/place.ts';
-import { PipelineHost } from './app/pipeline-host.ts';
+import { PipelineHost, type Parts } from './app/pipeline-host.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
 import { serveHttp, type HttpAddress } from './runtime/http.ts';
-import type { Logger } from './runtime/logger.ts';
+import { createLog } from './registry.ts';
+import { TailraceError } from './runtime/errors.ts';
+import { silentLogger, type Logger } from './runtime/logger.ts';
+
+export type { Parts } from './app/pipeline-host.ts';
 
 /** What `tailrace run` hands over. */
 export interface RunOptions {
@@ -16,6 +20,8 @@ export interface RunOptions {
   readonly http: HttpAddress | null;
   /** Where commands to the daemon arrive; undefined for the usual place. */
   readonly runtimeFolder: string | undefined;
+  /** What of each pipeline this process does. */
+  readonly parts: Parts;
   /** Aborted by the first SIGINT or SIGTERM: stop taking in, finish or give up what is under way, and return. */
   readonly signal: AbortSignal;
   /** Called once everything is set up, with a way to look at it: the progress display polls it. Cheap to call. */
@@ -28,6 +34,7 @@ export interface RunOptions {
  */
 export async function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
   const { logger, signal } = options;
+  requireManyWriters(configs, options.parts);
   // A daemon beside a database: V8 would rather let each thread's heap grow than collect what large transactions leave behind.
   // Before the threads start, because they take their settings from here.
   setFlagsFromString('--optimize-for-size');
@@ -37,7 +44,7 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);
   if (http !== null) logger.info({ host: http.address.host, port: http.address.port }, 'status and metrics are served');
   // Only now: an address that can't be had must not leave threads behind.
-  hosts.push(...places.map(({ config, place }) => new PipelineHost(config, { logger, place })));
+  hosts.push(...places.map(({ config, place }) => new PipelineHost(config, { logger, place, parts: options.parts })));
   options.onRunning?.(look);
   const stopping: Promise<void>[] = [];
   const stop = (): void => void stopping.push(...hosts.map((host) => host.stop()));
@@ -47,4 +54,13 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   await Promise.all(stopping);
   await http?.close();
   return signal.aborted ? 0 : (exits.find((exit) => exit !== 0) ?? 0);
+}
+
+/** Who does only a part leaves the rest to others, who must be able to get at the log. */
+function requireManyWriters(configs: readonly PipelineConfig[], { publisher, sinks }: Parts): void {
+  if (publisher && sinks === undefined) return;
+  for (const { name, log } of configs) {
+    if (createLog(log, { pipeline: name, logger: silentLogger }).writers === 'many') continue;
+    throw new TailraceError('usage', `the parts of the pipeline ${name} cannot be run apart: its log (${log.type}) is one process's`, { remedy: 'leave --role out, or let the topics live in Kafka (log: { type: kafka })' });
+  }
 }

@@ -3,7 +3,7 @@ import type { Codec } from './codec/codec.ts';
 import { createJsonCodec, jsonCodecConfig } from './codec/json/index.ts';
 import { createTupleCodec, tupleCodecConfig } from './codec/tuple/index.ts';
 import { checkEmbeddedLog, createEmbeddedLog, embeddedLogClaims, embeddedLogConfig } from './log/embedded/index.ts';
-import { createKafkaLog, kafkaLogConfig } from './log/kafka/index.ts';
+import { checkKafka, createKafkaLog, kafkaLogConfig } from './log/kafka/index.ts';
 import type { Log } from './log/log.ts';
 import type { Claim } from './runtime/claim.ts';
 import type { Finding } from './runtime/finding.ts';
@@ -38,7 +38,7 @@ interface Plugin<Schema extends z.ZodObject, Context, Made> {
   readonly config: Schema;
   create(config: z.output<Schema>, context: Context): Made;
   /** What can be looked at from outside, where the thing made has no `check` of its own; changes nothing. */
-  check?(config: z.output<Schema>): readonly Finding[];
+  check?(config: z.output<Schema>, context: PluginContext): readonly Finding[] | Promise<readonly Finding[]>;
   /** What no two of them may hold at once: a slot, a folder, a file. Compared over all pipelines of a run. */
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
@@ -72,7 +72,7 @@ export const sources = {
 
 export const logs = {
   embedded: log({ config: embeddedLogConfig, format: 'tuple', create: createEmbeddedLog, check: checkEmbeddedLog, claims: embeddedLogClaims }),
-  kafka: log({ config: kafkaLogConfig, format: 'json', create: createKafkaLog }),
+  kafka: log({ config: kafkaLogConfig, format: 'json', create: createKafkaLog, check: checkKafka }),
 };
 
 export const sinks = {
@@ -112,9 +112,9 @@ export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
 }
 
 /** A log is no more than a place: it is looked at without being opened. */
-export function checkLog(config: LogConfig): readonly Finding[] {
+export async function checkLog(config: LogConfig, context: PluginContext): Promise<readonly Finding[]> {
   const plugin = logs[config.type] as Plugin<z.ZodObject, LogContext, Log>;
-  return plugin.check?.(config) ?? [];
+  return (await plugin.check?.(config, context)) ?? [];
 }
 
 /** Everything that a pipeline holds for itself, with the path of the key that says so. */

@@ -24,7 +24,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     return found.findings;
   });
   const others = await Promise.all([
-    checked('log', () => checkLog(config.log)),
+    checked('log', () => checkLog(config.log, context)),
     ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
     ...config.sinks.map(async (sink) => {
       const its = (sink.from === undefined ? tables : await outputsOf(config, sink.from)).filter((table) => matchesFilter(sink.tables, table));

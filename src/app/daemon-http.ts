@@ -13,14 +13,14 @@ export interface DaemonStatus {
 
 /**
  * `/healthz`: the process turns. A replica that is down must not make anyone restart the daemon, so nothing else counts.
- * `/readyz`: every pipeline captures; sinks don't count, since they share nothing but the log.
+ * `/readyz`: every pipeline captures (where this process is the one that does); sinks don't count, since they share nothing but the log.
  */
 export function daemonRoutes(look: () => readonly PipelineStatus[], version: string): HttpRoutes {
   const metrics = new Metrics();
   return {
     '/healthz': () => ({ status: 200, json: { status: 'ok' } }),
     '/readyz': () => {
-      const waiting = look().filter(({ state }) => state !== 'streaming' && state !== 'snapshotting');
+      const waiting = look().filter(({ state }) => state !== 'streaming' && state !== 'snapshotting' && state !== 'elsewhere');
       const json = { status: waiting.length === 0 ? 'ok' : 'not ready', pipelines: waiting.map(({ pipeline, state, error }) => ({ pipeline, state, code: error?.code ?? null })) };
       return { status: waiting.length === 0 ? 200 : 503, json };
     },
@@ -36,7 +36,7 @@ function record(metrics: Metrics, pipelines: readonly PipelineStatus[]): void {
   metrics.clear();
   for (const { pipeline, state, source, snapshot, sinks } of pipelines) {
     const labels = { pipeline };
-    metrics.set('up', labels, state === 'streaming' || state === 'snapshotting' ? 1 : 0);
+    metrics.set('up', labels, state === 'elsewhere' ? null : state === 'streaming' || state === 'snapshotting' ? 1 : 0);
     metrics.set('events', labels, source?.events ?? null);
     metrics.set('transactions', labels, source?.transactions ?? null);
     metrics.set('walHeld', labels, source?.walHeldBytes ?? null);
@@ -44,6 +44,7 @@ function record(metrics: Metrics, pipelines: readonly PipelineStatus[]): void {
     metrics.set('tablesCopying', labels, snapshot.filter((table) => table.state !== 'done').length);
     metrics.set('snapshotRows', labels, snapshot.reduce((rows, table) => rows + (table.state === 'copying' ? table.rows : 0), 0));
     for (const sink of sinks) {
+      if (sink.state === 'elsewhere') continue;
       const own = { pipeline, sink: sink.name };
       metrics.set('sinkUp', own, sink.state === 'current' || sink.state === 'catching-up' ? 1 : 0);
       metrics.set('sinkLagSeconds', own, sink.lagMs === null ? null : sink.lagMs / 1000);

@@ -4,6 +4,8 @@ import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { lsn } from '../event/lsn.ts';
 import type { JobStatus, PipelineStatus, SinkStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
+import { createLog } from '../registry.ts';
+import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CommandName, Handlers } from './control/commands.ts';
 import { ControlServer } from './control/control-server.ts';
@@ -24,6 +26,13 @@ const youngGenerationMb = 16;
 /** In a checkout the threads are TypeScript, in the published package JavaScript: the same ending as this file's. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 
+/** What of a pipeline a process does; on a log that takes many writers the rest may be done elsewhere. */
+export interface Parts {
+  readonly publisher: boolean;
+  /** Names; undefined: all of them, streams too. */
+  readonly sinks: readonly string[] | undefined;
+}
+
 /**
  * One pipeline's threads: the publisher, and a thread a sink and stream, which begin once the log is open. They share the log
  * and nothing else: one that waits, retries or dies holds up neither the capture nor another.
@@ -32,7 +41,10 @@ export class PipelineHost {
   readonly #config: PipelineConfig;
   readonly #logger: Logger;
   readonly #place: SocketPlace;
-  readonly #calls: ThreadCalls;
+  readonly #parts: Parts;
+  /** Whether sinks write their own topics. */
+  readonly #manyWriters: boolean;
+  readonly #calls: ThreadCalls | null;
   #control: ControlServer | null = null;
   readonly #threads = new Map<string, Worker>();
   readonly #ended: Promise<number>;
@@ -41,21 +53,31 @@ export class PipelineHost {
   readonly #sinks = new Map<string, SinkReport>();
   #jobs: readonly JobStatus[] = [];
   #stopping = false;
+  /** Of the first sink that stopped for good. */
+  #exit = 0;
   #sinksStarted = false;
 
-  constructor(config: PipelineConfig, { logger, place }: { readonly logger: Logger; readonly place: SocketPlace }) {
+  constructor(config: PipelineConfig, { logger, place, parts }: { readonly logger: Logger; readonly place: SocketPlace; readonly parts: Parts }) {
     this.#config = config;
+    this.#parts = parts;
+    this.#manyWriters = createLog(config.log, { pipeline: config.name, logger }).writers === 'many';
     this.#logger = logger;
     this.#place = place;
     this.#ended = new Promise((resolve) => (this.#end = resolve));
-    const data: PublisherThreadData = { role: 'publisher', config: portableConfig(config), logLevel: logger.level };
-    const worker = this.#start(publisher, 'publisher-thread', data);
-    this.#calls = new ThreadCalls((call) => worker.postMessage(call));
-    worker.on('exit', () => this.#calls.gone());
-    worker.on('message', (message: FromPublisher) => this.#heard(message));
+    this.#calls = parts.publisher ? this.#startPublisher() : null;
+    if (!parts.publisher) this.#startSinks(undefined);
   }
 
-  /** Resolves with the exit code once the publisher has ended and every thread with it. */
+  #startPublisher(): ThreadCalls {
+    const data: PublisherThreadData = { role: 'publisher', config: portableConfig(this.#config), logLevel: this.#logger.level };
+    const worker = this.#start(publisher, 'publisher-thread', data);
+    const calls = new ThreadCalls((call) => worker.postMessage(call));
+    worker.on('exit', () => calls.gone());
+    worker.on('message', (message: FromPublisher) => this.#heard(message));
+    return calls;
+  }
+
+  /** Resolves with the exit code once the publisher has ended and every thread with it; without one here, once all sinks have. */
   get ended(): Promise<number> {
     return this.#ended;
   }
@@ -70,7 +92,7 @@ export class PipelineHost {
   status(): PipelineStatus {
     const publisher = this.#publisher;
     const copying = publisher?.copies.some((copy) => copy.state !== 'done') ?? false;
-    const state = publisher?.state ?? 'starting';
+    const state = this.#parts.publisher ? (publisher?.state ?? 'starting') : 'elsewhere';
     return {
       pipeline: this.#config.name,
       state: state === 'streaming' && copying ? 'snapshotting' : state,
@@ -81,7 +103,7 @@ export class PipelineHost {
       sinks: [
         ...this.#config.streams.map(({ name }) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
         ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
-      ],
+      ].map((status) => (this.#isHere(status) ? status : { ...status, state: 'elsewhere' as const })),
       jobs: this.#jobs,
     };
   }
@@ -97,7 +119,7 @@ export class PipelineHost {
         this.#startSinks(message.shared);
         break;
       case 'call-ended':
-        this.#calls.ended(message);
+        this.#calls?.ended(message);
         break;
       case 'ended':
         this.#publisherEnded(message.exit);
@@ -109,7 +131,7 @@ export class PipelineHost {
   #handlers(): Handlers<CommandName> {
     return {
       status: async () => this.status(),
-      snapshot: (request) => this.#calls.ask('snapshot', request),
+      snapshot: (request) => this.#calls?.ask('snapshot', request) ?? Promise.reject(new TailraceError('command-refused', 'the publisher of this pipeline is another process')),
     };
   }
 
@@ -117,9 +139,10 @@ export class PipelineHost {
     // The log was opened again after a failure: its readers find what is new by themselves.
     if (this.#sinksStarted || this.#stopping) return;
     this.#sinksStarted = true;
-    for (const { name } of this.#config.streams) this.#startFollower('stream', name, shared);
-    for (const { name } of this.#config.sinks) this.#startFollower('sink', name, shared);
-    if (this.#config.jobs.length > 0) this.#startJobs(shared);
+    const streams = this.#config.streams.map(({ name }) => ({ kind: 'stream' as const, name }));
+    const sinks = this.#config.sinks.map(({ name }) => ({ kind: 'sink' as const, name }));
+    for (const of of [...streams, ...sinks]) if (this.#isHere(of)) this.#startFollower(of.kind, of.name, shared);
+    if (this.#parts.publisher && this.#config.jobs.length > 0) this.#startJobs(shared);
   }
 
   #startJobs(shared: SharedArrayBuffer | undefined): void {
@@ -128,13 +151,23 @@ export class PipelineHost {
     this.#start(jobs, 'jobs-thread', data).on('message', ({ report }: FromJobs) => (this.#jobs = report));
   }
 
+  /** Streams publish through the thread that has the log's writer. */
+  #isHere({ kind, name }: { readonly kind: 'sink' | 'stream'; readonly name: string }): boolean {
+    const { publisher, sinks } = this.#parts;
+    return kind === 'stream' ? publisher && sinks === undefined : (sinks?.includes(name) ?? true);
+  }
+
   #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {
-    const port = this.#portToPublisher((port) => ({ kind: 'sink-port', sink: name, port }));
+    const port = this.#manyWriters ? undefined : this.#portToPublisher((port) => ({ kind: 'sink-port', sink: name, port }));
     const outputs = role === 'stream' ? this.#portToPublisher((port) => ({ kind: 'stream-port', stream: name, port })) : undefined;
     const data: SinkThreadData = { role, config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, shared, port, outputs };
     const worker = this.#start(name, `${role}-thread`, data);
     worker.on('message', (received: FromSink) => {
       if (received.kind === 'sink') this.#sinks.set(name, received.report);
+      else if (received.exit !== 0) this.#exit ||= received.exit;
+    });
+    worker.on('exit', () => {
+      if (!this.#parts.publisher && this.#threads.size === 0) this.#end(this.#exit);
     });
   }
 
@@ -145,7 +178,8 @@ export class PipelineHost {
   }
 
   #start(name: string, file: string, data: PublisherThreadData | SinkThreadData | JobsThreadData): Worker {
-    const transferList = data.role === 'publisher' ? [] : data.role === 'jobs' || data.outputs === undefined ? [data.port] : [data.port, data.outputs];
+    const ports = data.role === 'publisher' ? [] : data.role === 'jobs' ? [data.port] : [data.port, data.outputs];
+    const transferList = ports.filter((port) => port !== undefined);
     const worker = new Worker(new URL(`./${file}${extension}`, import.meta.url), { workerData: data, transferList, name, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } });
     this.#threads.set(name, worker);
     worker.on('error', (error) => this.#crashed(name, error));
@@ -163,6 +197,7 @@ export class PipelineHost {
     }
     if (name !== publisher) {
       this.#sinks.set(name, { ...(this.#sinks.get(name) ?? emptySink), ...stopped });
+      this.#exit ||= 1;
       return;
     }
     if (this.#publisher !== null) this.#publisher = { ...this.#publisher, ...stopped };
@@ -194,12 +229,12 @@ export class PipelineHost {
 }
 
 const emptySink: SinkReport = {
-  state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
+  state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, transactionEnd: null, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
 };
 
 function sinkStatus(of: Pick<SinkStatus, 'name' | 'kind'> & { readonly from?: string | undefined }, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
   const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptySink;
-  const end = of.from === undefined ? publisher?.transactionEnd : publisher?.streamEnds[of.from];
+  const end = report?.transactionEnd ?? (of.from === undefined ? publisher?.transactionEnd : publisher?.streamEnds[of.from]);
   const behind = end === undefined ? null : Math.max(0, end - offset);
   // A stream's own log has the LSNs of its input, and no WAL to be measured in.
   const logEnd = of.from === undefined ? (publisher?.source?.lastEnd ?? null) : null;

@@ -2,7 +2,10 @@ import { parentPort } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
+import type { Lead, Log, LogReader } from '../log/log.ts';
 import { Replayer, type ReplayerOptions } from '../pipeline/replayer.ts';
+import type { SinkReporter } from '../pipeline/sink-start.ts';
+import { SinkTopicWriter } from '../pipeline/sink-topic-writer.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
@@ -10,6 +13,8 @@ import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import { reporterOver, type FromSink, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
 
 const reportInterval = 250;
+/** Where no publisher in this process says where the log ends, this thread looks itself. */
+const lookInterval = 1000;
 
 /** What a thread replays into, and how: that is all in which a stream's thread differs from a sink's. */
 export type Follower = Pick<ReplayerOptions, 'sink' | 'topics' | 'filter' | 'onError'>;
@@ -19,65 +24,127 @@ export interface FollowerContext {
   readonly logger: Logger;
 }
 
+export type MakeFollower = (context: FollowerContext) => Follower | Promise<Follower>;
+
 /** A thread that follows the log, shares nothing with the others, and is begun again by itself as the error catalogue says. */
-export async function runFollower(data: SinkThreadData, makeFollower: (context: FollowerContext) => Follower | Promise<Follower>): Promise<void> {
-  const config = configFromPortable(data.config);
-  const logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: config.name, [data.role]: data.sink });
-  const context = { pipeline: config.name, logger };
-  const log = createLog(config.log, { ...context, shared: data.shared });
-  const reporter = reporterOver(data.port);
+export async function runFollower(data: SinkThreadData, makeFollower: MakeFollower): Promise<void> {
+  const thread = new ReplayThread(data, makeFollower);
   const stop = new AbortController();
-  let follower: Follower | null = null;
-  let replayer: Replayer | null = null;
-  let health: Health | { readonly state: 'starting' } = { state: 'starting' };
-
-  const report = (): void => send({ kind: 'sink', report: view(replayer, health) });
-  const run = async (signal: AbortSignal, healthy: () => void): Promise<void> => {
-    const reader = await log.openReader();
-    try {
-      follower ??= await makeFollower({ config, logger });
-      replayer = await Replayer.open({
-        ...follower, sinkName: data.sink, reader, codec: createCodec(config.format, context), snapshot: config.source.snapshot, reporter, logger,
-      }, signal);
-      healthy();
-      await replayer.run(signal);
-    } finally {
-      await reader.close();
-    }
-  };
-  const onHealth = (next: Health, error: unknown): void => {
-    health = next;
-    if (next.state === 'retrying') logger.warn({ err: error }, `the ${data.role} is interrupted; it is tried again`);
-    if (next.state === 'stopped') logger.error({ err: error }, `the ${data.role} has stopped`);
-    report();
-  };
-
   parentPort?.on('message', (message: ToThread) => {
     if (message.kind === 'stop') stop.abort(new TailraceError('internal', 'stopped'));
   });
-  const timer = setInterval(report, reportInterval);
-  const error = await supervise({ run, onHealth }, stop.signal);
-  clearInterval(timer);
-  report();
+  const error = await thread.run(stop.signal);
   send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
-  data.port.close();
+  data.port?.close();
   data.outputs?.close();
   parentPort?.close();
 }
 
-function view(replayer: Replayer | null, health: Health | { readonly state: 'starting' }): SinkReport {
-  const progress = replayer?.progress;
-  return {
-    state: health.state,
-    error: 'error' in health ? health.error : null,
-    position: progress?.position == null ? null : formatLsn(progress.position.commitLsn),
-    endLsn: formatLsn(progress?.endLsn ?? 0n),
-    offset: progress?.offset ?? 0,
-    commitAt: Number((progress?.commitTime ?? 0n) / 1000n),
-    applied: progress?.applied ?? 0,
-    missing: progress?.missing ?? 0,
-    blockedKeys: progress?.blockedKeys ?? 0,
-  };
+class ReplayThread {
+  readonly #data: SinkThreadData;
+  readonly #makeFollower: MakeFollower;
+  readonly #config: PipelineConfig;
+  readonly #logger: Logger;
+  readonly #log: Log;
+  readonly #overPort: SinkReporter | null;
+  #follower: Follower | null = null;
+  #replayer: Replayer | null = null;
+  #health: Health | { readonly state: 'starting' | 'standby' } = { state: 'starting' };
+  #transactionEnd: number | null = null;
+
+  constructor(data: SinkThreadData, makeFollower: MakeFollower) {
+    this.#data = data;
+    this.#makeFollower = makeFollower;
+    this.#config = configFromPortable(data.config);
+    this.#logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: this.#config.name, [data.role]: data.sink });
+    this.#log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared: data.shared });
+    this.#overPort = data.port === undefined ? null : reporterOver(data.port);
+  }
+
+  /** Resolves with the error that stopped it for good, or null after the signal. */
+  async run(stop: AbortSignal): Promise<unknown> {
+    const timer = setInterval(() => this.#report(), reportInterval);
+    const error = await supervise({ run: (signal, healthy) => this.#lead(signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, stop);
+    clearInterval(timer);
+    this.#report();
+    return error;
+  }
+
+  /** One worker at a time does a sink; the others stand by until it is gone. */
+  async #lead(signal: AbortSignal, healthy: () => void): Promise<void> {
+    if (this.#log.writers === 'many') this.#health = { state: 'standby' };
+    const lead = await this.#log.lead(`${this.#data.role}.${this.#data.sink}`, signal);
+    try {
+      this.#health = { state: 'starting' };
+      await this.#replay(AbortSignal.any([signal, lead.lost]), healthy);
+    } catch (error) {
+      throw signal.aborted ? error : underLead(error, this.#log, lead);
+    } finally {
+      this.#replayer = null;
+      await lead.release();
+    }
+    if (lead.lost.aborted && !signal.aborted) throw lead.lost.reason;
+  }
+
+  async #replay(signal: AbortSignal, healthy: () => void): Promise<void> {
+    const { sink: sinkName } = this.#data;
+    const codec = createCodec(this.#config.format, { pipeline: this.#config.name, logger: this.#logger });
+    this.#follower ??= await this.#makeFollower({ config: this.#config, logger: this.#logger });
+    const { topics } = this.#follower;
+    const reader = await this.#log.openReader();
+    const looking = this.#overPort === null ? setInterval(() => void this.#look(reader), lookInterval) : undefined;
+    let own: SinkTopicWriter | null = null;
+    try {
+      const reporter = this.#overPort ?? (own = await SinkTopicWriter.open(this.#log, topics, sinkName));
+      const { snapshot } = this.#config.source;
+      this.#replayer = await Replayer.open({ ...this.#follower, sinkName, reader, codec, snapshot, reporter, logger: this.#logger }, signal);
+      healthy();
+      await this.#replayer.run(signal);
+    } finally {
+      clearInterval(looking);
+      await own?.close();
+      await reader.close();
+    }
+  }
+
+  async #look(reader: LogReader): Promise<void> {
+    const topic = this.#follower?.topics.transaction;
+    // An error is met by the replay too, which says so.
+    if (topic !== undefined) this.#transactionEnd = await reader.range(topic, 0).then(({ end }) => end, () => this.#transactionEnd);
+  }
+
+  #heard(health: Health, error: unknown): void {
+    const { role } = this.#data;
+    this.#health = health;
+    if (health.state === 'retrying') this.#logger.warn({ err: error }, `the ${role} is interrupted; it is tried again`);
+    if (health.state === 'stopped') this.#logger.error({ err: error }, `the ${role} has stopped`);
+    this.#report();
+  }
+
+  #report(): void {
+    const health = this.#health;
+    const progress = this.#replayer?.progress;
+    const report: SinkReport = {
+      state: health.state,
+      error: 'error' in health ? health.error : null,
+      position: progress?.position == null ? null : formatLsn(progress.position.commitLsn),
+      endLsn: formatLsn(progress?.endLsn ?? 0n),
+      offset: progress?.offset ?? 0,
+      transactionEnd: this.#transactionEnd,
+      commitAt: Number((progress?.commitTime ?? 0n) / 1000n),
+      applied: progress?.applied ?? 0,
+      missing: progress?.missing ?? 0,
+      blockedKeys: progress?.blockedKeys ?? 0,
+    };
+    send({ kind: 'sink', report });
+  }
+}
+
+/** Where workers take turns, to find that another has the replica is no reason to stop: this one waits for its turn again. */
+function underLead(error: unknown, log: Log, lead: Lead): unknown {
+  if (lead.lost.aborted) return lead.lost.reason;
+  if (log.writers === 'one' || !(error instanceof TailraceError && error.code === 'fenced')) return error;
+  return new TailraceError('lead-lost', error.message, { cause: error });
 }
 
 function send(message: FromSink): void {

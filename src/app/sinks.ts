@@ -7,14 +7,23 @@ import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
 
+/** A worker that died a moment ago still counts for as long as its session. */
+const longestWait = 12_000;
+
 /**
  * Ends a sink: retention no longer waits for it, and its position goes from the replica, whose tables stay. It may be gone
- * from the config already: then only the log is told. Needs the log for itself: throws `log-locked` while a daemon runs.
+ * from the config already: then only the log is told. Needs the log, or on Kafka the sink, for itself: throws `log-locked` while a
+ * daemon runs it.
  */
 export async function forgetSink(config: PipelineConfig, name: string, logger: Logger): Promise<{ readonly replica: boolean; readonly log: boolean }> {
   const context = { pipeline: config.name, logger };
   const own = config.sinks.find((sink) => sink.name === name);
-  const writer = await createLog(config.log, context).openWriter();
+  const log = createLog(config.log, context);
+  const lead = await log.lead(`sink.${name}`, AbortSignal.timeout(longestWait)).catch((error: unknown) => {
+    if (error instanceof DOMException) throw new TailraceError('log-locked', `a worker runs the sink ${shortened(name, 60)}`);
+    throw error;
+  });
+  const writer = await log.openWriter();
   try {
     const topic = topicNames(config.name).sink(name);
     const inLog = writer.topics().some((spec) => spec.topic === topic);
@@ -30,5 +39,6 @@ export async function forgetSink(config: PipelineConfig, name: string, logger: L
     return { replica: own !== undefined, log: inLog };
   } finally {
     await writer.close();
+    await lead.release();
   }
 }

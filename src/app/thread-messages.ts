@@ -19,8 +19,8 @@ export interface SinkThreadData {
   readonly sink: string;
   /** Wakes the log's readers; from the publisher's writer. */
   readonly shared: SharedArrayBuffer | undefined;
-  /** To the publisher, which owns the log's only writer. */
-  readonly port: MessagePort;
+  /** To the publisher, which owns the log's only writer; undefined where a log takes many, and the sink writes its topics itself. */
+  readonly port: MessagePort | undefined;
   /** For what a stream gives. */
   readonly outputs?: MessagePort | undefined;
 }
@@ -68,11 +68,13 @@ export interface PublisherReport {
 }
 
 export interface SinkReport {
-  readonly state: 'starting' | 'running' | 'retrying' | 'stopped';
+  readonly state: 'starting' | 'standby' | 'running' | 'retrying' | 'stopped';
   readonly error: StatusError | null;
   readonly position: SinkStatus['position'];
   readonly endLsn: string;
   readonly offset: number;
+  /** End of the `transaction` topic as it sees it; null where the publisher says so. */
+  readonly transactionEnd: number | null;
   /** Milliseconds since 1970 of the last transaction applied, by the source's clock; 0 for none. */
   readonly commitAt: number;
   readonly applied: number;

@@ -5,7 +5,7 @@ import { statusError } from '../pipeline/supervision.ts';
 import type { StatusError } from '../pipeline/status.ts';
 import { PipelineVerifier, type VerifiedSink } from '../pipeline/verify/verify-sink.ts';
 import type { Phase } from '../pipeline/verify/verify-table.ts';
-import { checkLog, createCodec, createSink, createSource } from '../registry.ts';
+import { checkLog, createCodec, createLog, createSink, createSource } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { silentLogger } from '../runtime/logger.ts';
@@ -76,8 +76,8 @@ async function verifyPipeline(config: PipelineConfig, request: VerifyRequest, si
       const verifier = await PipelineVerifier.open({
         pipeline, source, reader, snapshot: config.source.snapshot, codec: createCodec(config.format, context),
         pattern: request.table ?? null, timeout: request.timeout, signal: request.signal,
-        // The lock is what the daemon holds; looking at it is what `check` does too.
-        logInUse: () => checkLog(config.log).some(({ check }) => check === 'log-lock'),
+        // The lock is what the daemon holds; looking at it is what `check` does too. Where there is none, the slot tells.
+        logInUse: async () => createLog(config.log, context).writers === 'one' && (await checkLog(config.log, context)).some(({ check }) => check === 'log-lock'),
         progress: (sink, table, phase, rows) => request.progress({ pipeline, sink, table, phase, rows: rows ?? null }),
         onTable: (sink, report) => request.onTable(pipeline, sink, report),
       });

@@ -17,8 +17,21 @@ export interface Log {
   readonly writers: 'one' | 'many';
   /** Opens for writing. Throws `log-locked` when another process has it, `log-damaged` when recovery finds damage. */
   openWriter(): Promise<LogWriter>;
+  /**
+   * Waits until nobody else does `task` on this log: what one worker at a time should do, although several are there to do it. Where
+   * one process has the log, at once. It saves workers from each other's way and no more: that a late one does no harm is for
+   * whoever does the task to see to.
+   */
+  lead(task: string, signal: AbortSignal): Promise<Lead>;
   /** Opens for reading: other threads and other processes may, while the writer writes. Never creates anything. */
   openReader(): Promise<LogReader>;
+}
+
+export interface Lead {
+  /** Aborts when it is no longer certain that nobody else does it. */
+  readonly lost: AbortSignal;
+  /** Lets the next one begin at once. */
+  release(): Promise<void>;
 }
 
 export interface TopicSpec {
@@ -100,6 +113,8 @@ export interface HeaderDraft {
 export interface LogReader {
   /** Undefined where the log has no place of its own for one (Kafka): then the records in it say whose they are. */
   readonly logId: string | undefined;
+  /** Whether records become visible in the order of their appends over all partitions (embedded), or each partition for itself (Kafka). */
+  readonly isOrdered: boolean;
   topics(): Promise<readonly TopicSpec[]>;
   range(topic: string, partition: number): Promise<OffsetRange>;
   /**

@@ -1,6 +1,7 @@
-import type { Run, Share, TransactionReader } from './transaction-reader.ts';
+import type { Share } from './partition-feed.ts';
+import type { Run, TransactionReader } from './transaction-reader.ts';
 
-/** What some transactions hold for a reader, by topic-partition and in order there. */
+/** What some transactions hold for a reader, by topic and in order there. */
 export type SharesByTopic<T> = ReadonlyMap<string, readonly Share<T>[]>;
 
 interface Placed<T> {
@@ -19,7 +20,13 @@ export async function* inCommitOrder<T>(newReader: () => TransactionReader, tran
       const known = byTopic.get(topic);
       const all = known ?? [];
       if (known === undefined) byTopic.set(topic, all);
-      for (const share of own) all.push({ ...share, tag: { tag: share.tag, transaction } });
+      // One for all partitions: runs are told apart by it.
+      const tags = new Map<T, Placed<T>>();
+      for (const share of own) {
+        const tag = tags.get(share.tag) ?? { tag: share.tag, transaction };
+        tags.set(share.tag, tag);
+        all.push({ ...share, tag });
+      }
     }
   }
   const walks = new Map([...byTopic].map(([topic, shares]) => [topic, new Walk(newReader().read(shares, maxBytes))]));

@@ -1,9 +1,11 @@
 import { formatLsn } from '../event/lsn.ts';
 import { isAfter, type Position } from '../event/position.ts';
-import type { LogReader } from '../log/log.ts';
+import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { decodeControl, type EndRecord, type Place, type StartRecord, type TransactionRecord } from './control-records.ts';
 import { StartRule } from './start-rule.ts';
+
+const fetchBytes = 256 << 10;
 
 /** One complete transaction, and where its END stands. */
 export interface Step {
@@ -82,9 +84,10 @@ export class EndFollower {
   async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
     const steps: Step[] = [];
     let bytes = 0;
-    const range = await this.#reader.range(this.#topic, 0);
-    while (this.#offset < range.end && steps.length < maxSteps) {
-      const cursor = await this.#reader.fetch(this.#topic, 0, this.#offset, 256 << 10);
+    let isAtEnd = false;
+    while (!isAtEnd && steps.length < maxSteps) {
+      const from = this.#offset;
+      const cursor = await this.#fetch();
       while (cursor.next()) {
         if (cursor.offset < this.#offset) continue;
         const record = decodeControl<TransactionRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
@@ -97,9 +100,23 @@ export class EndFollower {
         this.#afterGap = false;
         bytes += size;
       }
+      isAtEnd = cursor.nextOffset === from;
+      this.#offset = Math.max(this.#offset, cursor.nextOffset);
     }
-    if (this.#offset >= range.end && this.#behind !== null && this.#met === null) this.#ahead(this.#behind);
+    if (isAtEnd && this.#behind !== null && this.#met === null && (await this.#reader.range(this.#topic, 0)).end <= this.#offset) this.#ahead(this.#behind);
     return steps;
+  }
+
+  /** Where the reader stands there is something, or there will be: anything else is a gap, never an offset to jump from. */
+  async #fetch(): Promise<RecordCursor> {
+    try {
+      return await this.#reader.fetch(this.#topic, 0, this.#offset, fetchBytes);
+    } catch (error) {
+      if (!(error instanceof TailraceError && error.code === 'offset-out-of-range')) throw error;
+      const { start, end } = await this.#reader.range(this.#topic, 0);
+      const why = this.#offset < start ? 'retention has passed this sink' : 'the topic was deleted and made again, or the log lost what it had confirmed';
+      throw new TailraceError('gap', `the reader stands at offset ${this.#offset} of ${this.#topic}, which holds ${start} to ${end}: ${why}`, { cause: error });
+    }
   }
 
   /** Resolves when there may be more. */

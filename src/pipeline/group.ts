@@ -161,3 +161,11 @@ export function controlDraft(value: Uint8Array, timestamp: number): RecordDraft 
     headers: [],
   };
 }
+
+/** Appends one record without headers by itself; resolves when it is durable. Appends of one writer take turns. */
+export async function appendRecord(writer: LogWriter, topic: string, { key = null, value }: { readonly key?: Uint8Array | null; readonly value: Uint8Array }): Promise<void> {
+  const batch = writer.batch(topic, 0);
+  const record = controlDraft(value, Date.now());
+  batch.add({ ...record, key: key === null ? record.key : { bytes: key, start: 0, end: key.length } });
+  await writer.append([batch]);
+}

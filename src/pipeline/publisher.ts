@@ -11,13 +11,13 @@ import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, typ
 import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
 import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
-import { controlDraft, type Written } from './group.ts';
+import { appendRecord, controlDraft, type Written } from './group.ts';
 import { ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
 import { settledCopies } from './settled-copies.ts';
-import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
+import { SinkAsks } from './sink-asks.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
 import { ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
@@ -67,7 +67,8 @@ export class Publisher {
   static async open(options: PublisherOptions): Promise<Publisher> {
     const writer = await options.log.openWriter();
     try {
-      for (const topic of ownTopics(options)) await writer.createTopic({ topic, partitions: 1 });
+      // Side by side: on Kafka each takes its time.
+      await Promise.all(ownTopics(options).map((topic) => writer.createTopic({ topic, partitions: 1 })));
       return new Publisher(options, writer, await options.log.openReader());
     } catch (error) {
       await writer.close();
@@ -101,18 +102,8 @@ export class Publisher {
   /** Appends to one of a sink's own topics on its behalf (the embedded log has one writer); resolves when it is durable. */
   async appendForSink(sink: string, kind: 'sink' | 'dead-letter', draft: { readonly key: Uint8Array | null; readonly value: Uint8Array; readonly ask?: SinkRecord }): Promise<void> {
     const topic = kind === 'sink' ? this.#topics.sink(sink) : this.#topics.deadLetter(sink);
-    await this.#turns.take(async () => {
-      const batch = this.#writer.batch(topic, 0);
-      const { key, value } = draft;
-      const record = controlDraft(value, Date.now());
-      batch.add({ ...record, key: key === null ? record.key : { bytes: key, start: 0, end: key.length } });
-      await this.#writer.append([batch]);
-    });
-    if (draft.ask?.type !== 'ask') return;
-    const ask = { sink, table: draft.ask.table, id: draft.ask.id };
-    const stream = this.#options.streams?.find(({ sinks }) => sinks.includes(sink));
-    if (stream === undefined) this.#asked(ask);
-    else this.#options.onStreamAsked?.(stream.name, ask);
+    await this.#turns.take(() => appendRecord(this.#writer, topic, draft));
+    if (draft.ask?.type === 'ask') this.#heardAsk({ sink, table: draft.ask.table, id: draft.ask.id });
   }
 
   /** Appends records without a key to a topic that nobody else writes; durable when resolved. */
@@ -248,19 +239,31 @@ export class Publisher {
       pipeline: this.#options.pipeline, start: from.start, startOffset: from.startOffset, guard: from.guard, end: from.end, versions, copies: from.schema.copies, orders: from.schema.orders, snapshot: this.#options.snapshot,
       copyParallel: this.#options.copyParallel, logger: this.#options.logger, signal: until.signal,
     });
-    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders, asks: await this.#asks() });
+    const asks = new SinkAsks(this.#reader, this.#topics, this.#options.sinks);
+    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders, asks: await asks.next() });
     for (const job of jobs) publishing.copy(job);
     this.#session = publishing;
     until.streaming();
-    await publishing.run();
+    await Promise.all([publishing.run(), this.#follow(asks, publishing)]);
   }
 
-  async #asks(): Promise<readonly CopyAsk[]> {
-    const found = this.#options.sinks.map(async (sink) => {
-      const records = sinceForgotten(await readSinkRecords(this.#reader, this.#topics, sink));
-      return records.flatMap((record) => (record.type === 'ask' ? [{ sink, table: record.table, id: record.id }] : []));
-    });
-    return (await Promise.all(found)).flat();
+  /** Sinks that write their topics themselves say there what they ask for; of the others it is heard as they do. */
+  async #follow(asks: SinkAsks, publishing: PublishingSession): Promise<void> {
+    if (this.#options.log.writers === 'one') return;
+    const ofStreams = new SinkAsks(this.#reader, this.#topics, this.#options.streams?.flatMap(({ sinks }) => sinks) ?? []);
+    try {
+      // What was asked before the stream is opened it finds by itself.
+      await ofStreams.next();
+      await Promise.all([asks, ofStreams].map((each) => each.follow(publishing.ended, (ask) => this.#heardAsk(ask))));
+    } catch (error) {
+      publishing.fail(error);
+    }
+  }
+
+  #heardAsk(ask: CopyAsk): void {
+    const stream = this.#options.streams?.find(({ sinks }) => sinks.includes(ask.sink));
+    if (stream === undefined) this.#asked(ask);
+    else this.#options.onStreamAsked?.(stream.name, ask);
   }
 
   #asked(ask: CopyAsk): void {

@@ -1,7 +1,6 @@
 import type { MessageChange, RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
 import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
-import type { BatchBuilder } from '../log/log.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
@@ -12,7 +11,7 @@ import type { CopyJob } from './copy.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
-import { controlDraft, type Group } from './group.ts';
+import { appendRecord, controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
 import type { PublishingOptions } from './publishing-options.ts';
 import { Snapshotter, type CopyPiece } from './snapshotter.ts';
@@ -66,7 +65,7 @@ export class PublishingSession {
     this.#start = new CurrentStart(start, options.startOffset);
     this.#feeder = new GroupFeeder({
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns, guard: options.guard,
-      durable: (group) => this.#becameDurable(group), failed: (error) => this.#fail(error),
+      durable: (group) => this.#becameDurable(group), failed: (error) => this.fail(error),
     });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
@@ -124,8 +123,8 @@ export class PublishingSession {
   async run(): Promise<void> {
     const { session, signal } = this.#options;
     session.acknowledge(this.#durableLsn);
-    const copying = this.#snapshotter.run().catch((error: unknown) => this.#fail(error));
-    const discovering = discoverTables(session, this.#abort.signal, (tables) => this.#discovered(tables)).catch((error: unknown) => this.#fail(error));
+    const copying = this.#snapshotter.run().catch((error: unknown) => this.fail(error));
+    const discovering = discoverTables(session, this.#abort.signal, (tables) => this.#discovered(tables)).catch((error: unknown) => this.fail(error));
     const timer = setInterval(() => this.#endIdle(), emptyEndInterval / 4);
     // A stop or a failure elsewhere must also end a stream on which nothing comes.
     this.#abort.signal.addEventListener('abort', () => session.stop(), { once: true });
@@ -138,7 +137,7 @@ export class PublishingSession {
       // What was read is worth keeping: a clean stop leaves nothing to be sent again.
       if (this.#failure === null) await this.#feeder.drain();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     } finally {
       clearInterval(timer);
       this.#abort.abort(new Error('the stream has ended'));
@@ -154,7 +153,13 @@ export class PublishingSession {
     for (const job of this.#options.snapshot === 'never' ? [] : firstJobs(tables, this.copies)) this.copy(job);
   }
 
-  #fail(error: unknown): void {
+  /** Aborts when the stream has ended, whyever. */
+  get ended(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Ends the stream with an error that was met beside it. */
+  fail(error: unknown): void {
     if (this.#failure === null && !this.#abort.signal.aborted) this.#failure = { error };
     this.#abort.abort(error);
   }
@@ -288,7 +293,7 @@ export class PublishingSession {
       // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before. An id is looked
       // up by readers who know no ENDs, as soon as they meet it.
       if (registered === undefined) this.#addSchemaRecord(record);
-      else await turns.take(() => writer.append([this.#schemaBatch(record)]));
+      else await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
       this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
     }
     // ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have.
@@ -299,12 +304,6 @@ export class PublishingSession {
     const target = new Target(schema, topic, partitions);
     this.#targets.set(shape, target);
     return target;
-  }
-
-  #schemaBatch(record: SchemaTopicRecord): BatchBuilder {
-    const batch = this.#options.writer.batch(this.#options.topics.schema, 0);
-    batch.add(controlDraft(encodeControl(record), Date.now()));
-    return batch;
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {

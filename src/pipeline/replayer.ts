@@ -15,7 +15,8 @@ import { EndFollower, type Step } from './end-follower.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
-import { TransactionReader, type Run, type Share } from './transaction-reader.ts';
+import type { Share } from './partition-feed.ts';
+import { TransactionReader, type Run } from './transaction-reader.ts';
 
 export interface ReplayerOptions {
   /** Of the pipeline, or of a stream in it. */
@@ -89,7 +90,7 @@ export class Replayer {
 
   private constructor(
     options: ReplayerOptions,
-    parts: { session: SinkSession; follower: EndFollower; coverage: CoverageMap; schemas: SchemaReader },
+    parts: { session: SinkSession; follower: EndFollower; coverage: CoverageMap; schemas: SchemaReader; signal: AbortSignal },
   ) {
     this.#options = options;
     this.#topics = options.topics;
@@ -98,7 +99,7 @@ export class Replayer {
     this.#offset = parts.follower.offset;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
-    this.#newReader = () => new TransactionReader(options.reader, parts.schemas, options.codec);
+    this.#newReader = () => new TransactionReader(options.reader, parts.schemas, options.codec, { signal: parts.signal });
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
   }
@@ -116,7 +117,7 @@ export class Replayer {
         reader: options.reader, topics, sink: options.sinkName, snapshot: options.snapshot, filter: options.filter,
         tables: schemas.tables().filter((table) => matchesFilter(options.filter, table)), position, offset: follower.offset, write,
       });
-      return new Replayer(options, { session, follower, coverage, schemas });
+      return new Replayer(options, { session, follower, coverage, schemas, signal });
     } catch (error) {
       await session.close();
       throw error;
@@ -188,7 +189,7 @@ export class Replayer {
     this.#passed = null;
   }
 
-  /** What of these transactions is for this sink, by topic-partition in order. */
+  /** What of these transactions is for this sink, by topic, each in the order of the ENDs. */
   async #shares(steps: readonly Step[]): Promise<SharesByTopic<Tag>> {
     const shares = new Map<string, Share<TableChanges['coverage']>[]>();
     for (const { end, afterGap } of steps) {
@@ -201,10 +202,9 @@ export class Replayer {
         if (table === null) continue;
         const coverage = this.#coverage.at(table, end);
         if (coverage === 'pass-over') continue;
-        const key = `${part.topic}/${part.partition}`;
         const share = { end, part, tag: coverage };
-        const before = shares.get(key);
-        if (before === undefined) shares.set(key, [share]);
+        const before = shares.get(part.topic);
+        if (before === undefined) shares.set(part.topic, [share]);
         else before.push(share);
       }
     }

@@ -24,7 +24,7 @@ export class StartGuard {
     this.#next = offset + 1;
   }
 
-  /** `renewed`: the START that is among what was written. Throws `slot-in-use` when another publisher has taken over. */
+  /** `renewed`: the START that is among what was written. Throws `lead-lost` when another publisher has taken over. */
   async written({ first, last, count }: Written, renewed: StartRecord | null): Promise<void> {
     if (first !== this.#next || last - first !== count - 1) await this.#look(last, renewed);
     this.#next = last + 1;
@@ -37,7 +37,7 @@ export class StartGuard {
       const record = decodeControl<TransactionRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
       // What has no higher epoch is void: a publisher that we have replaced.
       if (record.type !== 'start' || record.epoch <= this.#epoch || record.startId === renewed?.startId) continue;
-      throw new TailraceError('slot-in-use', `another publisher has taken over: its START of epoch ${record.epoch} stands at offset ${cursor.offset} of ${this.#topic}, and nothing that was written behind it here counts`);
+      throw new TailraceError('lead-lost', `another publisher has taken over: its START of epoch ${record.epoch} stands at offset ${cursor.offset} of ${this.#topic}, and nothing that was written behind it here counts`);
     }
   }
 }

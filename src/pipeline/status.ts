@@ -19,8 +19,11 @@ export interface PipelineStatus {
   readonly jobs: readonly JobStatus[];
 }
 
-/** `retrying`: the source or the log is away and tried again. `not-running`: seen from outside, no daemon has the log. */
-export type PipelineState = 'starting' | 'snapshotting' | 'streaming' | 'retrying' | 'stopped' | 'not-running';
+/**
+ * `retrying`: the source or the log is away and tried again. `not-running`: seen from outside, no daemon has the log. `elsewhere`: this
+ * process is not the one that does it (`run --role`).
+ */
+export type PipelineState = 'starting' | 'snapshotting' | 'streaming' | 'retrying' | 'stopped' | 'not-running' | 'elsewhere';
 
 export interface StatusError {
   readonly code: ErrorCode;
@@ -67,7 +70,8 @@ export type CopyState = 'waiting' | 'copying' | 'paused' | 'stopped' | 'failed' 
 export interface SinkStatus {
   readonly name: string;
   readonly kind: 'sink' | 'stream';
-  readonly state: 'starting' | 'catching-up' | 'current' | 'retrying' | 'stopped' | 'not-running';
+  /** `standby`: another worker has it, and this one takes over when that one ends. */
+  readonly state: 'starting' | 'standby' | 'catching-up' | 'current' | 'retrying' | 'stopped' | 'not-running' | 'elsewhere';
   readonly error: StatusError | null;
   /** Commit LSN of the last transaction that the replica holds. */
   readonly position: string | null;

@@ -1,6 +1,9 @@
 import { tableName } from '../event/table.ts';
 
-/** The topics of one pipeline (PROTOCOL, Topics). A pipeline's name has no dot, so no two pipelines share a topic. */
+/**
+ * The topics of one pipeline (PROTOCOL, Topics). A pipeline's name has no dot, so no two pipelines share a topic. What Kafka does not
+ * take in a topic's name is written as `_`, as Debezium does, whatever the log: a pipeline may move from one to the other.
+ */
 export interface TopicNames {
   readonly transaction: string;
   readonly schema: string;
@@ -20,7 +23,7 @@ export function topicNames(pipeline: string): TopicNames {
     transaction: `${pipeline}.transaction`,
     schema: `${pipeline}.schema`,
     message: `${pipeline}.message`,
-    events: (table) => `${pipeline}.${tableName(table)}`,
+    events: (table) => `${pipeline}.${tableName(table).replaceAll(/[^a-zA-Z0-9._-]/gu, '_')}`,
     sink: (sink) => `${pipeline}.sink.${sink}`,
     deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,
     job: (job) => `${pipeline}.job.${job}`,

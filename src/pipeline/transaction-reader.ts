@@ -4,16 +4,10 @@ import type { LogReader, RecordCursor } from '../log/log.ts';
 import type { TableOperation } from '../sink/sink.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
-import type { EndRecord, Part } from './control-records.ts';
-import { extraHeaderName, headerName, HeaderReader, transactionKey, type TransactionKey } from './record-header.ts';
+import type { EndRecord } from './control-records.ts';
+import { PartitionFeed, type RankedShare, type Share } from './partition-feed.ts';
+import { extraHeaderName, type HeaderReader } from './record-header.ts';
 import type { SchemaReader } from './schema-reader.ts';
-
-/** A transaction's share of one topic-partition. `tag` comes back with its events. */
-export interface Share<T> {
-  readonly end: EndRecord;
-  readonly part: Part;
-  readonly tag: T;
-}
 
 /** Events of one table under one schema version whose shares have the same tag, in order. */
 export interface Run<T> {
@@ -25,61 +19,70 @@ export interface Run<T> {
 }
 
 const fetchBytes = 256 << 10;
+const lateAfter = 60_000;
+const never = new AbortController().signal;
 
 /**
- * Reads the events that ENDs name (PROTOCOL, END: The range): records of the END's START and commit LSN between the first
- * and the last offset, each ordinal once, as many as the END counts. Whatever else lies there was left by a crash or a
- * zombie, and is passed over.
+ * Reads the events that ENDs name, those of one table: its partitions are merged, transaction by transaction and by ordinal
+ * (PROTOCOL, END: The range).
  */
 export class TransactionReader {
   readonly #reader: LogReader;
   readonly #schemas: SchemaReader;
   readonly #codec: Codec;
-  readonly #header = new HeaderReader();
-  readonly #headerSlice: Slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  readonly #waiting: { readonly lateAfter: number; readonly signal: AbortSignal };
   #lastTable: TableSchema | null = null;
 
-  constructor(reader: LogReader, schemas: SchemaReader, codec: Codec) {
+  /** `late`: milliseconds after which events that do not come are lost; `signal`: ends waiting for them. */
+  constructor(reader: LogReader, schemas: SchemaReader, codec: Codec, { late = lateAfter, signal = never }: { readonly late?: number; readonly signal?: AbortSignal } = {}) {
     this.#reader = reader;
     this.#schemas = schemas;
     this.#codec = codec;
+    this.#waiting = { lateAfter: late, signal };
   }
 
-  /** The events of `shares`, all of one topic-partition and in log order, in runs of about `maxBytes` at most. */
+  /** The events of `shares`, all of one topic and in the order of their ENDs, in runs of about `maxBytes` at most. */
   async *read<T>(shares: readonly Share<T>[], maxBytes: number): AsyncGenerator<Run<T>> {
-    const counter = new ShareCounter(shares);
+    const feeds = this.#feeds(shares);
     let run: Run<T> | null = null;
     let bytes = 0;
-    let offset = counter.share.part.first;
-    while (!counter.finished) {
-      const { topic, partition } = counter.share.part;
-      const cursor = await this.#reader.fetch(topic, partition, Math.max(offset, counter.share.part.first), fetchBytes);
-      while (!counter.finished && cursor.next()) {
-        if (!counter.reach(cursor.offset)) continue;
-        const header = this.#read(cursor);
-        if (header === null || !header.isOf(counter.key) || !counter.count(header)) continue;
-        // The old half of a key change is for readers of keys; its new half carries the whole change.
-        if (header.half === 'old') continue;
-        const table = this.#isLast(header) ? (this.#lastTable as TableSchema) : await this.#schema(header);
-        if (run === null || run.table !== table || run.tag !== counter.share.tag || bytes >= maxBytes) {
+    let truncated = { rank: -1, order: -1 };
+    for (const feed of feeds) await advance(feed);
+    for (let feed = earliest(feeds); feed !== undefined; feed = earliest(feeds)) {
+      const { header, cursor, share, order } = feed;
+      const table = this.#isLast(header) ? (this.#lastTable as TableSchema) : await this.#schema(header);
+      const change = this.#decode(cursor, header, table);
+      const isRepeated = change.op === 't' && truncated.rank === share.rank && truncated.order === order;
+      if (!isRepeated) {
+        if (run === null || run.table !== table || run.tag !== share.tag || bytes >= maxBytes) {
           if (run !== null) yield run;
-          run = { table, tag: counter.share.tag, changes: [], last: { end: counter.share.end, ordinal: header.ordinal } };
+          run = { table, tag: share.tag, changes: [], last: { end: share.end, ordinal: header.ordinal } };
           bytes = 0;
         }
-        run.changes.push(this.#decode(cursor, header, table));
-        (run as { last: Run<T>['last'] }).last = { end: counter.share.end, ordinal: header.ordinal };
+        run.changes.push(change);
+        (run as { last: Run<T>['last'] }).last = { end: share.end, ordinal: header.ordinal };
         bytes += cursor.value.end - cursor.value.start + 64;
       }
-      if (cursor.nextOffset <= offset && !counter.finished) counter.missing();
-      offset = cursor.nextOffset;
-      counter.reach(offset);
+      // A truncate stands in each partition, and is one.
+      if (change.op === 't') truncated = { rank: share.rank, order };
+      if (feed.step() === 'fetch') await advance(feed);
     }
     if (run !== null) yield run;
   }
 
-  #read(cursor: RecordCursor): HeaderReader | null {
-    // Tombstones have no header; they are no events.
-    return cursor.header(headerName, this.#headerSlice) ? this.#header.reset(this.#headerSlice) : null;
+  #feeds<T>(shares: readonly Share<T>[]): readonly PartitionFeed<T>[] {
+    const byPartition = new Map<number, RankedShare<T>[]>();
+    let rank = 0;
+    for (const [i, share] of shares.entries()) {
+      if (i > 0 && shares[i - 1]?.end !== share.end) rank++;
+      const ranked = { ...share, rank };
+      const others = byPartition.get(share.part.partition);
+      if (others === undefined) byPartition.set(share.part.partition, [ranked]);
+      else others.push(ranked);
+    }
+    // Together they hold about as much as one would alone; a batch comes whole in any case.
+    const options = { ...this.#waiting, fetchBytes: Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size)) };
+    return [...byPartition.values()].map((theirs) => new PartitionFeed(this.#reader, theirs, options));
   }
 
   /** Nearly every event has the version of the one before it: no look-up, and no promise. */
@@ -107,58 +110,19 @@ export class TransactionReader {
   }
 }
 
-/** Walks the shares along the offsets and checks that each is whole. */
-class ShareCounter<T> {
-  readonly #shares: readonly Share<T>[];
-  #index = 0;
-  #seen = 0;
-  #lastOrder = -1;
-  key: TransactionKey;
-
-  constructor(shares: readonly Share<T>[]) {
-    this.#shares = shares;
-    this.key = keyOf(this.share);
-  }
-
-  get share(): Share<T> {
-    return this.#shares[Math.min(this.#index, this.#shares.length - 1)] as Share<T>;
-  }
-
-  get finished(): boolean {
-    return this.#index >= this.#shares.length;
-  }
-
-  /** Moves to the share that can hold this offset; false when the offset lies before it or behind the last. */
-  reach(offset: number): boolean {
-    while (!this.finished && offset > this.share.part.last) {
-      if (this.#seen !== this.share.part.count) this.missing();
-      this.#index++;
-      this.#seen = 0;
-      this.#lastOrder = -1;
-      this.key = keyOf(this.share);
-    }
-    return !this.finished && offset >= this.share.part.first;
-  }
-
-  /** Counts an event; false for one that was already there (a send that was repeated). */
-  count(header: HeaderReader): boolean {
-    const order = header.ordinal * 2 + (header.half === 'new' ? 1 : 0);
-    if (order <= this.#lastOrder) return false;
-    this.#lastOrder = order;
-    this.#seen++;
-    return true;
-  }
-
-  missing(): never {
-    const { end, part } = this.share;
-    throw new TailraceError(
-      'gap',
-      `${part.topic} holds ${this.#seen} of the ${part.count} events that the transaction at offset range ${part.first} to ${part.last} has ` +
-        `(START ${end.startId})`,
-    );
-  }
+/** To its next event, or to its end. */
+async function advance<T>(feed: PartitionFeed<T>): Promise<void> {
+  do await feed.refill();
+  while (feed.step() === 'fetch');
 }
 
-function keyOf<T>(share: Share<T>): TransactionKey {
-  return transactionKey(share.end.startId, share.end.commitLsn);
+/** Of the events that the partitions have next, the one that comes first; undefined when all are through. */
+function earliest<T>(feeds: readonly PartitionFeed<T>[]): PartitionFeed<T> | undefined {
+  let first: PartitionFeed<T> | undefined;
+  for (let i = 0; i < feeds.length; i++) {
+    const feed = feeds[i] as PartitionFeed<T>;
+    if (feed.finished) continue;
+    if (first === undefined || feed.share.rank < first.share.rank || (feed.share.rank === first.share.rank && feed.order < first.order)) first = feed;
+  }
+  return first;
 }

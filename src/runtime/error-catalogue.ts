@@ -59,6 +59,8 @@ export const catalogue = {
   'gap': entry('stop', 4, 'Changes are missing between what the log holds and what can still be read.', 'See docs/guarantees.md, Gaps: take new snapshots to go on.'),
   'fenced': entry('stop', 1, 'Another publisher or sink worker has taken over.', 'Run one worker only; this one stopped without harm.'),
 
+  'lead-lost': entry('retry', 1, 'Another worker may do by now what this one did.', 'Nothing: this one did no harm, and waits until it is needed again.'),
+
   // the sinks
   'sink-unreachable': entry('retry', 3, 'The replica cannot be reached or went away.', 'Check that it runs; Tailrace tries again by itself, and neither the source nor other sinks wait for it.'),
   'sink-refused': entry('operator', 3, 'The replica refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),

@@ -6,7 +6,7 @@ import { createTupleCodec } from '../../src/codec/tuple/index.ts';
 import type { Codec } from '../../src/codec/codec.ts';
 import type { Column, ReplicaIdentity, TableShape } from '../../src/event/table.ts';
 import { openEmbeddedLog, type EmbeddedLogOptions } from '../../src/log/embedded/embedded-log.ts';
-import type { Log, LogReader, LogWriter } from '../../src/log/log.ts';
+import type { Lead, Log, LogReader, LogWriter } from '../../src/log/log.ts';
 import { Publisher, type PublisherOptions } from '../../src/pipeline/publisher.ts';
 import { Replayer, type ReplayerOptions } from '../../src/pipeline/replayer.ts';
 import { topicNames } from '../../src/pipeline/topics.ts';
@@ -50,6 +50,10 @@ export class WatchedLog implements Log {
 
   constructor(log: Log) {
     this.#log = log;
+  }
+
+  lead(task: string, signal: AbortSignal): Promise<Lead> {
+    return this.#log.lead(task, signal);
   }
 
   async openWriter(): Promise<LogWriter> {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createTupleCodec } from '../../src/codec/tuple/index.ts';
 import { tupleTexts } from '../../src/event/tuple.ts';
-import type { Part } from '../../src/pipeline/control-records.ts';
+import type { EndRecord, Part } from '../../src/pipeline/control-records.ts';
 import { SchemaReader } from '../../src/pipeline/schema-reader.ts';
-import { TransactionReader, type Share } from '../../src/pipeline/transaction-reader.ts';
+import type { Share } from '../../src/pipeline/partition-feed.ts';
+import { TransactionReader, type Run } from '../../src/pipeline/transaction-reader.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { at, end, origin, partOf, startA, startB, WrittenLog, type EventSpec } from './written-log.ts';
 
@@ -136,4 +137,54 @@ test('a record in another format than the pipeline\'s is refused', async (t) => 
   const log = await WrittenLog.open(t);
   await log.events(a(0x10n, 0, { codec: 2 }));
   await assert.rejects(read(log, [share(0x10n, partOf(1, 0, 0), 'x')]), isCode('log-other-format', /public\.t .*tuple/));
+});
+
+/** A part in one of several partitions. */
+function shareIn<T>(whole: EndRecord, partition: number, part: Part, tag: T): Share<T> {
+  return { end: whole, part: { ...part, partition }, tag };
+}
+
+test('END: the range: partitions are merged, transaction by transaction and by ordinal; a truncate in each of them is one', async (t) => {
+  const log = await WrittenLog.open(t);
+  const truncate = a(0x10n, 3, { op: 't' });
+  await log.eventsIn(0, a(0x10n, 1), truncate, a(0x10n, 5), a(0x20n, 1));
+  await log.eventsIn(1, a(0x10n, 0), a(0x10n, 2), truncate, 'tombstone', a(0x10n, 4), a(0x20n, 0));
+  await log.eventsIn(2, truncate, a(0x20n, 2), { ...a(0x20n, 3), startId: startB });
+  const [one, two] = [end(startA, at(1, 0x10n), origin), end(startA, at(1, 0x20n), at(1, 0x10n))];
+  const shares = [
+    shareIn(one, 0, partOf(3, 0, 2), 'x'), shareIn(one, 1, partOf(4, 0, 4), 'x'), shareIn(one, 2, partOf(1, 0, 0), 'x'),
+    shareIn(two, 0, partOf(1, 3, 3), 'x'), shareIn(two, 1, partOf(1, 5, 5), 'x'), shareIn(two, 2, partOf(1, 1, 1), 'x'),
+  ];
+  assert.deepEqual(await read(log, shares), ['x: 0 1 2 t 4 5 0 1 2']);
+  const short = shares.with(4, shareIn(two, 1, partOf(2, 5, 5), 'x'));
+  await assert.rejects(read(log, short), isCode('gap', /holds 1 of the 2 events .* in partition 1/));
+});
+
+/** As a reader whose partitions become visible each for itself. */
+function unordered(log: WrittenLog, late: number): TransactionReader {
+  const reader = new Proxy(log.reader, {
+    get: (target, name) => {
+      const value: unknown = name === 'isOrdered' ? false : Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+    },
+  });
+  return new TransactionReader(reader, new SchemaReader(reader, 'shop.schema'), createTupleCodec(), { late });
+}
+
+test('END: the range: where partitions become visible apart, events that an END names are waited for', async (t) => {
+  const log = await WrittenLog.open(t);
+  await log.events(a(0x10n, 0));
+  const runs = unordered(log, 60_000).read([share(0x10n, partOf(3, 0, 2), 'x')], 1 << 20);
+  const first = runs.next();
+  await log.events(a(0x10n, 1));
+  await log.events(a(0x10n, 2));
+  const { value } = (await first) as IteratorYieldResult<Run<string>>;
+  assert.equal(value.changes.length, 3);
+});
+
+test('END: the range: events that do not become visible in time are a gap', async (t) => {
+  const log = await WrittenLog.open(t);
+  await log.events(a(0x10n, 0));
+  await assert.rejects(unordered(log, 0).read([share(0x10n, partOf(3, 0, 2), 'x')], 1 << 20).next(), isCode('gap', /holds 1 of the 3 .* ends at 1/));
+  await assert.rejects(unordered(log, 0).read([share(0x10n, partOf(1, 7, 7), 'x')], 1 << 20).next(), isCode('gap', /ends at 1/), 'beyond the end of the partition');
 });

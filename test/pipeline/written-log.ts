@@ -48,7 +48,8 @@ export class WrittenLog {
     const log = openEmbeddedLog({ directory: await tempDirectory(t), segmentSize: 65_536 });
     const writer = await log.openWriter();
     open.push(writer);
-    for (const topic of ['shop.transaction', 'shop.schema', 'shop.public.t']) await writer.createTopic({ topic, partitions: 1 });
+    for (const topic of ['shop.transaction', 'shop.schema']) await writer.createTopic({ topic, partitions: 1 });
+    await writer.createTopic({ topic: 'shop.public.t', partitions: 3 });
     const reader = await log.openReader();
     open.unshift(reader);
     const written = new WrittenLog(reader, writer);
@@ -63,12 +64,16 @@ export class WrittenLog {
     await this.writer.append([batch]);
   }
 
-  /** Returns the offset of the first. */
-  async events(...specs: readonly (EventSpec | 'tombstone')[]): Promise<number> {
+  /** To partition 0. Returns the offset of the first. */
+  events(...specs: readonly (EventSpec | 'tombstone')[]): Promise<number> {
+    return this.eventsIn(0, ...specs);
+  }
+
+  async eventsIn(partition: number, ...specs: readonly (EventSpec | 'tombstone')[]): Promise<number> {
     const codec = createTupleCodec();
     const out = newEncoded();
-    const first = this.writer.range('shop.public.t', 0).end;
-    const batch = this.writer.batch('shop.public.t', 0);
+    const first = this.writer.range('shop.public.t', partition).end;
+    const batch = this.writer.batch('shop.public.t', partition);
     for (const spec of specs) {
       if (spec === 'tombstone') {
         batch.add({ timestamp: 0, key: { bytes: Buffer.from('k'), start: 0, end: 1 }, value: { bytes: Buffer.alloc(0), start: -1, end: -1 }, headers: [] });

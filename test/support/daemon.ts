@@ -60,9 +60,12 @@ export class TestDaemon {
     return this.#child?.pid;
   }
 
-  /** `path`: in place of the one file, a folder of them; `directory`: where relative paths begin. */
-  start(environment: Readonly<Record<string, string>> = {}, { path = this.file, directory }: { readonly path?: string; readonly directory?: string } = {}): void {
-    const child = spawn(process.execPath, [main, 'run', path, '--http', '127.0.0.1:0'], {
+  /** `path`: in place of the one file, a folder of them; `directory`: where relative paths begin; `args`: more of the command. */
+  start(
+    environment: Readonly<Record<string, string>> = {},
+    { path = this.file, directory, args = [] }: { readonly path?: string; readonly directory?: string; readonly args?: readonly string[] } = {},
+  ): void {
+    const child = spawn(process.execPath, [main, 'run', path, '--http', '127.0.0.1:0', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, NODE_ENV: 'test', ...environment }, cwd: directory,
     });
     this.#child = child;
@@ -109,6 +112,11 @@ export class TestDaemon {
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL');
     await this.exited();
+  }
+
+  /** SIGSTOP and SIGCONT: it stands still, and goes on as if no time had passed. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(name);
   }
 
   async stop(): Promise<number | null> {

@@ -27,6 +27,8 @@ export interface SettingOptions {
   readonly schema?: string;
   /** In place of the shared server's database. */
   readonly source?: TestDatabase;
+  /** In place of the embedded log: the lines of `log`, two spaces in. */
+  readonly log?: string;
 }
 
 export async function ledgerSetting(scope: Scope, options: SettingOptions = {}): Promise<Setting> {
@@ -35,7 +37,7 @@ export async function ledgerSetting(scope: Scope, options: SettingOptions = {}):
   const directory = await tempDirectory(scope);
   await source.sql(options.schema ?? ledgerSchema);
   const sqlite = join(directory, 'replica.sqlite');
-  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: nameFor(source), inSource: options.inSource ?? '' }) + (options.yaml ?? ''));
+  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: nameFor(source), inSource: options.inSource ?? '', ...(options.log === undefined ? {} : { log: options.log }) }) + (options.yaml ?? ''));
   const equal = async (tables: readonly string[] = ledgerTables): Promise<void> => {
     for (const table of tables) {
       const expected = await dumpPostgres(source, table);
@@ -51,7 +53,7 @@ export function nameFor(database: TestDatabase): string {
   return `p${database.name.replaceAll('_', '')}`.slice(0, 20);
 }
 
-export function connector(of: { readonly name: string; readonly source: string; readonly replica: string; readonly directory: string; readonly sqlite: string; readonly inSource?: string }): string {
+export function connector(of: { readonly name: string; readonly source: string; readonly replica: string; readonly directory: string; readonly sqlite: string; readonly inSource?: string; readonly log?: string }): string {
   return `name: ${of.name}
 source:
   type: postgres
@@ -59,9 +61,7 @@ source:
   tables:
     include: [public.*]
 ${of.inSource ?? ''}log:
-  type: embedded
-  directory: ${join(of.directory, 'log')}
-sinks:
+${of.log ?? `  type: embedded\n  directory: ${join(of.directory, 'log')}\n`}sinks:
   - name: reporting
     type: postgres
     url: ${of.replica}

@@ -37,6 +37,9 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
   let { shared } = options;
   return {
     writers: 'one',
+    async lead() {
+      return { lost: new AbortController().signal, async release() {} };
+    },
     async openWriter() {
       shared ??= new SharedArrayBuffer(4);
       const lock = await takeLock(directory);

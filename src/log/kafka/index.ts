@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { TailraceError } from '../../runtime/errors.ts';
+import type { Finding } from '../../runtime/finding.ts';
 import type { Log } from '../log.ts';
+import { checkKafkaLog } from './check.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import type { KafkaLogConfig } from './config.ts';
+import { GroupLead } from './lead.ts';
 import { KafkaLogReader } from './reader.ts';
+import type { TopicRules } from './topics.ts';
 import { KafkaLogWriter } from './writer.ts';
 
 export { kafkaLogConfig, type KafkaLogConfig } from './config.ts';
@@ -19,14 +23,11 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
   const prefix = `${pipeline}.`;
   return {
     writers: 'many',
+    lead: (task, signal) => GroupLead.take(new Cluster(clusterOptions(config)), `${prefix}${task}`, signal),
     async openWriter() {
       const cluster = new Cluster(clusterOptions(config));
       try {
-        return await KafkaLogWriter.open({
-          cluster, prefix, compression: config.compression,
-          rules: { replication: config.replication, minInSync: config.min_insync_replicas, maxRecordSize: config.max_record_size, settings: config.topic_settings },
-          partitionsFor: (topic) => config.tables[topic.slice(prefix.length)]?.partitions ?? config.partitions,
-        });
+        return await KafkaLogWriter.open({ cluster, prefix, compression: config.compression, ...topicRules(config, prefix) });
       } catch (error) {
         cluster.close();
         throw error;
@@ -35,6 +36,18 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
     async openReader() {
       return new KafkaLogReader(new Cluster(clusterOptions(config)), prefix);
     },
+  };
+}
+
+/** What `tailrace check` looks at. */
+export function checkKafka(config: KafkaLogConfig, { pipeline }: { readonly pipeline: string }): Promise<readonly Finding[]> {
+  return checkKafkaLog(config, { cluster: clusterOptions(config), pipeline, ...topicRules(config, `${pipeline}.`) });
+}
+
+function topicRules(config: KafkaLogConfig, prefix: string): { readonly rules: TopicRules; readonly partitionsFor: (topic: string) => number } {
+  return {
+    rules: { replication: config.replication, minInSync: config.min_insync_replicas, maxRecordSize: config.max_record_size, settings: config.topic_settings },
+    partitionsFor: (topic) => config.tables[topic.slice(prefix.length)]?.partitions ?? config.partitions,
   };
 }
 

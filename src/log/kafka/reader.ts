@@ -17,6 +17,7 @@ const nothing: FetchedPartition = { error: 0, highWatermark: 0, start: 0, record
 /** Reads partitions from any offset, without a consumer group: where a reader is, it knows itself. */
 export class KafkaLogReader implements LogReader {
   readonly logId = undefined;
+  readonly isOrdered = false;
   readonly #cluster: Cluster;
   readonly #prefix: string;
   readonly #closed = new AbortController();

@@ -34,19 +34,27 @@ export const neededSettings: Readonly<Record<string, string>> = {
 /** Brokers before 3.6 do not know it, and take any time. */
 const futureTimes = { 'message.timestamp.after.max.ms': never };
 
+export function settingsFor(rules: TopicRules, brokers: number): { readonly replication: number; readonly settings: Readonly<Record<string, string>> } {
+  const replication = rules.replication ?? Math.min(3, brokers);
+  return {
+    replication,
+    settings: {
+      ...neededSettings,
+      'min.insync.replicas': String(rules.minInSync ?? Math.max(1, replication - 1)),
+      'max.message.bytes': String(rules.maxRecordSize),
+      ...rules.settings,
+    },
+  };
+}
+
 /** Makes a topic, or finds the one that is there; resolves when every partition has a leader. */
 export async function makeTopic(cluster: Cluster, spec: TopicSpec, rules: TopicRules): Promise<void> {
   const { topic, partitions } = spec;
-  const replication = rules.replication ?? Math.min(3, (await cluster.patiently(() => cluster.describe([]))).brokers.length);
-  const settings = {
-    ...neededSettings,
-    'min.insync.replicas': String(rules.minInSync ?? Math.max(1, replication - 1)),
-    'max.message.bytes': String(rules.maxRecordSize),
-    ...rules.settings,
-  };
+  const { brokers } = await cluster.patiently(() => cluster.describe([]));
+  const { replication, settings } = settingsFor(rules, brokers.length);
   let extra: Readonly<Record<string, string>> = futureTimes;
   await cluster.patiently(async () => {
-    const answer = await (await cluster.controller()).call(createTopicsApi, { topic, partitions, replication, settings: { ...settings, ...extra }, timeout });
+    const answer = await (await cluster.controller()).call(createTopicsApi, { topic, partitions, replication, settings: { ...settings, ...extra }, timeout, validateOnly: false });
     if (answer.error === errorCode.none || answer.error === errorCode.topicExists) return true;
     if (answer.error === errorCode.invalidConfig && extra === futureTimes) {
       extra = {};

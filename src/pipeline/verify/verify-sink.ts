@@ -30,7 +30,7 @@ export interface VerifyOptions {
   /** How long a sink may stand still before it is given up, in milliseconds. */
   readonly timeout: number;
   /** Whether a process has the log open for writing, as far as that can be seen. */
-  readonly logInUse: () => boolean;
+  readonly logInUse: () => Promise<boolean>;
   readonly progress: (sink: string, table: string, phase: Phase, rows?: number) => void;
   readonly onTable: (sink: string, report: TableReport) => void;
   readonly signal: AbortSignal;
@@ -83,7 +83,7 @@ export class PipelineVerifier {
 
   async sink(verified: VerifiedSink): Promise<SinkVerification> {
     const { source, reader, timeout, logInUse, signal } = this.#options;
-    const isRunning = async (): Promise<boolean> => logInUse() || source.isRead(this.#start.slot);
+    const isRunning = async (): Promise<boolean> => (await logInUse()) || source.isRead(this.#start.slot);
     const progress = new SinkProgress({ reader, topic: this.#topics.sink(verified.name), epoch: this.#start.epoch, timeout, isRunning, signal });
     const tables: TableReport[] = [];
     const result: SinkVerification = { sink: verified.name, tables, blocked: [], standstill: null, error: null };

@@ -13,6 +13,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
   const strip = (specs: readonly TopicSpec[]): readonly TopicSpec[] => specs.map((spec) => ({ ...spec, topic: spec.topic.slice(prefix.length) }));
   return {
     writers: log.writers,
+    lead: (task, signal) => log.lead(task, signal),
     async openWriter(): Promise<LogWriter> {
       const writer = await log.openWriter();
       return {
@@ -34,6 +35,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
       const reader = await log.openReader();
       return {
         logId: reader.logId,
+        isOrdered: reader.isOrdered,
         topics: async () => strip(await reader.topics()),
         range: (topic, partition) => reader.range(prefix + topic, partition),
         fetch: (topic, partition, offset, maxBytes) => reader.fetch(prefix + topic, partition, offset, maxBytes),

@@ -79,16 +79,18 @@ export interface CreateTopicRequest {
   readonly replication: number;
   readonly settings: Readonly<Record<string, string>>;
   readonly timeout: number;
+  /** Only to be told whether it could be made. */
+  readonly validateOnly: boolean;
 }
 
 export const createTopicsApi: Api<CreateTopicRequest, { readonly error: number; readonly message: string | null }> = {
   key: 19,
   version: 4,
   name: 'CreateTopics',
-  encode(writer, { topic, partitions, replication, settings, timeout }) {
+  encode(writer, { topic, partitions, replication, settings, timeout, validateOnly }) {
     writer.int32(1).string(topic).int32(partitions).int16(replication).int32(0);
     writer.array(Object.entries(settings), ([name, value]) => writer.string(name).string(value));
-    writer.int32(timeout).boolean(false);
+    writer.int32(timeout).boolean(validateOnly);
   },
   decode(reader) {
     reader.int32();

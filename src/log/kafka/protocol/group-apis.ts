@@ -32,8 +32,8 @@ export interface Joined {
   readonly generation: number;
   readonly leader: string;
   readonly member: string;
-  /** For the leader alone, in the order in which they joined the first time. */
-  readonly members: readonly string[];
+  /** For the leader alone. */
+  readonly members: readonly { readonly id: string; readonly metadata: Buffer }[];
 }
 
 const protocolType = 'tailrace';
@@ -54,8 +54,7 @@ export const joinGroupApi: Api<JoinRequest, Joined> = {
     const members = reader.array(() => {
       const id = reader.string();
       reader.nullableString();
-      reader.bytes();
-      return id;
+      return { id, metadata: reader.bytes() };
     });
     return { error, generation, leader, member, members };
   },

@@ -21,17 +21,21 @@ export class RequestWriter {
   }
 
   int8(value: number): this {
-    this.#bytes.writeInt8(value, this.#take(1));
+    // Before the buffer is looked at: it may be another one then.
+    const at = this.#take(1);
+    this.#bytes.writeInt8(value, at);
     return this;
   }
 
   int16(value: number): this {
-    this.#bytes.writeInt16BE(value, this.#take(2));
+    const at = this.#take(2);
+    this.#bytes.writeInt16BE(value, at);
     return this;
   }
 
   int32(value: number): this {
-    this.#bytes.writeInt32BE(value, this.#take(4));
+    const at = this.#take(4);
+    this.#bytes.writeInt32BE(value, at);
     return this;
   }
 
