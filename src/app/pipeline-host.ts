@@ -91,7 +91,7 @@ export class PipelineHost {
 
   status(): PipelineStatus {
     const publisher = this.#publisher;
-    const copying = publisher?.copies.some((copy) => copy.state !== 'done') ?? false;
+    const copying = publisher?.copies.some(({ state: copy }) => copy !== 'done' && copy !== 'stopped') ?? false;
     const state = this.#parts.publisher ? (publisher?.state ?? 'starting') : 'elsewhere';
     return {
       pipeline: this.#config.name,

@@ -4,6 +4,7 @@ import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipelin
 import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
+import { isWalShort } from '../pipeline/wal-budget.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
 import { Retention } from '../pipeline/retention.ts';
 import type { StreamOpening, StreamPublisher } from '../pipeline/stream-publisher.ts';
@@ -171,7 +172,7 @@ class PublisherThread {
     const health = await publisher.session?.source.health();
     if (health === undefined) return;
     this.#walHeld = health.walHeldBytes;
-    const short = health.walStatus === 'unreserved' || (health.safeWalSize !== null && health.safeWalSize < health.walHeldBytes / 4);
+    const short = isWalShort(health);
     if (short && !this.#walShort) {
       this.#logger.warn(
         { heldBytes: health.walHeldBytes, leftBytes: health.safeWalSize, walStatus: health.walStatus },

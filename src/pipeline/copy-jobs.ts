@@ -44,10 +44,10 @@ export function answering(job: CopyJob, orders: CopyOrders): CopyJob {
   return { ...job, ask: job.sink === null ? orders.whole(name) : job.ask, stopped: orders.isStopped(name) };
 }
 
-/** What an order of a command comes to; null when the table is not captured. */
+/** What an order of a command comes to; null when it is not for a copy, or the table is not captured. */
 export function orderedJob(order: CopyOrderRecord, tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): CopyJob | null {
   const table = tables.find((candidate) => tableName(candidate) === order.table);
-  if (table === undefined) return null;
+  if (order.action !== 'copy' || table === undefined) return null;
   if (order.where === null) return { table, sink: null, ask: order.id, resume: null, replaces: true };
   const record = copies.get(copyKey(tableName(table), null, order.id));
   const resume = record !== undefined && record.relid === table.relid && hasKey(record, table) ? record : null;

@@ -1,9 +1,10 @@
 import type { Chunk, SnapshotReader, Visibility, WholeTable } from '../source/source.ts';
+import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { every, resolved } from './copy-rows.ts';
 import type { Copy, Piece } from './copy.ts';
 import { SnapshotWindow } from './snapshot-window.ts';
-import type { CopyWriter, Held } from './snapshotter.ts';
+import type { CopyPiece, CopyWriter, Held } from './snapshotter.ts';
 import type { StreamedTransactions } from './visibility.ts';
 
 /** A chunk whose low watermark the stream has brought and whose high one it has not. */
@@ -18,6 +19,8 @@ export interface CopyTools {
   readonly reader: SnapshotReader;
   readonly streamed: StreamedTransactions;
   readonly signal: AbortSignal;
+  /** Whether WAL at the source runs short. */
+  readonly givesWay: () => boolean;
   readonly windows: Set<ChunkWindow>;
   /** What follows when the stream brings a watermark. */
   readonly watermarks: Map<string, () => Held | null>;
@@ -94,10 +97,10 @@ function unusable(window: ChunkWindow, chunk: Chunk, streamed: StreamedTransacti
 }
 
 /** Copies a table without a key, in one snapshot; publishing is held meanwhile. */
-export async function copyWhole(copy: Copy, tools: CopyTools): Promise<void> {
+export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> {
   const { reader, streamed, watermarks, waiting } = tools;
   const low = `${tools.newMark()}:low`;
-  const written = promised<void>();
+  const written = promised<Outcome>();
   watermarks.set(low, () => {
     const mark = streamed.count - 1;
     return async (writer) => {
@@ -106,28 +109,49 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<void> {
         return null;
       });
       if (whole === null) return;
-      copy.progress.holdsPublishing = true;
       failpoint('snapshot.whole_read');
-      const { visibility, lsn } = whole;
-      await writer.writeCopy({
-        shape: whole.shape,
-        // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
-        truncate: true,
-        blocks: every(whole, (rows) => { copy.progress.rows += rows; }),
-        record: (place) => copy.inOnePiece(place, { ...textsOf(visibility), lsn }),
-      });
-      copy.progress.holdsPublishing = false;
-      written.resolve();
+      copy.progress.holdsPublishing = true;
+      try {
+        await writer.writeCopy(wholePiece(copy, whole, tools.givesWay));
+        written.resolve({ kind: 'written' });
+      } catch (error) {
+        const given = error === gaveWay;
+        if (!given && !(error instanceof TailraceError && error.code.startsWith('source-'))) throw error;
+        writer.discardCopy();
+        copy.progress.rows = 0;
+        copy.progress.retries++;
+        if (given) written.resolve({ kind: 'again', why: 'WAL at the source ran short' });
+        else written.reject(error);
+      } finally {
+        copy.progress.holdsPublishing = false;
+      }
     };
   });
   waiting.add(written.reject);
   try {
     await reader.watermark(low);
-    await written.promise;
+    return await written.promise;
   } finally {
     waiting.delete(written.reject);
     watermarks.delete(low);
   }
+}
+
+/** Thrown out of the reading of a copy in one piece, which holds up the stream, so that the stream can catch up. */
+const gaveWay = new Error('gave way');
+
+function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): CopyPiece {
+  const { shape, visibility, lsn } = whole;
+  return {
+    shape,
+    // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
+    truncate: true,
+    blocks: every(whole, (rows) => {
+      copy.progress.rows += rows;
+      if (givesWay()) throw gaveWay;
+    }),
+    record: (place) => copy.inOnePiece(place, { ...textsOf(visibility), lsn }),
+  };
 }
 
 /** It may be rejected, by the end of the stream, before anybody awaits it. */

@@ -66,6 +66,11 @@ export class EventEncoder {
     this.#header.begin(startId, epoch, transaction.commitLsn);
     this.#context = this.#newContext(transaction);
     this.#draft.timestamp = this.#tombstone.timestamp = Number(transaction.commitTime / 1000n);
+    this.discard();
+  }
+
+  /** What was written of the current transaction is named by nobody. */
+  discard(): void {
     for (const target of this.#touched) target.extents.length = 0;
     this.#touched.clear();
     this.#extents = new Map();

@@ -55,7 +55,6 @@ export class PublishingSession {
 
   /** Commit time of the last transaction with events: milliseconds since 1970, by the source's clock; for people. */
   lastCommitAt: number | null = null;
-  /** Counters for status and metrics. */
   readonly counts = { transactions: 0, changes: 0 };
 
   constructor(options: PublishingOptions) {
@@ -72,8 +71,8 @@ export class PublishingSession {
     this.#records = new CopyRecords(options.copies);
     options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true });
     this.#snapshotter = new Snapshotter({
-      reader: session.snapshots, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal,
-      logger: options.logger, parallel: options.copyParallel, isPaused: (table) => options.orders.isPaused(table), transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
+      reader: session.snapshots, health: () => session.health(), streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
+      parallel: options.copyParallel, isPaused: (table) => options.orders.isPaused(table), transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
     });
   }
 
@@ -98,7 +97,7 @@ export class PublishingSession {
     return this.#durableLsn;
   }
 
-  /** The START under which is published now. */
+  /** Under which is published now. */
   get start(): CurrentStart {
     return this.#start;
   }
@@ -114,7 +113,7 @@ export class PublishingSession {
   /** Does what a command has asked for; it is in the log already. */
   order(order: CopyOrderRecord): void {
     this.orders.take(order);
-    const job = order.action === 'copy' ? orderedJob(order, this.tables, this.copies) : null;
+    const job = orderedJob(order, this.tables, this.copies);
     if (job !== null) this.copy(job);
     this.#snapshotter.obey(order);
   }
@@ -263,6 +262,8 @@ export class PublishingSession {
     this.#place = place;
     this.#endLsn = item.endLsn;
   }
+
+  readonly discardCopy = (): void => this.#encoder.discard();
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
   async writeCopy(piece: CopyPiece): Promise<void> {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
-import { watermarkPrefix, type SnapshotReader } from '../source/source.ts';
+import { watermarkPrefix, type SnapshotReader, type SourceHealth } from '../source/source.ts';
 import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CopyOrderRecord, Place, RereadRecord, SnapshotRecord } from './control-records.ts';
@@ -10,6 +10,7 @@ import type { RowRef } from './copy-rows.ts';
 import { Copy, type CopyJob, type CopyProgress, type Piece } from './copy.ts';
 import { statusError } from './supervision.ts';
 import type { StreamedTransactions } from './visibility.ts';
+import { WalBudget } from './wal-budget.ts';
 
 /**
  * Writes a copy's rows as events of the transaction whose commit is being held (the publisher implements it). `rows` are op
@@ -17,6 +18,8 @@ import type { StreamedTransactions } from './visibility.ts';
  */
 export interface CopyWriter {
   writeCopy(piece: CopyPiece): Promise<void>;
+  /** What has been written of the piece belongs to nobody: the transaction has no END. */
+  discardCopy(): void;
 }
 
 export interface CopyPiece {
@@ -33,6 +36,8 @@ export type Held = (writer: CopyWriter) => Promise<void>;
 
 export interface SnapshotterOptions {
   readonly reader: SnapshotReader;
+  /** How the slot stands: copies give way where WAL runs short. */
+  readonly health: () => Promise<SourceHealth>;
   readonly streamed: StreamedTransactions;
   /** Names the watermarks of this START, so that those of an earlier life are not taken for ours. */
   readonly startId: string;
@@ -71,17 +76,23 @@ export class Snapshotter {
   /** Those whose promise the stream settles. */
   readonly #waiting = new Set<(error: Error) => void>();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #budget: WalBudget;
   #due: Held | null = null;
   #count = 0;
   #wake = Promise.withResolvers<void>();
 
   constructor(options: SnapshotterOptions) {
     this.#options = options;
+    this.#budget = new WalBudget(options.health);
     this.#failed.promise.catch(() => undefined);
   }
 
   get progress(): readonly CopyProgress[] {
-    return this.#copies.map(({ phase, progress }) => (phase !== 'over' && this.#options.isPaused(progress.table) ? { ...progress, state: 'paused' } : progress));
+    return this.#copies.map(({ phase, progress }) => {
+      if (phase === 'over') return progress;
+      if (this.#options.isPaused(progress.table)) return { ...progress, state: 'paused' };
+      return this.#budget.isShort ? { ...progress, waitingFor: `WAL at the source, of which ${this.#budget.leftBytes ?? 0} bytes are left for the slot` } : progress;
+    });
   }
 
   /** Begins beside the copies that run; one of the whole table for the same addressee gives way to it. */
@@ -108,6 +119,7 @@ export class Snapshotter {
       this.#changed();
     };
     signal.addEventListener('abort', stop, { once: true });
+    void this.#budget.watch(signal, { isCopying: () => this.#active.size > 0, changed: () => this.#walChanged() });
     await Promise.race([Promise.all(Array.from({ length: parallel }, () => this.#work())), this.#failed.promise]);
   }
 
@@ -155,13 +167,21 @@ export class Snapshotter {
     }
   }
 
-  /** An order has come: copies that are stopped are given up where they are; those of which a pause has ended go on. */
+  /** An order has come: what is stopped is given up where it is, what has been paused or has failed goes on at once. */
   obey(order: CopyOrderRecord): void {
+    if (order.action === 'resume') for (const copy of this.#copies) if (order.table === null || order.table === copy.progress.table) copy.retry();
     if (order.action === 'stop' || order.action === 'stop-rows') {
       const stopped = this.#copies.filter(({ phase, progress }) => progress.table === order.table && phase !== 'over');
       this.#end(...stopped);
       for (const { progress } of stopped) progress.state = 'stopped';
     }
+    this.#changed();
+  }
+
+  #walChanged(): void {
+    const { logger } = this.#options;
+    if (this.#budget.isShort) logger.warn({ leftBytes: this.#budget.leftBytes }, 'the source is short of WAL for the slot: tables are copied on when the stream has caught up');
+    else logger.info('there is WAL again: tables are copied on');
     this.#changed();
   }
 
@@ -172,6 +192,7 @@ export class Snapshotter {
 
   /** The first thing there is to do, in the order in which the copies were added. */
   #next(): (() => Promise<void>) | null {
+    if (this.#budget.isShort) return null;
     for (const copy of this.#copies) {
       if (this.#options.isPaused(copy.progress.table)) continue;
       if (copy.phase === 'ready') {
@@ -227,8 +248,8 @@ export class Snapshotter {
     progress.state = 'copying';
     logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'copying a table');
     if (job.table.key.length === 0) {
-      await copyWhole(copy, this.#tools());
-      this.#finish(copy);
+      if ((await copyWhole(copy, this.#tools())).kind === 'written') this.#finish(copy);
+      else copy.phase = 'ready';
       return;
     }
     if (!copy.hasBegun) {
@@ -286,7 +307,7 @@ export class Snapshotter {
   #tools(): Parameters<typeof copyChunk>[2] {
     const { reader, streamed, signal, startId } = this.#options;
     return {
-      reader, streamed, signal, windows: this.#windows, watermarks: this.#watermarks, waiting: this.#waiting,
+      reader, streamed, signal, givesWay: () => this.#budget.isShort, windows: this.#windows, watermarks: this.#watermarks, waiting: this.#waiting,
       newMark: () => `${startId}:${++this.#count}`,
     };
   }

@@ -3,9 +3,12 @@ import { test } from 'node:test';
 import { commandCopies, type CopyCommand } from '../../src/pipeline/copy-commands.ts';
 import { CopyOrders } from '../../src/pipeline/copy-orders.ts';
 import type { CopyState } from '../../src/pipeline/status.ts';
+import { isWalShort } from '../../src/pipeline/wal-budget.ts';
+import { TailraceError } from '../../src/runtime/errors.ts';
+import type { SourceHealth } from '../../src/source/source.ts';
 import { insert, remove, update } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
-import { copied, items, row, same, world, type World } from './copy-world.ts';
+import { copied, items, plain, row, same, world, type World } from './copy-world.ts';
 import { events } from './log-view.ts';
 
 type Command = Partial<CopyCommand> & { readonly action: CopyCommand['action'] };
@@ -128,3 +131,83 @@ test('commands: what orders come to, all in all', () => {
   take('copy', 'a');
   assert.deepEqual([orders.isStopped('a'), orders.whole('a')], [false, '9']);
 });
+
+const health = (safeWalSize: number | null): SourceHealth => ({ walHeldBytes: 100, safeWalSize, walStatus: 'extended', slotActive: true, restartLsn: null, confirmedFlush: null });
+
+test('a copy gives way where WAL at the source runs short, says so, and goes on when the stream has caught up', async (t) => {
+  const it = await world(t, [1, 2, 3, 4], { chunkRows: 1 });
+  const streamed = Promise.withResolvers<void>();
+  it.during('read', 1, async () => {
+    it.source.health = () => health(20);
+    await eventually(() => /WAL at the source, of which 20 bytes are left/.test(it.bench.publisher.session?.progress[0]?.waitingFor ?? ''));
+    streamed.resolve();
+  });
+  await it.bench.start();
+  await streamed.promise;
+  const read = it.source.chunks.length;
+  const { endLsn } = it.source.commit([insert(items, row(9))]);
+  await it.bench.acknowledged(endLsn);
+  assert.equal(it.source.chunks.length, read, 'nothing is read meanwhile');
+  it.source.health = () => health(60);
+  const sink = await it.bench.replay('local');
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  same(sink, it.source);
+});
+
+test('a copy in one piece, which holds up the stream, gives way in the middle, and leaves nothing behind', async (t) => {
+  const it = await world(t, []);
+  it.source.commit(Array.from({ length: 8 }, (_, i) => insert(plain, [String(i), 'x'])), { unsent: true });
+  let blocks = 0;
+  it.source.onWhole = async (phase) => {
+    if (phase !== 'block' || ++blocks !== 2) return;
+    it.source.health = () => health(1);
+    await eventually(() => /WAL/.test(it.bench.publisher.session?.progress[1]?.waitingFor ?? ''));
+    assert.equal(it.bench.publisher.session?.progress[1]?.holdsPublishing, true);
+  };
+  await it.bench.start();
+  const sink = await it.bench.replay('local');
+  await eventually(() => it.bench.publisher.session?.progress[1]?.retries === 1);
+  const { endLsn } = it.source.commit([insert(plain, ['streamed', 'y'])]);
+  await sink.reaches(endLsn);
+  assert.deepEqual(sink.rows(plain), [['streamed', 'y']], 'what was read of it is of no transaction');
+  it.source.health = () => health(null);
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  same(sink, it.source);
+});
+
+test('a table that cannot be read fails alone: changes and other copies go on, and it goes on when somebody has mended it', async (t) => {
+  const it = await world(t, [1, 2]);
+  let refused = true;
+  it.source.onChunk = (phase) => {
+    if (phase === 'low' && refused) throw new TailraceError('source-refused', 'permission denied for table items', { remedy: 'GRANT it' });
+  };
+  it.source.onWhole = (phase) => {
+    if (phase === 'taken' && refused) throw new TailraceError('source-refused', 'permission denied for table plain');
+  };
+  await it.bench.start();
+  await eventually(() => state(it) === 'failed' && state(it, 'public.plain') === 'failed');
+  assert.deepEqual(it.bench.publisher.session?.progress[0]?.error, { code: 'source-refused', message: 'permission denied for table items', remedy: 'GRANT it' });
+  const { endLsn } = it.source.commit([insert(items, row(9))]);
+  await it.bench.acknowledged(endLsn);
+  refused = false;
+  await command(it, { action: 'resume' });
+  const sink = await it.bench.replay('local');
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  same(sink, it.source);
+});
+
+for (const [what, of, expected] of [
+  ['without a limit', [10 ** 12, null, 'reserved'], [false, false]],
+  ['with a quarter and more left', [75, 25, 'extended'], [false, true]],
+  ['with less than a quarter left', [76, 24, 'extended'], [true, true]],
+  ['with a third left, once it was short', [66, 34, 'extended'], [false, false]],
+  ['where the next checkpoint takes it', [10, 90, 'unreserved'], [true, true]],
+] as const) {
+  test(`WAL for the slot ${what} is ${expected[0] ? '' : 'not '}short`, () => {
+    const [walHeldBytes, safeWalSize, walStatus] = of;
+    assert.deepEqual([isWalShort({ walHeldBytes, safeWalSize, walStatus }), isWalShort({ walHeldBytes, safeWalSize, walStatus }, true)], expected);
+  });
+}

@@ -4,7 +4,7 @@ import type { Lsn } from '../../src/event/lsn.ts';
 import type { TableShape } from '../../src/event/table.ts';
 import { overlay, tupleOf, tupleTexts } from '../../src/event/tuple.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
-import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Source, type SourceCheck, type SourceServer, type SourceSession, type Visibility, type WholeTable } from '../../src/source/source.ts';
+import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Source, type SourceCheck, type SourceHealth, type SourceServer, type SourceSession, type Visibility, type WholeTable } from '../../src/source/source.ts';
 
 /** One change as a test writes it: it gets its ordinal when its transaction is committed. */
 export type Written = (ordinal: number) => Exclude<SourceItem, { readonly op: 'begin' | 'commit' | 'keepalive' }>;
@@ -64,7 +64,10 @@ export class ScriptedSource implements Source {
   onDeliver: (items: readonly SourceItem[]) => void | Promise<void> = () => {};
   onChunk: (phase: ChunkPhase, request: ChunkRequest) => void | Promise<void> = () => {};
   bend: (chunk: Chunk, request: ChunkRequest) => Chunk = (chunk) => chunk;
-  onWhole: (phase: 'low' | 'taken') => void | Promise<void> = () => {};
+  onWhole: (phase: 'low' | 'taken' | 'block') => void | Promise<void> = () => {};
+  health: () => SourceHealth = () => {
+    throw new TailraceError('source-unreachable', 'scripted');
+  };
   onEntered: (table: TableShape, onWait: (session: string) => void) => Promise<void> = async () => {};
 
   constructor(tables: readonly TableShape[]) {
@@ -259,8 +262,9 @@ export class ScriptedSession implements SourceSession {
     return Promise.resolve(tables);
   }
 
-  health(): Promise<never> {
-    return Promise.reject(new TailraceError('source-unreachable', 'scripted'));
+  async health(): Promise<SourceHealth> {
+    await turn();
+    return this.#source.health();
   }
 
   stop(): void {
@@ -328,7 +332,10 @@ class ScriptedSnapshots implements SnapshotReader {
       visibility, lsn, shape: source.shape(table.relid),
       blocks: async function* () {
         await turn();
-        for (let i = 0; i < rows.length; i += 2) yield blockOf(rows.slice(i, i + 2));
+        for (let i = 0; i < rows.length; i += 2) {
+          yield blockOf(rows.slice(i, i + 2));
+          await source.onWhole('block');
+        }
       },
       close: async () => {},
     };
