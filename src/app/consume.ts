@@ -12,6 +12,8 @@ export interface ConsumeOptions {
   readonly max: number;
   /** Stop at the first record of this time or later; milliseconds since 1970. */
   readonly until: number;
+  /** Complete updates that lack columns from what the log holds. */
+  readonly whole?: boolean;
   /** Wait for more at the end. */
   readonly follow: boolean;
   readonly signal: AbortSignal;
@@ -26,7 +28,7 @@ export async function consume(configs: readonly PipelineConfig[], options: Consu
   return withLogReader(config, async (reader) => {
     const wanted = options.partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [options.partition];
     const walks = await Promise.all(wanted.map((partition) => PartitionWalk.start(reader, topic, partition, options)));
-    const view = new EventView(reader, config.name);
+    const view = new EventView(reader, config.name, { whole: options.whole === true });
     let count = 0;
     while (!options.signal.aborted && count < options.max && walks.some((walk) => !walk.finished)) {
       let found = 0;

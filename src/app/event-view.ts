@@ -3,9 +3,11 @@ import { formatLsn } from '../event/lsn.ts';
 import { tableName, type TableSchema } from '../event/table.ts';
 import { tupleTexts } from '../event/tuple.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
-import { extraHeaderName, headerName, HeaderReader } from '../pipeline/record-header.ts';
+import { headerName, HeaderReader } from '../pipeline/record-header.ts';
 import { SchemaReader } from '../pipeline/schema-reader.ts';
 import { topicNames } from '../pipeline/topics.ts';
+import { copyRecord, decodeCopy, type RecordCopy } from '../pipeline/whole/record-copy.ts';
+import { WholeRows } from '../pipeline/whole/whole-rows.ts';
 import { everyCodec } from '../registry.ts';
 import { silentLogger } from '../runtime/logger.ts';
 import type { Slice } from '../runtime/slice.ts';
@@ -33,7 +35,7 @@ export interface RecordView {
   /** Of a logical message: its prefix, and its content where that is text, else `{"base64": …}`. */
   readonly prefix?: string;
   readonly content?: unknown;
-  /** Columns that Postgres did not send because they did not change. */
+  /** Columns that Postgres did not send because they did not change, and that were not filled in. */
   readonly absent?: readonly string[];
   /** Of the topics that hold no events. */
   readonly value?: unknown;
@@ -44,12 +46,15 @@ export class EventView {
   readonly #schemas: SchemaReader;
   readonly #codecs: ReadonlyMap<number, Codec>;
   readonly #header = new HeaderReader();
+  readonly #whole: WholeRows | null;
 
-  constructor(reader: LogReader, pipeline: string) {
+  /** `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
+  constructor(reader: LogReader, pipeline: string, { whole }: { readonly whole: boolean } = { whole: false }) {
     this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
     // By the number in the record, not by the config: the topic says what it holds.
     const all = everyCodec({ pipeline, logger: silentLogger });
     this.#codecs = new Map(all.map((codec) => [codec.id, codec]));
+    this.#whole = whole ? new WholeRows({ reader, schemas: this.#schemas, codec: (id) => this.#codecs.get(id) as Codec }) : null;
   }
 
   async view(topic: string, partition: number, cursor: RecordCursor): Promise<RecordView> {
@@ -68,10 +73,11 @@ export class EventView {
     }
     if (op === 'm' || half === 'old' || codec === undefined) return { ...identity, value: plain(cursor.value) };
     const table = await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
+    if (op === 't') this.#whole?.truncated(topic, partition);
     if (op === 't') return { ...identity, table: tableName(table) };
-    const extra: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
-    if (!cursor.header(extraHeaderName, extra)) extra.start = extra.end = -1;
-    const change = codec.decodeRow({ op, ordinal, key: cursor.key, value: cursor.value, extra }, table);
+    const record = copyRecord(cursor) as RecordCopy;
+    const sent = decodeCopy(record, table, codec);
+    const change = (await this.#whole?.pass({ topic, partition, record, change: sent })) ?? sent;
     const before = change.oldAt < 0 ? null : rowView(table, change.bytes, change.oldAt, change.oldKind === 'key');
     const after = change.newAt < 0 ? null : rowView(table, change.bytes, change.newAt, false);
     const absent = after === null ? [] : table.columns.filter(({ name }) => !Object.hasOwn(after, name)).map(({ name }) => name);

@@ -14,6 +14,7 @@ interface Options {
   readonly until?: number;
   readonly follow?: boolean;
   readonly partition?: number;
+  readonly whole?: boolean;
   readonly format?: string;
 }
 
@@ -28,6 +29,7 @@ export const defineConsume: DefineCommand = (command, context) => {
     .option('--max <n>', 'end after so many records', wholeNumber(1))
     .option('--until <time>', 'end at the first record of this time or later, for example 2026-01-31T12:00:00Z', time)
     .option('--partition <n>', 'only this partition', wholeNumber(0, 100_000))
+    .option('--whole', 'complete updates that lack unchanged columns (TOAST) from what the log holds of the row')
     .option('--format <format>', 'json: one object a line; line: for people (default: line on a terminal, else json)', word(['json', 'line']))
     .addHelpText('after', examples('consume shop.public.orders --from-beginning --max 10', 'consume shop.public.orders --format json | jq .after', 'consume shop.transaction --offset 0 --follow'))
     .action(action((topic: string, paths: string[], options: Options) => run({ topic, paths, options }, context)));
@@ -43,6 +45,7 @@ async function run({ topic, paths, options }: { topic: string; paths: readonly s
     partition: options.partition,
     from,
     max: options.max ?? Number.POSITIVE_INFINITY,
+    whole: options.whole === true,
     until: options.until ?? Number.POSITIVE_INFINITY,
     follow: options.follow === true || from === 'end',
     // Ctrl-C ends the process: nothing is held that would have to be given back.

@@ -54,6 +54,11 @@ export interface Codec {
   decodeMessage(value: Slice, ordinal: number): MessageChange;
 
   /**
+   * Set where readers of the format expect the new row whole when the old one came whole (replica identity full): what Postgres did
+   * not send again is then written from there. Without it such a value stands in the record once.
+   */
+  readonly wholeAfter?: boolean;
+  /**
    * Whether the format deletes a key with a second record, a tombstone (null value), for compaction's sake. The publisher
    * writes it behind a delete and behind an old half; it is no event and is not counted.
    */

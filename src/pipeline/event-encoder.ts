@@ -6,6 +6,7 @@ import type { LogWriter, RecordDraft } from '../log/log.ts';
 import { Extent, type Group } from './group.ts';
 import { extraHeaderName, headerName, headerSize, HeaderWriter, type Half } from './record-header.ts';
 import { isKeyChange } from './row-key.ts';
+import { withOldRow } from './whole/images.ts';
 
 /** Where one table's events go, under the schema version that they have now. */
 export class Target {
@@ -89,8 +90,10 @@ export class EventEncoder {
       this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
       if (this.#codec.tombstones) this.#bury(group, target);
     }
-    this.#codec.encodeRow(change, target.schema, this.#context, this.#encoded);
-    const partial = change.op === 'u' && isPartial(change.bytes, change.newAt);
+    const lacks = change.op === 'u' && isPartial(change.bytes, change.newAt);
+    const fills = lacks && change.oldKind === 'full' && this.#codec.wholeAfter === true;
+    this.#codec.encodeRow(fills ? withOldRow(change) : change, target.schema, this.#context, this.#encoded);
+    const partial = lacks && !fills;
     this.#write(group, target, { op: change.op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
     if (change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
   }

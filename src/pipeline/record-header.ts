@@ -89,6 +89,11 @@ export class HeaderReader {
     return this.#bytes[this.#at + 2] as number;
   }
 
+  /** Whether the new image lacks columns. */
+  get partial(): boolean {
+    return ((this.#bytes[this.#at + 3] as number) & flagPartial) !== 0;
+  }
+
   get half(): Half {
     const flags = this.#bytes[this.#at + 3] as number;
     return flags & flagOldHalf ? 'old' : flags & flagNewHalf ? 'new' : 'whole';

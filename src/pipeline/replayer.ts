@@ -17,6 +17,8 @@ import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
 import type { Share } from './partition-feed.ts';
 import { TransactionReader, type Run } from './transaction-reader.ts';
+import { RowCompleter } from './whole/row-completer.ts';
+import { WholeRows } from './whole/whole-rows.ts';
 
 export interface ReplayerOptions {
   /** Of the pipeline, or of a stream in it. */
@@ -76,6 +78,7 @@ export class Replayer {
   readonly #schemas: SchemaReader;
   readonly #newReader: () => TransactionReader;
   readonly #events: TransactionReader;
+  readonly #completer: RowCompleter | undefined;
   readonly #deadLetters: DeadLetters;
   /** Whether a topic is this sink's, and of which table: asked once a topic. */
   readonly #tables = new Map<string, string | null>();
@@ -99,7 +102,9 @@ export class Replayer {
     this.#offset = parts.follower.offset;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
-    this.#newReader = () => new TransactionReader(options.reader, parts.schemas, options.codec, { signal: parts.signal });
+    const { reader, codec } = options;
+    this.#completer = options.sink.wholeRows === true ? new RowCompleter(new WholeRows({ reader, schemas: parts.schemas, codec: () => codec })) : undefined;
+    this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer });
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
   }
@@ -131,7 +136,7 @@ export class Replayer {
       commitTime: this.#commitTime,
       offset: this.#offset,
       applied: this.#applied,
-      missing: this.#session.missing,
+      missing: this.#session.missing + (this.#completer?.missing ?? 0),
       blockedKeys: this.#deadLetters.blockedKeys,
       copying: [...this.#tables.values()].filter((table) => table !== null && this.#last !== null && this.#coverage.at(table, this.#last.end) === 'copying') as string[],
       awaiting: [...this.#tables.values()].filter((table) => table !== null && this.#coverage.isAwaiting(table)) as string[],

@@ -18,6 +18,19 @@ export interface Run<T> {
   readonly last: { readonly end: EndRecord; readonly ordinal: number };
 }
 
+/** Makes changes whole before they are handed out (whole/row-completer.ts); null leaves one out. */
+export interface Completer {
+  take(cursor: RecordCursor, change: TableOperation, share: Share<unknown>): TableOperation | null | Promise<TableOperation | null>;
+}
+
+export interface TransactionReaderOptions {
+  /** Milliseconds after which events that do not come are lost. */
+  readonly late?: number;
+  /** Ends waiting for them. */
+  readonly signal?: AbortSignal;
+  readonly completer?: Completer | undefined;
+}
+
 const fetchBytes = 256 << 10;
 const lateAfter = 60_000;
 const never = new AbortController().signal;
@@ -31,14 +44,15 @@ export class TransactionReader {
   readonly #schemas: SchemaReader;
   readonly #codec: Codec;
   readonly #waiting: { readonly lateAfter: number; readonly signal: AbortSignal };
+  readonly #completer: Completer | undefined;
   #lastTable: TableSchema | null = null;
 
-  /** `late`: milliseconds after which events that do not come are lost; `signal`: ends waiting for them. */
-  constructor(reader: LogReader, schemas: SchemaReader, codec: Codec, { late = lateAfter, signal = never }: { readonly late?: number; readonly signal?: AbortSignal } = {}) {
+  constructor(reader: LogReader, schemas: SchemaReader, codec: Codec, options: TransactionReaderOptions = {}) {
     this.#reader = reader;
     this.#schemas = schemas;
     this.#codec = codec;
-    this.#waiting = { lateAfter: late, signal };
+    this.#waiting = { lateAfter: options.late ?? lateAfter, signal: options.signal ?? never };
+    this.#completer = options.completer;
   }
 
   /** The events of `shares`, all of one topic and in the order of their ENDs, in runs of about `maxBytes` at most. */
@@ -51,16 +65,23 @@ export class TransactionReader {
     for (let feed = earliest(feeds); feed !== undefined; feed = earliest(feeds)) {
       const { header, cursor, share, order } = feed;
       const table = this.#isLast(header) ? (this.#lastTable as TableSchema) : await this.#schema(header);
+      const { ordinal } = header;
       const change = this.#decode(cursor, header, table);
+      let whole: TableOperation | null = change;
+      if (this.#completer !== undefined) {
+        // A truncate that is repeated concerns its own partition.
+        const taken = this.#completer.take(cursor, change, share);
+        whole = taken instanceof Promise ? await taken : taken;
+      }
       const isRepeated = change.op === 't' && truncated.rank === share.rank && truncated.order === order;
       if (!isRepeated) {
         if (run === null || run.table !== table || run.tag !== share.tag || bytes >= maxBytes) {
           if (run !== null) yield run;
-          run = { table, tag: share.tag, changes: [], last: { end: share.end, ordinal: header.ordinal } };
+          run = { table, tag: share.tag, changes: [], last: { end: share.end, ordinal } };
           bytes = 0;
         }
-        run.changes.push(change);
-        (run as { last: Run<T>['last'] }).last = { end: share.end, ordinal: header.ordinal };
+        if (whole !== null) run.changes.push(whole);
+        (run as { last: Run<T>['last'] }).last = { end: share.end, ordinal };
         bytes += cursor.value.end - cursor.value.start + 64;
       }
       // A truncate stands in each partition, and is one.

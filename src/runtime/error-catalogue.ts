@@ -62,6 +62,7 @@ export const catalogue = {
   'lead-lost': entry('retry', 1, 'Another worker may do by now what this one did.', 'Nothing: this one did no harm, and waits until it is needed again.'),
 
   // the sinks
+  'row-incomplete': entry('operator', 4, 'A sink needs whole rows, and an update left columns out that the log no longer holds.', 'Run tailrace sinks forget for the sink, so that it is filled anew; give the table REPLICA IDENTITY FULL, or the log a longer retention.'),
   'sink-unreachable': entry('retry', 3, 'The replica cannot be reached or went away.', 'Check that it runs; Tailrace tries again by itself, and neither the source nor other sinks wait for it.'),
   'sink-refused': entry('operator', 3, 'The replica refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),
   'sink-conflict': entry('operator', 3, 'The replica has a table that is in the way or does not fit.', 'Empty, rename or drop the table, or let the sink write to another schema.'),

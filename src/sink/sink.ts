@@ -24,6 +24,11 @@ export interface Sink {
    * others a batch goes table by table.
    */
   readonly inCommitOrder?: boolean;
+  /**
+   * Set where an update has to come with its new row whole: what Postgres did not send again (unchanged TOAST) is then taken from
+   * what the log holds of the row. For a sink that can lay the columns that came over a row of its own that costs more than it gives.
+   */
+  readonly wholeRows?: boolean;
   /** Every problem at once; changes nothing. */
   check(tables: readonly TableSchema[]): Promise<readonly Finding[]>;
   /** Connects, makes Tailrace's own tables where they are missing, reads the position. */

@@ -32,6 +32,13 @@ describe('consume', () => {
     assert.deepEqual(remove?.['before'], { id: '1' });
     assert.equal(remove?.['after'], null);
   });
+  test('--whole fills in what did not come again, wherever it begins', async () => {
+    for (const from of [['--from-beginning'], ['--offset', '1']]) {
+      const update = (await consumed(['shop.public.items', ...from, '--whole'])).records.find(({ op }) => op === 'u');
+      assert.deepEqual(update?.['after'], JSON.parse('{"id":"1","__proto__":"b","note":null}'));
+      assert.equal(update?.['absent'], undefined);
+    }
+  });
   test("a pipeline's only topic needs no prefix", async () => assert.equal((await consumed(['public.items', '--from-beginning'])).records.length, 3));
   test('--max ends it', async () => assert.deepEqual((await consumed(['shop.public.items', '--from-beginning', '--max', '2'])).records.map(({ offset }) => offset), [0, 1]));
   test('--offset begins there', async () => assert.deepEqual((await consumed(['shop.public.items', '--offset', '1'])).records.map(({ offset }) => offset), [1, 2]));

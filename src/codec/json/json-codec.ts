@@ -21,6 +21,7 @@ export class JsonCodec implements Codec {
   readonly name = 'json';
   readonly id = 2;
   readonly tombstones = true;
+  readonly wholeAfter = true;
   readonly #key = new ByteWriter();
   readonly #value = new ByteWriter();
   readonly #extra = new ExtraWriter();

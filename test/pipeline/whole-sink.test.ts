@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { tupleTexts } from '../../src/event/tuple.ts';
+import type { Sink, TableOperation } from '../../src/sink/sink.ts';
+import { insert, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
+import { Bench, tableOf, type BenchOptions } from './harness.ts';
+
+/** A real sink that needs whole rows, and what it is handed. */
+function wholeSink(bench: Bench, handed: string[]): Sink {
+  const { sink } = bench.sqlite();
+  const told = (change: TableOperation): string =>
+    change.op === 't' ? 't' : `${change.op} ${change.newAt < 0 ? '' : tupleTexts(change.bytes, change.newAt).map((text) => (text === undefined ? '~' : text)).join(' ')}`;
+  return {
+    wholeRows: true,
+    check: (tables) => sink.check(tables),
+    forget: () => sink.forget(),
+    openVerifier: () => sink.openVerifier(),
+    async open(options) {
+      const session = await sink.open(options);
+      const write = session.write.bind(session);
+      session.write = (changes) => {
+        handed.push(...changes.changes.map(told));
+        return write(changes);
+      };
+      return session;
+    },
+  };
+}
+
+async function bench(t: TestContext, source: ScriptedSource, options: BenchOptions = {}): Promise<Bench> {
+  const made = await Bench.open(t, source, { sinks: ['local'], ...options });
+  await made.start();
+  return made;
+}
+
+test('a sink that needs whole rows gets them, from one batch and from the log of an earlier life', async (t) => {
+  const table = tableOf('t', 3);
+  const full = tableOf('f', 3, { identity: 'full' });
+  const source = new ScriptedSource([table, full]);
+  const pipeline = await bench(t, source);
+  const handed: string[] = [];
+  const sink = wholeSink(pipeline, handed);
+  source.commit([insert(table, ['1', 'a', 'long']), insert(table, ['2', 'b', 'wide']), insert(full, ['1', 'x', 'old'])]);
+  source.commit([update(table, ['1', 'A', undefined]), rekey(table, ['2', null, null], ['3', 'c', undefined])]);
+  await pipeline.settled();
+  const first = await pipeline.replay('local', { sink });
+  await first.reaches(source.lsn);
+  await first.stop();
+  source.commit([update(table, ['3', 'cc', undefined]), update(table, ['1', undefined, 'longer'])]);
+  source.commit([update(full, ['1', 'y', undefined], ['1', 'x', 'old']), remove(table, ['1', null, null]), insert(table, ['1', 'again', 'new']), update(table, ['1', 'more', undefined])]);
+  await pipeline.settled();
+  const second = await pipeline.replay('local', { sink });
+  await second.reaches(source.lsn);
+  assert.deepEqual(handed, [
+    'c 1 a long', 'c 2 b wide', 'u 1 A long', 'u 3 c wide', 'c 1 x old',
+    'u 3 cc wide', 'u 1 A longer', 'd ', 'c 1 again new', 'u 1 more new', 'u 1 y old',
+  ]);
+  assert.deepEqual(second.rows(table), [['1', 'more', 'new'], ['3', 'cc', 'wide']]);
+});
+
+test('behind a truncate nothing of before is taken for the row, and an update without its row is judged by what is copied', async (t) => {
+  const table = tableOf('t', 2);
+  const source = new ScriptedSource([table]);
+  const pipeline = await bench(t, source);
+  const handed: string[] = [];
+  source.commit([insert(table, ['1', 'gone']), truncate(table), update(table, ['1', undefined])]);
+  await pipeline.settled();
+  const sink = await pipeline.replay('local', { sink: wholeSink(pipeline, handed) });
+  await sink.reaches(source.lsn);
+  // With `snapshot: never` the row may never have been here.
+  assert.deepEqual(handed, ['c 1 gone', 't']);
+  assert.equal(sink.replayer.progress.missing, 1);
+});
+
+test('where the copy is complete and the log holds the row no longer, the sink stops and says so', async (t) => {
+  const table = tableOf('t', 2);
+  const source = new ScriptedSource([table]);
+  source.commit([insert(table, ['1', 'long'])]);
+  const pipeline = await bench(t, source, { snapshot: 'initial' });
+  await pipeline.settled();
+  const first = await pipeline.replay('local', { sink: wholeSink(pipeline, []) });
+  await first.reaches(source.lsn);
+  source.commit([truncate(table), update(table, ['1', undefined])]);
+  assert.equal(((await first.ended()) as { code?: string }).code, 'row-incomplete');
+});
