@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { enableCompileCache } from './compile-cache.mjs';
 import { isNewEnough, nodeOfCheckout, packageRoot, whatIsNeeded } from './find-node.mjs';
 import { endWithParent, handOver } from './hand-over.mjs';
 
@@ -15,6 +16,7 @@ if (isNewEnough(process.version)) {
     delete process.env[HANDED_OVER];
     endWithParent();
   }
+  enableCompileCache();
   const source = join(packageRoot, 'src', 'main.ts');
   await import(pathToFileURL(existsSync(source) ? source : join(packageRoot, 'dist', 'main.js')).href);
 } else {

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { delimiter, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { enableCompileCache } from '../bin/compile-cache.mjs';
 import { endWithParent, handOver } from '../bin/hand-over.mjs';
 import { isNewEnough, nodeOfCheckout, packageRoot, whatIsNeeded } from '../bin/find-node.mjs';
 
@@ -26,6 +27,7 @@ function onNewerNode() {
 
 async function main(args) {
   process.chdir(packageRoot);
+  enableCompileCache();
   process.env.PATH = [join(packageRoot, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
   const { Tally, Reporter } = await import('./reporter.mjs');
   const tally = new Tally();

@@ -9,7 +9,7 @@ import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import type { LogReader } from '../../src/log/log.ts';
 import { cpuSeconds, peakMemory, until } from './meter.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const program = fileURLToPath(new URL('../../bin/tailrace.mjs', import.meta.url));
 
 /** A daemon in a process of its own, as a user runs it, whose CPU and memory can be read. */
 export class BenchDaemon {
@@ -36,7 +36,7 @@ export class BenchDaemon {
   /** `BENCH_NODE_FLAGS` are for a profile: `--cpu-prof --cpu-prof-dir=…`. */
   start(): void {
     const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
-    const child = spawn(process.execPath, [...flags, main, 'run', this.#file, '--http', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...flags, program, 'run', this.#file, '--http', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     child.stdout.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     this.#child = child;
   }
