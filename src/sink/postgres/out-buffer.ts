@@ -1,10 +1,13 @@
 /** Bytes on their way to a socket, in a buffer that grows and is used again. */
 export class OutBuffer {
   bytes: Buffer;
+  /** Over the same bytes. */
+  view: DataView;
   length = 0;
 
   constructor(size: number) {
     this.bytes = Buffer.allocUnsafeSlow(size);
+    this.view = viewOf(this.bytes);
   }
 
   /** Makes room for `more` bytes behind `length`; `bytes` may be another buffer afterwards. */
@@ -13,6 +16,7 @@ export class OutBuffer {
     const grown = Buffer.allocUnsafeSlow(Math.max(this.length + more, this.bytes.length * 2));
     this.bytes.copy(grown, 0, 0, this.length);
     this.bytes = grown;
+    this.view = viewOf(grown);
   }
 
   int16(value: number): void {
@@ -60,4 +64,8 @@ export class OutBuffer {
   endMessage(begun: number): void {
     this.bytes.writeInt32BE(this.length - begun + 4, begun - 4);
   }
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

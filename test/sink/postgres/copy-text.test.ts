@@ -42,3 +42,20 @@ test('a row of a megabyte and more in which every byte is escaped has room', () 
   const row = ['\\'.repeat(700_000), null, '\n'.repeat(700_000)];
   assert.deepEqual(parse(encode([row], { leftOut: null, first: 3 })), [['3', ...row]]);
 });
+
+test('each byte is escaped or not wherever it stands in a value', () => {
+  const escaped: Partial<Record<number, string>> = { 0x09: '\\t', 0x0a: '\\n', 0x0d: '\\r', 0x5c: '\\\\' };
+  for (let byte = 1; byte < 256; byte++) {
+    for (let size = 1; size <= 13; size++) {
+      for (let at = 0; at < size; at++) {
+        const value = Buffer.alloc(size, at % 2 === 0 ? 0x80 : 0x7f);
+        value[at] = byte;
+        const tuple = Buffer.concat([Uint8Array.of(0, 1, 0x74, 0, 0, 0, size), value]);
+        const out = new OutBuffer(8);
+        new CopyText({ leftOut: null }).append(out, tuple, 0, tuple.length);
+        const expected = [...value].map((one) => escaped[one] ?? String.fromCharCode(one)).join('');
+        assert.equal(out.bytes.toString('latin1', 0, out.length), `${expected}\n`);
+      }
+    }
+  }
+});
