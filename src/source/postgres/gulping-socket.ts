@@ -1,15 +1,19 @@
 import type { Socket } from 'node:net';
 
-/** A read of this many bytes was cut by the size of Node's buffer, not by the lack of more. */
-const fullRead = 60_000;
+/** A smaller read found the kernel's buffers empty. */
+const emptied = 16 << 10;
 /** Two reads this close together are a stream that runs. */
 const closeTogetherMs = 3;
-const gulpMs = 1;
+const shortPauseMs = 1;
+/** Where so many bytes come a millisecond, a longer pause is seen by nobody and makes each read and each send larger. */
+const longPauseMs = 4;
+const longPauseBytesPerMs = 24 << 10;
 
 /**
  * Reads in big gulps. The walsender sends each row by itself, and a read a row costs more than the row (DESIGN, Facts
- * measured): while reads come close together the socket is left alone for a millisecond after each small one, so that the
- * kernel collects. The first read after a silence is never held back.
+ * measured): while reads come close together the socket is left alone for a millisecond or some whenever it was read empty, so
+ * that the kernel collects. Not before: what the server has queued because the window was closed comes in pieces as large as
+ * a read can be, once there is room. The first read after a silence is never held back.
  *
  * `hold` stops reading until `release`: back-pressure by way of TCP.
  */
@@ -17,6 +21,9 @@ export class GulpingSocket {
   readonly #socket: Socket;
   readonly #onChunk: (chunk: Buffer) => void;
   #lastRead = 0;
+  /** Bytes since the last pause began, and when that was. */
+  #gulp = 0;
+  #pausedAt = 0;
   #held = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -50,14 +57,18 @@ export class GulpingSocket {
     const now = performance.now();
     const runs = now - this.#lastRead < closeTogetherMs;
     this.#lastRead = now;
+    this.#gulp += chunk.length;
     this.#onChunk(chunk);
-    if (this.#held || !runs || chunk.length >= fullRead) return;
+    if (this.#held || !runs || chunk.length >= emptied) return;
+    const flood = this.#gulp > longPauseBytesPerMs * (now - this.#pausedAt);
+    this.#gulp = 0;
+    this.#pausedAt = now;
     stopReading(this.#socket);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#lastRead = performance.now();
       if (!this.#held) startReading(this.#socket);
-    }, gulpMs);
+    }, flood ? longPauseMs : shortPauseMs);
   }
 }
 
