@@ -109,6 +109,12 @@ export class TestDaemon {
     return child.exitCode;
   }
 
+  /** Nobody reads any more what it prints: every write of it fails from now on. */
+  closeOutput(): void {
+    this.#child?.stdout?.destroy();
+    this.#child?.stderr?.destroy();
+  }
+
   async kill(): Promise<void> {
     this.#child?.kill('SIGKILL');
     await this.exited();
