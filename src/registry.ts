@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { avroCodecConfig, createAvroCodec } from './codec/avro/index.ts';
 import type { Codec } from './codec/codec.ts';
 import { createJsonCodec, jsonCodecConfig } from './codec/json/index.ts';
 import { createTupleCodec, tupleCodecConfig } from './codec/tuple/index.ts';
@@ -83,6 +84,7 @@ export const sinks = {
 export const codecs = {
   tuple: codec({ config: tupleCodecConfig, create: createTupleCodec }),
   json: codec({ config: jsonCodecConfig, create: createJsonCodec }),
+  avro: codec({ config: avroCodecConfig, create: createAvroCodec }),
 };
 
 type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = {

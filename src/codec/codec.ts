@@ -44,8 +44,8 @@ export interface Codec {
   encodeOldHalf(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void;
   /** A truncate of one table; the same value goes to each of its partitions. */
   encodeTruncate(change: TruncateChange<TableSchema>, table: TableSchema, context: EncodeContext, out: Encoded): void;
-  /** A logical message (op `m`). */
-  encodeMessage(change: MessageChange, context: EncodeContext, out: Encoded): void;
+  /** A logical message (op `m`); `table` is `noTable`, or a version of it where the format has schemas. */
+  encodeMessage(change: MessageChange, table: TableSchema, context: EncodeContext, out: Encoded): void;
 
   /** The inverse of `encodeRow`. Throws `log-damaged` when the value does not fit the table's schema. */
   decodeRow(record: EncodedRow, table: TableSchema): RowChange<TableSchema>;

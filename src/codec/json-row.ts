@@ -21,6 +21,11 @@ export function planJsonRow(table: TableSchema): JsonRowPlan {
   return { table, names, members, forms: table.columns.map(jsonFormOf) };
 }
 
+/** Every value as a string with Postgres's text. */
+export function planJsonTexts(table: TableSchema): JsonRowPlan {
+  return { ...planJsonRow(table), forms: table.columns.map(() => 'text') };
+}
+
 /** Writes one column's value; the name is the caller's. */
 export function writeColumn(writer: ByteWriter, plan: JsonRowPlan, index: number, value: Readonly<Slice>): void {
   if (writeJsonValue(writer, plan.forms[index] as JsonForm, value)) return;

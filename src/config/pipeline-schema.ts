@@ -160,7 +160,7 @@ export const pipelineSchema = z
     name: name.describe('Names the pipeline: its topics, and the slot and publication that Tailrace makes (tailrace_<name>).'),
     source: union(sources, sourceKeys).describe('Where the changes come from.'),
     log: union(logs, logKeys).describe('Where the topics live.'),
-    format: formatSchema.optional().describe("How events are written: tuple, Postgres's own bytes; or json, Debezium's envelope. A name alone, or a map with `type` and what the format can be told. Without it tuple on the embedded log, and json on Kafka."),
+    format: formatSchema.optional().describe("How events are written: tuple, Postgres's own bytes; json, Debezium's envelope; or avro, that envelope in Avro. A name alone, or a map with `type` and what the format can be told. Without it tuple on the embedded log, and json on Kafka."),
     on_gap: z
       .enum(['stop', 'snapshot'])
       .default('stop')

@@ -57,6 +57,9 @@ export interface TableSchema extends TableShape {
   readonly registered?: readonly RegisteredSchema[] | undefined;
 }
 
+/** Logical messages are of no table: what stands for one where records of theirs are written. */
+export const noTable: TableSchema = { relid: 0, schema: '', name: '', columns: [], key: [], replicaIdentity: 'nothing', version: { epoch: 0, number: 0 } };
+
 /** `schema.table`, for messages: not quoted, not for SQL. */
 export function tableName(table: { readonly schema: string; readonly name: string }): string {
   return `${table.schema}.${table.name}`;

@@ -23,9 +23,6 @@ export class Target {
   }
 }
 
-/** Logical messages are of no table: their header names the version (0, 0), which none has. */
-const noTable: TableSchema = { relid: 0, schema: '', name: '', columns: [], key: [], replicaIdentity: 'nothing', version: { epoch: 0, number: 0 } };
-
 /**
  * Encodes the changes of one transaction after the other into the group that is being filled. The hot path of the capture:
  * nothing is allocated a row but what the caller brings; drafts, headers and scratch memory are reused.
@@ -44,7 +41,6 @@ export class EventEncoder {
   #extents = new Map<string, (Extent | undefined)[]>();
   #ordered: Extent[] = [];
   readonly #touched = new Set<Target>();
-  #messages: Target | null = null;
 
   constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }, partitionOf: LogWriter['partitionOf']) {
     this.#codec = codec;
@@ -106,15 +102,9 @@ export class EventEncoder {
     for (let partition = 0; partition < target.partitions; partition++) group.add(group.batch(target.topic, partition), this.#draft, this.#extent(target, partition));
   }
 
-  /** Whether a logical message was encoded before: then its topic is there. */
-  get hasMessages(): boolean {
-    return this.#messages !== null;
-  }
-
-  message(group: Group, topic: string, change: MessageChange): void {
-    this.#messages ??= new Target(noTable, topic, 1);
-    this.#codec.encodeMessage(change, this.#context, this.#encoded);
-    this.#write(group, this.#messages, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
+  message(group: Group, target: Target, change: MessageChange): void {
+    this.#codec.encodeMessage(change, target.schema, this.#context, this.#encoded);
+    this.#write(group, target, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
   }
 
   #write(

@@ -1,6 +1,6 @@
 import type { MessageChange, RowChange, SourceItem, TransactionBegin, TransactionCommit, TruncateChange } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
-import { hasFilledColumn, tableName, type TableShape } from '../event/table.ts';
+import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
@@ -9,13 +9,14 @@ import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
 import { CurrentStart } from './current-start.ts';
-import { EventEncoder, Target } from './event-encoder.ts';
+import { EventEncoder, type Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
-import { appendRecord, controlDraft, type Group } from './group.ts';
+import { controlDraft, type Group } from './group.ts';
 import { copyKey } from './log-state.ts';
 import type { PublishingOptions } from './publishing-options.ts';
 import { Snapshotter, type CopyPiece } from './snapshotter.ts';
 import { discoverTables } from './table-discovery.ts';
+import { Targets } from './targets.ts';
 import { StreamedTransactions } from './visibility.ts';
 
 /** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
@@ -33,7 +34,7 @@ export class PublishingSession {
   readonly #snapshotter: Snapshotter;
   readonly #streamed = new StreamedTransactions();
   readonly #records: CopyRecords;
-  readonly #targets = new Map<TableShape, Target>();
+  readonly #targets: Targets;
   readonly #abort = new AbortController();
 
   readonly #feeder: GroupFeeder;
@@ -65,6 +66,9 @@ export class PublishingSession {
     this.#feeder = new GroupFeeder({
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns, guard: options.guard,
       durable: (group) => this.#becameDurable(group), failed: (error) => this.fail(error),
+    });
+    this.#targets = new Targets({
+      ...options, add: (record) => this.#addSchemaRecord(record), onFilledColumn: (table) => this.#copyAgain(table),
     });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
@@ -168,7 +172,7 @@ export class PublishingSession {
       switch (item.op) {
         case 'c': case 'u': case 'd': case 'r': {
           if (this.#skipping) break;
-          const target = this.#targets.get(item.table) ?? (await this.#newTarget(item.table));
+          const target = this.#targets.get(item.table) ?? (await this.#targets.make(item.table));
           this.#row(target, item);
           break;
         }
@@ -221,9 +225,7 @@ export class PublishingSession {
 
   async #message(item: MessageChange): Promise<void> {
     if (item.prefix === watermarkPrefix) return this.#snapshotter.message(item);
-    const { topics, writer, turns } = this.#options;
-    if (!this.#encoder.hasMessages) await turns.take(() => writer.createTopic({ topic: topics.message, partitions: 1 }));
-    this.#encoder.message(this.#feeder.group, topics.message, item);
+    this.#encoder.message(this.#feeder.group, await this.#targets.messages(), item);
     this.counts.changes++;
   }
 
@@ -231,7 +233,7 @@ export class PublishingSession {
     this.#ordinal = item.ordinal + 1;
     for (const table of item.tables) {
       if (this.#records.copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
-      const target = this.#targets.get(table) ?? (await this.#newTarget(table));
+      const target = this.#targets.get(table) ?? (await this.#targets.make(table));
       this.#encoder.truncate(this.#feeder.group, target, item);
       this.counts.changes++;
     }
@@ -267,7 +269,7 @@ export class PublishingSession {
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
   async writeCopy(piece: CopyPiece): Promise<void> {
-    const target = this.#targets.get(piece.shape) ?? (await this.#newTarget(piece.shape));
+    const target = this.#targets.get(piece.shape) ?? (await this.#targets.make(piece.shape));
     if (piece.truncate) {
       this.#encoder.truncate(this.#feeder.group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
     }
@@ -283,28 +285,11 @@ export class PublishingSession {
     this.#addSchemaRecord(record);
   }
 
-  async #newTarget(shape: TableShape): Promise<Target> {
-    const { codec, versions, topics, writer, turns } = this.#options;
-    const topic = topics.events(shape);
-    const registered = await codec.prepare?.(shape, topic, versions.registered());
-    const { schema, record, before } = versions.of(shape, registered);
-    const partitions = writer.partitionsFor(topic);
-    await turns.take(() => writer.createTopic({ topic, partitions }));
-    if (record !== null) {
-      // Durable before the first event that names it (PROTOCOL, Identity): in the same group, or in one before. An id is looked
-      // up by readers who know no ENDs, as soon as they meet it.
-      if (registered === undefined) this.#addSchemaRecord(record);
-      else await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
-      this.#options.logger.info({ table: tableName(shape), version: record.version, columns: shape.columns.length }, 'a table has a new schema version');
-    }
-    // ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have.
-    if (record !== null && before !== undefined && hasFilledColumn(before, shape) && this.copies.has(copyKey(tableName(shape), null))) {
-      this.#options.logger.info({ table: tableName(shape) }, 'a column was added whose values only the table has: it is copied again');
-      this.copy({ table: shape, sink: null, ask: null, resume: null, replaces: false });
-    }
-    const target = new Target(schema, topic, partitions);
-    this.#targets.set(shape, target);
-    return target;
+  /** ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have. */
+  #copyAgain(table: TableShape): void {
+    if (!this.copies.has(copyKey(tableName(table), null))) return;
+    this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
+    this.copy({ table, sink: null, ask: null, resume: null, replaces: false });
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {

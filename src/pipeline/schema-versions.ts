@@ -1,4 +1,4 @@
-import { sameShape, type RegisteredSchema, type SchemaVersion, type TableSchema, type TableShape } from '../event/table.ts';
+import { noTable, sameShape, type RegisteredSchema, type SchemaVersion, type TableSchema, type TableShape } from '../event/table.ts';
 import type { VersionRecord } from './control-records.ts';
 
 /** The schema versions that the log holds, and the numbers of new ones (PROTOCOL, Identity: epoch and number). */
@@ -53,7 +53,7 @@ export class SchemaVersions {
 
   /** The newest schema of each table. */
   current(): readonly TableSchema[] {
-    return [...this.#current.values()];
+    return [...this.#current.values()].filter(({ relid }) => relid !== noTable.relid);
   }
 }
 

@@ -7,7 +7,7 @@ import { encodeControl, origin, type EndRecord, type Place, type SchemaTopicReco
 import type { CopyAsk } from './copy-jobs.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
-import { controlDraft, Group } from './group.ts';
+import { appendRecord, controlDraft, Group } from './group.ts';
 import { copyKey, readProgress, readSchemaState, type SchemaState } from './log-state.ts';
 import { startIdText } from './record-header.ts';
 import type { Retained } from './retention.ts';
@@ -233,10 +233,12 @@ export class StreamPublisher implements Retained {
   async #target(shape: TableShape): Promise<Target> {
     const known = this.#targets.get(tableName(shape));
     if (known !== undefined) return known;
-    const { codec, topics } = this.#options;
+    const { codec, topics, writer, turns } = this.#options;
     const topic = topics.events(shape);
-    const { schema, record } = this.#versions.of(shape, await codec.prepare?.(shape, topic, this.#versions.registered()));
-    if (record !== null) this.#addSchemaRecord(record);
+    const registered = await codec.prepare?.(shape, topic, this.#versions.registered());
+    const { schema, record } = this.#versions.of(shape, registered);
+    if (record !== null && registered === undefined) this.#addSchemaRecord(record);
+    else if (record !== null) await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
     const target = new Target(schema, topic, 1);
     this.#targets.set(tableName(shape), target);
     return target;

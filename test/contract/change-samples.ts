@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { OldKind, RowChange } from '../../src/event/change.ts';
+import { floatText } from '../../src/event/float-text.ts';
 import type { Column, TableSchema } from '../../src/event/table.ts';
 import { tupleOf, tupleTexts } from '../../src/event/tuple.ts';
 
@@ -84,12 +85,12 @@ const clock = fc.oneof(
   fc.constant('00:00:00'),
 );
 const era = fc.constantFrom('', '', '', ' BC');
+/** No leap year before Christ is a multiple of four. */
+const ofEra = (text: string): string => (text.endsWith(' BC') ? text.replace('2000-02-29', '2001-02-29') : text);
 const infinity = fc.constantFrom('infinity', '-infinity');
 const integer = (min: bigint, max: bigint): fc.Arbitrary<string> => fc.oneof(fc.bigInt({ min, max }), fc.constantFrom(min, max, 0n)).map(String);
-const float = fc.oneof(
-  fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => (Object.is(n, -0) ? '-0' : String(n))),
-  fc.constantFrom('NaN', 'Infinity', '-Infinity', '-0', '0', '5e-324', '1e-45', '1e+20', '0.1', '123456789012345'),
-);
+const real = fc.oneof(fc.float().map((n) => floatText('float4', n)), fc.constantFrom('NaN', '-Infinity', '-0', '0', '1e-45', '1e+20', '0.1', '123456', '1.234567e+06'));
+const double = fc.oneof(fc.double().map((n) => floatText('float8', n)), fc.constantFrom('NaN', 'Infinity', '-0', '0', '5e-324', '1e-05', '0.1', '123456789012345', '1e+15'));
 
 /** Texts as Postgres writes them under the pinned session settings, by type oid. */
 export const textsByType: ReadonlyMap<number, fc.Arbitrary<string>> = new Map([
@@ -101,13 +102,13 @@ export const textsByType: ReadonlyMap<number, fc.Arbitrary<string>> = new Map([
   [26, integer(0n, 2n ** 32n - 1n)],
   [25, anyText],
   [114, fc.json().map((text) => text.replaceAll('\0', ''))],
-  [700, float],
-  [701, float],
+  [700, real],
+  [701, double],
   [1009, fc.constantFrom('{}', '{a,NULL,"b,c"}', '{{1,2},{3,4}}', '[0:2]={x,y,z}')],
-  [1082, fc.oneof(fc.tuple(date, era).map((parts) => parts.join('')), infinity)],
+  [1082, fc.oneof(fc.tuple(date, era).map((parts) => ofEra(parts.join(''))), infinity)],
   [1083, fc.oneof(clock, fc.constant('24:00:00'))],
-  [1114, fc.oneof(fc.tuple(date, clock, era).map(([d, c, e]) => `${d} ${c}${e}`), infinity)],
-  [1184, fc.oneof(fc.tuple(date, clock, fc.constantFrom('+00', '+00', '-03:30', '+00:53:28'), era).map(([d, c, z, e]) => `${d} ${c}${z}${e}`), infinity)],
+  [1114, fc.oneof(fc.tuple(date, clock, era).map(([d, c, e]) => ofEra(`${d} ${c}${e}`)), infinity)],
+  [1184, fc.oneof(fc.tuple(date, clock, fc.constantFrom('+00', '+00', '-03:30', '+00:53:28'), era).map(([d, c, z, e]) => ofEra(`${d} ${c}${z}${e}`)), infinity)],
   [1266, clock.map((text) => `${text}+02`)],
   [1700, fc.oneof(integer(-(10n ** 40n), 10n ** 40n), fc.constantFrom('0.00', 'NaN', '-Infinity', '1.10', '1'.repeat(3000)))],
   [3802, fc.constantFrom('null', '{"__proto__": 1}', '"\\u2028"', '[1e400, 12345678901234567890]')],

@@ -1,9 +1,7 @@
 import type { TableSchema } from '../../event/table.ts';
 import type { ByteWriter } from '../byte-writer.ts';
 import type { EncodeContext } from '../codec.ts';
-
-/** What stands in `source.version`: the version of this envelope, not of the program, so that equal rows give equal bytes. */
-const envelopeVersion = 'tailrace-1';
+import { envelopeFacts } from '../envelope-facts.ts';
 
 /**
  * Writes the parts of Debezium's envelope that say where a change comes from: `source` before the op, the times and
@@ -26,23 +24,20 @@ export class EnvelopeWriter {
       this.#schema = table.schema;
       this.#name = table.name;
       this.#snapshot = snapshot;
-      this.#build(context, table);
+      this.#build(context, table, change.op);
     }
     writer.utf8(this.#head);
     writer.ascii(String(change.ordinal));
     writer.utf8(this.#tail);
   }
 
-  #build(context: EncodeContext, table: Pick<TableSchema, 'schema' | 'name'>): void {
-    const { commitLsn, commitTime, xid } = context.transaction;
-    const head = {
-      version: envelopeVersion, connector: 'postgresql', name: context.pipeline, ts_ms: Number(commitTime / 1000n),
-      snapshot: this.#snapshot ? 'incremental' : 'false', db: context.database,
-    };
-    this.#head = `"source":${JSON.stringify(head).slice(0, -1)},"sequence":"[\\"${commitLsn}\\",\\"`;
+  #build(context: EncodeContext, table: Pick<TableSchema, 'schema' | 'name'>, op: string): void {
+    const { version, connector, name, tsUs, snapshot, db, lsn, txId } = envelopeFacts(context, op);
+    const head = { version, connector, name, ts_ms: Number(tsUs / 1000n), snapshot, db };
+    this.#head = `"source":${JSON.stringify(head).slice(0, -1)},"sequence":"[\\"${lsn}\\",\\"`;
     this.#tail =
-      `\\"]","ts_us":${commitTime},"ts_ns":${commitTime}000,"schema":${JSON.stringify(table.schema)}` +
-      `,"table":${JSON.stringify(table.name)},"txId":${xid},"lsn":${commitLsn},"xmin":null}`;
+      `\\"]","ts_us":${tsUs},"ts_ns":${tsUs}000,"schema":${JSON.stringify(table.schema)}` +
+      `,"table":${JSON.stringify(table.name)},"txId":${txId},"lsn":${lsn},"xmin":null}`;
   }
 
   /** From behind `source` to the end of the envelope. */

@@ -69,7 +69,7 @@ export class JsonCodec implements Codec {
     this.#finish(out, table);
   }
 
-  encodeMessage(change: MessageChange, context: EncodeContext, out: Encoded): void {
+  encodeMessage(change: MessageChange, _table: TableSchema, context: EncodeContext, out: Encoded): void {
     const prefix = JSON.stringify(change.prefix);
     const key = this.#key;
     key.reset();

@@ -60,7 +60,7 @@ export class TupleCodec implements Codec {
     point(out.value, writer.bytes, 0, writer.length);
   }
 
-  encodeMessage(change: MessageChange, _context: EncodeContext, out: Encoded): void {
+  encodeMessage(change: MessageChange, _table: TableSchema, _context: EncodeContext, out: Encoded): void {
     out.extra.start = out.extra.end = out.key.start = out.key.end = -1;
     const writer = this.#value;
     writer.reset();

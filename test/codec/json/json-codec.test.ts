@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { newEncoded } from '../../../src/codec/codec.ts';
 import { createJsonCodec } from '../../../src/codec/json/index.ts';
 import type { RowChange } from '../../../src/event/change.ts';
-import type { TableSchema } from '../../../src/event/table.ts';
+import { noTable, type TableSchema } from '../../../src/event/table.ts';
 import { changeOf, plain, tableOf } from '../../contract/change-samples.ts';
 import { codecGolden } from '../../contract/codec-golden.ts';
 import { codecContract, content, context, stored } from '../../contract/codec.ts';
@@ -93,7 +93,7 @@ test('truncate and message are Debezium\'s', () => {
   codec.encodeTruncate({ op: 't', tables: [table], ordinal: 0, cascade: true, restartIdentity: false }, table, context, out);
   const truncate = JSON.parse(String(content(out.value))) as Record<string, unknown>;
   assert.deepEqual([truncate['op'], 'after' in truncate, out.key.start], ['t', false, -1]);
-  codec.encodeMessage({ op: 'm', prefix: 'foo', content: Buffer.from('bar'), ordinal: 1 }, context, out);
+  codec.encodeMessage({ op: 'm', prefix: 'foo', content: Buffer.from('bar'), ordinal: 1 }, noTable, context, out);
   const message = JSON.parse(String(content(out.value))) as Record<string, unknown>;
   assert.deepEqual([message['op'], message['message']], ['m', { prefix: 'foo', content: 'YmFy' }]);
   assert.equal(String(content(out.key)), '{"prefix":"foo"}');

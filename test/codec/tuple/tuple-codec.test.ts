@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noTable } from '../../../src/event/table.ts';
 import { newEncoded } from '../../../src/codec/codec.ts';
 import { createTupleCodec } from '../../../src/codec/tuple/index.ts';
 import { changeOf, tableOf } from '../../contract/change-samples.ts';
@@ -56,6 +57,6 @@ test('truncate says its flags, a message its prefix and content', () => {
   codec.encodeTruncate({ op: 't', tables: [table], ordinal: 1, cascade: true, restartIdentity: true }, table, context, out);
   assert.deepEqual(content(out.value), Buffer.from([3]));
   assert.equal(out.key.start, -1);
-  codec.encodeMessage({ op: 'm', prefix: 'é', content: Buffer.from([0, 1]), ordinal: 1 }, context, out);
+  codec.encodeMessage({ op: 'm', prefix: 'é', content: Buffer.from([0, 1]), ordinal: 1 }, noTable, context, out);
   assert.deepEqual(content(out.value), Buffer.from([0, 0, 0, 2, 0xc3, 0xa9, 0, 1]));
 });
