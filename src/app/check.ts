@@ -5,6 +5,7 @@ import { checkLog, createSink, createSource } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
 import type { Logger } from '../runtime/logger.ts';
+import { clashRemedy, topicClashes } from '../pipeline/topics.ts';
 import { loadStream, noOutputs } from './streams.ts';
 
 /** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
@@ -21,7 +22,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
   const source = await checked('source', async () => {
     const found = await createSource(config.source, context).check();
     tables = found.tables.map((table) => ({ ...table, version: { epoch: 0, number: 0 } }));
-    return found.findings;
+    return [...found.findings, ...topicClashes(config.name, tables).map(topicFinding)];
   });
   const others = await Promise.all([
     checked('log', () => checkLog(config.log, context)),
@@ -32,6 +33,10 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     }),
   ]);
   return [source, ...others];
+}
+
+function topicFinding(message: string): Finding {
+  return { severity: 'error', check: 'topic', message, remedy: clashRemedy };
 }
 
 /** What a stream writes; nothing where its module cannot be loaded, which is a finding of the stream. */

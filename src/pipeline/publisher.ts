@@ -20,7 +20,7 @@ import { settledCopies } from './settled-copies.ts';
 import { SinkAsks } from './sink-asks.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
-import { ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
+import { clashRemedy, ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
 
 export interface PublisherOptions {
@@ -156,7 +156,7 @@ export class Publisher {
   #checkGap(session: SourceSession, progress: LogProgress): string | null {
     const clashes = topicClashes(this.#options.pipeline, session.tables);
     if (clashes.length > 0) {
-      throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: 'Exclude all but one of them under source.tables.exclude, or rename one.' });
+      throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: clashRemedy });
     }
     const gap = findGap(session.server, progress.start, progress.end);
     if (gap === null) return null;

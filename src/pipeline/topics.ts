@@ -48,6 +48,8 @@ export function ownTopics(of: { readonly pipeline: string; readonly sinks: reado
   return [topics.transaction, topics.schema, ...ofStreams, ...ofJobs, ...ofSinks];
 }
 
+export const clashRemedy = 'Exclude all but one of them under source.tables.exclude, or rename one.';
+
 /**
  * Two tables whose topics would be one (`a.b`.`c` and `a`.`b.c`), or a table whose topic would be one of the pipeline's own
  * (`sink.reporting`): named before anything is written, because a topic has one table for good.

@@ -26,6 +26,8 @@ export interface CommitOptions {
   /** The table's change was never sent: made before the table entered the publication, or before the slot. */
   readonly unsent?: boolean;
   readonly xid?: number;
+  /** Microseconds since 1970; later than that of the commit before unless told. */
+  readonly commitTime?: bigint;
 }
 
 /** Where in a chunk the test may step in: behind the low watermark, behind the reading of the rows, behind the high watermark. */
@@ -109,7 +111,7 @@ export class ScriptedSource implements Source {
     const commitLsn = options.adjacent === true ? this.#lsn : this.#lsn + 0x40n;
     const endLsn = commitLsn + 0x30n;
     const xid = options.xid ?? this.#xid++;
-    const time = { commitLsn, commitTime: 1_769_860_800_000_000n + commitLsn };
+    const time = { commitLsn, commitTime: options.commitTime ?? 1_769_860_800_000_000n + commitLsn };
     const items: SourceItem[] = changes.map((change, ordinal) => change(ordinal));
     const transaction = { xid, commitLsn, endLsn, items: [{ op: 'begin', ...time, xid } as const, ...items, { op: 'commit', ...time, endLsn } as const] };
     this.wal.push(transaction);

@@ -25,6 +25,8 @@ export interface SettingOptions {
   /** More lines of its `source`, two spaces in. */
   readonly inSource?: string;
   readonly schema?: string;
+  /** In front of the pipeline's name, where two read one source. */
+  readonly prefix?: string;
   /** In place of the shared server's database. */
   readonly source?: TestDatabase;
   /** In place of the embedded log: the lines of `log`, two spaces in. */
@@ -37,7 +39,7 @@ export async function ledgerSetting(scope: Scope, options: SettingOptions = {}):
   const directory = await tempDirectory(scope);
   await source.sql(options.schema ?? ledgerSchema);
   const sqlite = join(directory, 'replica.sqlite');
-  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: nameFor(source), inSource: options.inSource ?? '', ...(options.log === undefined ? {} : { log: options.log }) }) + (options.yaml ?? ''));
+  const daemon = await TestDaemon.create(scope, directory, connector({ source: source.url, replica: replica.url, directory, sqlite, name: `${options.prefix ?? ''}${nameFor(source)}`, inSource: options.inSource ?? '', ...(options.log === undefined ? {} : { log: options.log }) }) + (options.yaml ?? ''));
   const equal = async (tables: readonly string[] = ledgerTables): Promise<void> => {
     for (const table of tables) {
       const expected = await dumpPostgres(source, table);

@@ -33,7 +33,7 @@ export const postgresSourceConfig = z
     origin: z
       .enum(['any', 'none'])
       .default('any')
-      .describe('none leaves out what reached the source by replication itself (PostgreSQL 16 and later): two databases can then feed each other without a loop.'),
+      .describe('none leaves out what reached the source by replication itself, a native subscription for instance (PostgreSQL 16 and later).'),
     slot: slotName.optional().describe('An existing replication slot. Without it Tailrace makes its own, tailrace_<pipeline>.'),
     publication: publicationName.optional().describe('An existing publication, used as it is. Without it Tailrace makes its own, tailrace_<pipeline>.'),
   })
