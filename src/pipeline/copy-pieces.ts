@@ -31,7 +31,8 @@ export interface CopyTools {
 
 export type Outcome = { readonly kind: 'written' | 'dropped' } | { readonly kind: 'again'; readonly why: string };
 
-const chunkBytes = 8 << 20;
+/** The stream waits for as long as these take to be written: a tenth of a second or so. */
+const chunkBytes = 4 << 20;
 
 /** Reads one chunk; resolves when the stream has come to its high watermark and the rows are written, or not. */
 export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Promise<Outcome> {

@@ -52,6 +52,16 @@ export class FrameReader {
     return true;
   }
 
+  /** The current message with its header. */
+  whole(): Uint8Array {
+    return this.bytes.subarray(this.start - 5, this.end);
+  }
+
+  /** What has come behind the current message: for who reads on in another way. */
+  rest(): Uint8Array {
+    return this.#chunk.subarray(this.#at);
+  }
+
   #completeHeader(): boolean {
     while (this.#headerBytes < 5) {
       if (this.#at >= this.#chunk.length) return false;

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { to as copyTo } from 'pg-copy-streams';
 import { lsn } from '../../event/lsn.ts';
 import { tableName, type TableShape } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
@@ -9,6 +8,7 @@ import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type WatermarkWritten, type WholeTable } from '../source.ts';
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
+import { CopyOut, submit } from './copy-out.ts';
 import { CopyTextReader } from './copy-text.ts';
 import { sourceError } from './errors.ts';
 import { among, behind, keyTextList, orderBy, readKeyColumns, upTo, type KeyColumn } from './key-range.ts';
@@ -198,31 +198,28 @@ export class PostgresSnapshotReader implements SnapshotReader {
     const limit = request.keys === null ? ` LIMIT ${request.maxRows}` : '';
     const maxBytes = request.keys === null ? request.maxBytes : Infinity;
     const text = `COPY (${select(state, shape, range, request.where)} ${orderBy(key)}${limit}) TO STDOUT`;
-    const reader = new CopyTextReader(shape.columns.length);
-    let cut = false;
+    // What is still to come is read away; the server need not make all of it.
+    let cancelled: Promise<unknown> = Promise.resolve();
+    const onFull = (): void => {
+      cancelled = this.#options.control.query('SELECT pg_catalog.pg_cancel_backend($1)', [connection.pid]).catch(() => undefined);
+    };
+    const copy = submit(connection.client, new CopyOut(text, { columns: shape.columns.length, maxBytes, onFull }));
     try {
-      for await (const bytes of connection.client.query(copyTo(text)) as AsyncIterable<Buffer>) {
-        if (cut || reader.push(bytes, maxBytes)) continue;
-        cut = true;
-        // What is still to come is read away below; the server need not make all of it.
-        await this.#options.control.query('SELECT pg_catalog.pg_cancel_backend($1)', [connection.pid]);
-      }
+      return { rows: await copy.all(), cut: copy.isCut, changed: false };
     } catch (error) {
       // Our own cancelling is no error; and a table that was renamed or altered since its state was read is read again.
-      if (!(cut && sqlstateOf(error) === '57014') && !changedMeanwhile.has(sqlstateOf(error) ?? '')) throw error;
-      if (!cut) return { rows: new CopyTextReader(0).take(), cut, changed: true };
+      if (copy.isCut && sqlstateOf(error) === '57014') return { rows: copy.taken(), cut: true, changed: false };
+      if (!changedMeanwhile.has(sqlstateOf(error) ?? '')) throw error;
+      return { rows: new CopyTextReader(0).take(), cut: false, changed: true };
+    } finally {
+      // It must not come late and hit another statement.
+      await cancelled;
     }
-    return { rows: reader.take(), cut, changed: false };
   }
 
   async *#blocks(connection: PgConnection, text: string, shape: TableShape): AsyncGenerator<RowBlock> {
     try {
-      const reader = new CopyTextReader(shape.columns.length, wholeBlockBytes * 2);
-      for await (const bytes of connection.client.query(copyTo(text)) as AsyncIterable<Buffer>) {
-        reader.push(bytes, Infinity);
-        if (reader.length >= wholeBlockBytes) yield reader.take();
-      }
-      if (reader.count > 0) yield reader.take();
+      yield* submit(connection.client, new CopyOut(text, { columns: shape.columns.length, blockBytes: wholeBlockBytes })).blocks();
     } catch (error) {
       throw sourceError(error, `${tableName(shape)} could not be read`);
     } finally {

@@ -408,3 +408,32 @@ test('a table that its owner adds to a named publication is found', async (t) =>
   await database.sql('ALTER PUBLICATION p ADD TABLE b');
   assert.deepEqual((await session.discover()).map(({ name }) => name), ['b']);
 });
+
+test('a copy is what it is whatever the chunks of the socket, and after an error in its middle the session is good for the next', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql("CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k SELECT g, repeat(E'\\t\\\\é', g) FROM generate_series(1, 200) g");
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const session = await connected(sourceOn(proxy.through(database.url)), t);
+  const table = tableOf(session, 'k');
+  const expected = Array.from({ length: 200 }, (_, i) => [String(i + 1), '\t\\é'.repeat(i + 1)]);
+  assert.deepEqual(texts((await readChunk(session, table)).rows), expected);
+  proxy.randomChunks(7, 4);
+  assert.deepEqual(texts((await readChunk(session, table)).rows), expected);
+  await assert.rejects(readChunk(session, table, { where: '1 / (id - 150) IS NOT NULL' }), { code: 'source-failed', message: /22012/ });
+  assert.deepEqual(texts((await readChunk(session, table, { maxRows: 3 })).rows), expected.slice(0, 3));
+});
+
+test('a chunk that is full gives up the rest, and says how far it came', async (t) => {
+  const { session } = await prepared(t, "CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k SELECT g, repeat('x', 1000) FROM generate_series(1, 30000) g");
+  const table = tableOf(session, 'k');
+  const seen: string[] = [];
+  for (let after: readonly string[] | null = null; ; ) {
+    const chunk: Chunk = await session.snapshots.chunk({ table, low: 'low', high: 'high', after, keys: null, maxRows: 100_000, maxBytes: 1 << 22, signal });
+    assert.ok(chunk.rows.length < 1.1 * (1 << 22), `${chunk.rows.length} bytes`);
+    seen.push(...texts(chunk.rows).map(([id]) => String(id)));
+    if (chunk.last) break;
+    after = [seen.at(-1) as string];
+  }
+  assert.deepEqual(seen, Array.from({ length: 30_000 }, (_, i) => String(i + 1)));
+});

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ledgerSetting, type Setting } from '../support/shop.ts';
+import { eventually } from '../support/wait.ts';
+
+/** More than is read in one stretch, with values out of line. */
+const schema = `CREATE TABLE wide (id int PRIMARY KEY, n int, big text); ALTER TABLE wide ALTER big SET STORAGE EXTERNAL;
+  INSERT INTO wide SELECT g, 0, repeat(md5(g::text), 80) FROM generate_series(1, 30000) g; CREATE TABLE other (id int PRIMARY KEY)`;
+
+/** An application that never stops: rows that were copied and rows that were not are changed, moved and removed. */
+async function busy({ source }: Setting, until: Promise<unknown>): Promise<void> {
+  let over = false;
+  void until.finally(() => (over = true));
+  for (let i = 1; !over; i++) {
+    const at = (i * 7919) % 30_000;
+    await source.sql(`UPDATE wide SET n = n + 1 WHERE id BETWEEN ${at} AND ${at + 20};
+      UPDATE wide SET id = -id WHERE id = ${(i * 104_729) % 30_000}; UPDATE wide SET id = -id WHERE id = ${-((i * 15_485_863) % 30_000)};
+      DELETE FROM wide WHERE id = ${(i * 1299) % 30_000}; INSERT INTO wide VALUES (${30_000 + i}, 0, 'new ${i}')`);
+  }
+}
+
+/** What was copied when the daemon went on with a table, and in the end. */
+function copied({ daemon }: Setting): { readonly resumed: readonly number[]; readonly done: number } {
+  const lines = daemon.output.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { msg: string; table?: string; rows: number });
+  const of = (msg: string): number[] => lines.filter((line) => line.msg === msg && line.table === 'public.wide').map(({ rows }) => rows);
+  return { resumed: of('copying a table'), done: of('a table is copied').at(-1) ?? 0 };
+}
+
+test('K3, O4: a copy that is killed, and one that is stopped, goes on where it was, while its rows are changed', { timeout: 240_000 }, async (t) => {
+  const setting = await ledgerSetting(t, { schema });
+  const { daemon } = setting;
+  const over = Promise.withResolvers<void>();
+  const writing = busy(setting, over.promise);
+  // Chunks of 4 MiB, of 75 MB: the kill comes when a good third is in the log.
+  daemon.start({ TAILRACE_FAILPOINT: 'snapshot.chunk_read:kill9:13' });
+  assert.equal(await daemon.exited(), null, 'it died by the kill');
+  daemon.start();
+  await eventually(async () => ((await daemon.status()).snapshot.find(({ table }) => table === 'public.wide')?.rows ?? 0) > 18_000, { what: 'the second third', timeoutMs: 60_000 });
+  assert.equal(await daemon.stop(), 0);
+  daemon.start();
+  await daemon.streaming();
+  over.resolve();
+  await writing;
+  await setting.equal(['wide']);
+  const { resumed: [first, second, third], done } = copied(setting);
+  assert.equal(first, 0);
+  assert.ok((second ?? 0) > 0.3 * done, `after the kill it went on at ${second} of ${done}`);
+  assert.ok((third ?? 0) > (second ?? 0), `after the stop it went on at ${third} of ${done}`);
+});
