@@ -16,10 +16,10 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   'runtime/': ['node:*', 'croner', 'pino', 'prom-client'],
   'runtime/postgres/': ['pg', 'zod'],
   'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
-  'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-copy-streams', 'pg-logical-replication', 'zod'],
+  'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-logical-replication', 'zod'],
   'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'zod'],
   'sink/': ['event/', 'runtime/', 'node:*', 'zod'],
-  'sink/postgres/': ['pg', 'pg-copy-streams'],
+  'sink/postgres/': ['pg'],
   // It sees the four seams and never what is behind them: so it does no input or output of its own either.
   'pipeline/': [
     'event/',
