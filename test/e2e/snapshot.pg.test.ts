@@ -8,10 +8,8 @@ const schema = `CREATE TABLE wide (id int PRIMARY KEY, n int, big text); ALTER T
   INSERT INTO wide SELECT g, 0, repeat(md5(g::text), 80) FROM generate_series(1, 30000) g; CREATE TABLE other (id int PRIMARY KEY)`;
 
 /** An application that never stops: rows that were copied and rows that were not are changed, moved and removed. */
-async function busy({ source }: Setting, until: Promise<unknown>): Promise<void> {
-  let over = false;
-  void until.finally(() => (over = true));
-  for (let i = 1; !over; i++) {
+async function busy({ source }: Setting, signal: AbortSignal): Promise<void> {
+  for (let i = 1; !signal.aborted; i++) {
     const at = (i * 7919) % 30_000;
     await source.sql(`UPDATE wide SET n = n + 1 WHERE id BETWEEN ${at} AND ${at + 20};
       UPDATE wide SET id = -id WHERE id = ${(i * 104_729) % 30_000}; UPDATE wide SET id = -id WHERE id = ${-((i * 15_485_863) % 30_000)};
@@ -29,8 +27,8 @@ function copied({ daemon }: Setting): { readonly resumed: readonly number[]; rea
 test('K3, O4: a copy that is killed, and one that is stopped, goes on where it was, while its rows are changed', { timeout: 240_000 }, async (t) => {
   const setting = await ledgerSetting(t, { schema });
   const { daemon } = setting;
-  const over = Promise.withResolvers<void>();
-  const writing = busy(setting, over.promise);
+  const over = new AbortController();
+  const writing = busy(setting, over.signal);
   // Chunks of 4 MiB, of 75 MB: the kill comes when a good third is in the log.
   daemon.start({ TAILRACE_FAILPOINT: 'snapshot.chunk_read:kill9:13' });
   assert.equal(await daemon.exited(), null, 'it died by the kill');
@@ -39,7 +37,7 @@ test('K3, O4: a copy that is killed, and one that is stopped, goes on where it w
   assert.equal(await daemon.stop(), 0);
   daemon.start();
   await daemon.streaming();
-  over.resolve();
+  over.abort();
   await writing;
   await setting.equal(['wide']);
   const { resumed: [first, second, third], done } = copied(setting);

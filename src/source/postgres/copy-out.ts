@@ -112,7 +112,7 @@ export class CopyOut {
       this.#take(chunk);
     } catch (error) {
       // Nobody knows where the next message begins.
-      this.#done.reject(error as Error);
+      this.#done.reject(error);
       this.#end();
       this.#stream?.destroy(error as Error);
     }
