@@ -87,7 +87,7 @@ test('a source that cannot be reached is an error of the environment, in JSON to
   await writer.close();
   const { code, err } = await tailrace(['verify', file]);
   assert.equal(code, 3);
-  assert.match(err, /shop: the source 127\.0\.0\.1:1\/x cannot be reached/);
+  assert.match(err, /shop: connecting to the source 127\.0\.0\.1:1\/x: /);
   const { out } = await tailrace(['verify', file, '--json']);
   assert.equal((JSON.parse(out) as { error: { code: string } }[])[0]?.error.code, 'source-unreachable');
 });

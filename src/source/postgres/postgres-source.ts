@@ -209,7 +209,7 @@ export class PostgresSource implements Source {
   }
 
   #cannotConnect(error: unknown): TailraceError {
-    return sourceError(error, `the source ${describeTarget(this.#target)} cannot be reached`);
+    return sourceError(error, `connecting to the source ${describeTarget(this.#target)}`);
   }
 }
 

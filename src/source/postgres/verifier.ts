@@ -32,7 +32,7 @@ export async function openPostgresSourceVerifier({ target, applicationName, publ
     return new PostgresSourceVerifier({ connection, catalog, utf8: encoding === 'UTF8', systemIdentifier });
   } catch (error) {
     await connection?.close();
-    throw sourceError(error, `the source ${describeTarget(target)} cannot be reached`);
+    throw sourceError(error, `connecting to the source ${describeTarget(target)}`);
   }
 }
 

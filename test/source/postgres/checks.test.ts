@@ -80,6 +80,7 @@ const cases: readonly (readonly [what: string, changes: Changes, expected: reado
   ['no right to make the publication', { facts: { mayCreate: false } }, [/^error publication-right/]],
   ['no right needed where the publication is there', { facts: { mayCreate: false }, publication }, []],
   ["a table of somebody else's", { tables: [table('a', { owned: false })] }, [/^error publication-right: the role cdc does not own public.a/]],
+  ["tables of somebody else's", { tables: [table('a', { owned: false }), table('b'), table('c', { owned: false })] }, [/^error publication-right: the role cdc does not own public.a, public.c, so it cannot publish them/]],
   ["a table of somebody else's in a named publication", { tables: [table('a', { owned: false })], config: { publication: 'p' }, publication }, []],
   ['no SELECT', { tables: [table('a', { selectable: false })] }, [/^error select-right/]],
   ['no SELECT, and nothing to be read', { tables: [table('a', { selectable: false })], copies: false }, [/^warning select-right/]],

@@ -2,6 +2,10 @@ import { tableName } from '../../../event/table.ts';
 import type { Finding } from '../../../runtime/finding.ts';
 import { quoteIdentifier, quoteQualified } from '../../../runtime/postgres/quote.ts';
 import type { Survey } from '../prepare.ts';
+import { publicationStatements } from '../publication.ts';
+
+/** Tables that one message names at most. */
+const mostNamed = 20;
 
 /** What our role may do. */
 export const rightsChecks: readonly ((found: Survey) => Finding | readonly Finding[] | null)[] = [replication, makePublication, ownTables, select, rowSecurity];
@@ -26,16 +30,19 @@ function makePublication({ facts, names, publication }: Survey): Finding | null 
   };
 }
 
-function ownTables({ facts, names, publication, selection }: Survey): readonly Finding[] {
-  if (!names.ownPublication || facts.superuser || publication?.allTables === true) return [];
-  return selection.captured
-    .filter((table) => !table.owned && publication?.listed.includes(table.relid) !== true)
-    .map((table) => ({
-      severity: 'error',
-      check: 'publication-right',
-      message: `the role ${facts.role} does not own ${tableName(table)}, so it cannot publish it`,
-      remedy: 'Let the owner make a publication of the tables and name it in source.publication, or grant the role the membership in the owner.',
-    }));
+function ownTables({ facts, names, publication, selection }: Survey): Finding | null {
+  if (!names.ownPublication || facts.superuser || publication?.allTables === true) return null;
+  const others = selection.captured.filter((table) => !table.owned && publication?.listed.includes(table.relid) !== true);
+  if (others.length === 0) return null;
+  const named = others.slice(0, mostNamed).map(tableName).join(', ') + (others.length > mostNamed ? ` and ${others.length - mostNamed} more` : '');
+  const statements = publicationStatements(names.publication, publication, selection.captured.slice(0, mostNamed), facts.version).join('; ');
+  const all = selection.captured.length > mostNamed ? ' (with all the tables)' : '';
+  return {
+    severity: 'error',
+    check: 'publication-right',
+    message: `the role ${facts.role} does not own ${named}, so it cannot publish ${others.length === 1 ? 'it' : 'them'}`,
+    remedy: `Let the owner run: ${statements};${all} and name it in the file, under source: publication: ${names.publication}`,
+  };
 }
 
 function select({ facts, selection, copies }: Survey): readonly Finding[] {
