@@ -127,7 +127,7 @@ async function killOnce(daemon: DemoDaemon, terminal: Terminal): Promise<void> {
   terminal.out(style.yellow(`kill -9 ${daemon.pid}: the daemon is gone in the middle of everything …`));
   await daemon.kill9();
   await delay(1000);
-  terminal.out(`… and ${style.bold('is started again')}: it goes on where its log ends`);
+  terminal.out(`… and ${style.bold('is started again')}: it goes on where its log ends, and counts from 0`);
   daemon.start();
 }
 

@@ -36,7 +36,10 @@ function membershipProblem(table: CatalogTable, named: PublicationState | null):
   // Published by its partitions: each of them stands for itself.
   const stands = table.kind === 'p' && !named.viaRoot ? { sweptUp: null } : {};
   const statement = `ALTER PUBLICATION ${quoteIdentifier(named.name)} ADD TABLE ${quoteQualified(table.schema, table.name)};`;
-  return { check: 'publication-member', message: `the publication ${named.name} does not publish it`, remedy: statement, ...stands };
+  // Published as it is, it would make the application's own UPDATE and DELETE fail.
+  const identity = identityProblem(table);
+  const remedy = identity === null ? statement : `${identity.remedy} Only then, or UPDATE and DELETE fail at the source: ${statement}`;
+  return { check: 'publication-member', message: `the publication ${named.name} does not publish it`, remedy, ...stands };
 }
 
 /**

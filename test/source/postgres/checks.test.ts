@@ -49,15 +49,18 @@ interface Changes {
   readonly origin?: 'any' | 'none';
 }
 
-function findings(changes: Changes = {}): string[] {
+function survey(changes: Changes): Survey {
   const names = sourceNames(changes.config ?? {}, 'shop');
   const tables = changes.tables ?? [table('a')];
   const state = changes.publication === undefined ? null : changes.publication;
-  const found: Survey = {
+  return {
     names, copies: changes.copies ?? true, origin: changes.origin ?? 'any', facts: { ...facts, ...changes.facts }, publication: state, slot: changes.slot ?? null, tables,
     selection: selectTables(tables, { include: changes.include ?? ['public.*'], exclude: [] }, { named: names.ownPublication ? null : state, version: changes.facts?.version ?? facts.version }),
   };
-  return runChecks(found).map((finding) => `${finding.severity} ${finding.check}: ${finding.message}`);
+}
+
+function findings(changes: Changes = {}): string[] {
+  return runChecks(survey(changes)).map((finding) => `${finding.severity} ${finding.check}: ${finding.message}`);
 }
 
 test('a server that is as it has to be has no findings', () => {
@@ -136,6 +139,12 @@ for (const [names, hit] of [
     assert.equal(findings({ facts: { synchronousStandbyNames: names } }).some((finding) => finding.startsWith('error synchronous-standby')), hit);
   });
 }
+
+test('nobody is told to publish a table without an identity before it has one', () => {
+  const bare = table('b', { primaryKey: null });
+  const [found] = runChecks(survey({ config: { publication: 'p' }, publication: { ...publication, name: 'p' }, tables: [table('a'), bare] }));
+  assert.match(found?.remedy ?? '', /^ALTER TABLE "public"."b" REPLICA IDENTITY FULL; .* Only then, .*: ALTER PUBLICATION "p" ADD TABLE "public"."b";$/);
+});
 
 test('every problem is found at once', () => {
   const all = findings({ facts: { walLevel: 'replica', mayReplicate: false, encoding: 'SQL_ASCII', maxSlotWalKeepSize: -1 }, tables: [table('a', { primaryKey: null })] });
