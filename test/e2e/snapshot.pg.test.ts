@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import pg from 'pg';
+import { tailrace } from '../support/daemon.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -44,4 +47,51 @@ test('K3, O4: a copy that is killed, and one that is stopped, goes on where it w
   assert.equal(first, 0);
   assert.ok((second ?? 0) > 0.3 * done, `after the kill it went on at ${second} of ${done}`);
   assert.ok((third ?? 0) > (second ?? 0), `after the stop it went on at ${third} of ${done}`);
+});
+
+test('P21, P22: rights that go and policies that come while a table is copied concern that table alone, and nothing is left out in silence', { timeout: 240_000 }, async (t) => {
+  const setting = await ledgerSetting(t, { schema });
+  const { source, daemon } = setting;
+  const wide = async () => (await daemon.status()).snapshot.find(({ table }) => table === 'public.wide');
+  const role = source.name;
+  await source.sql(`CREATE ROLE "${role}" LOGIN REPLICATION PASSWORD 'x'; GRANT SELECT ON wide, other TO "${role}"; CREATE PUBLICATION p FOR TABLE wide, other`);
+  t.after(() => source.sql(`DROP OWNED BY "${role}"; DROP ROLE "${role}"`).then(() => undefined, () => undefined));
+  const url = new URL(source.url);
+  url.username = role;
+  url.password = 'x';
+  await source.sql(`SELECT pg_create_logical_replication_slot('${role}', 'pgoutput')`);
+  await writeFile(daemon.file, (await readFile(daemon.file, 'utf8')).replace(source.url, `${url.href}\n  publication: p\n  slot: ${role}`));
+  const [before, holder] = [new pg.Client(source.url), new pg.Client(source.url)];
+  for (const client of [before, holder]) {
+    // Its database goes before it does.
+    client.on('error', () => {});
+    await client.connect();
+    t.after(() => client.end());
+  }
+  // The copies wait for it, while the daemon is connected.
+  await before.query('BEGIN; SELECT pg_current_xact_id()');
+  daemon.start();
+  await eventually(async () => (await wide())?.waitingFor, { what: 'the copy to wait', timeoutMs: 60_000 });
+  const waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'wide'::regclass";
+  /** Happens while a chunk is being read. */
+  const meanwhile = async (begin: () => Promise<unknown>, takes: string): Promise<void> => {
+    await holder.query('BEGIN; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE');
+    await begin();
+    await eventually(async () => (await source.sql(waits)).length > 0, { what: 'a chunk that is read', timeoutMs: 60_000 });
+    await holder.query(`${takes}; COMMIT`);
+    await eventually(async () => (await wide())?.state === 'failed', { what: 'the refusal', timeoutMs: 60_000 });
+    const error = (await wide())?.error;
+    assert.equal(error?.code, 'source-refused');
+    assert.match(error?.message ?? '', /public\.wide.*42501/);
+    await source.sql('INSERT INTO other SELECT coalesce(max(id), 0) + 1 FROM other');
+    await setting.equal(['other']);
+  };
+  const resume = async (): Promise<void> => assert.equal((await tailrace(['snapshot', '--resume', 'public.wide', daemon.file])).code, 0);
+  await meanwhile(() => before.query('COMMIT'), `REVOKE SELECT ON wide FROM "${role}"`);
+  await source.sql(`GRANT SELECT ON wide TO "${role}"`);
+  await meanwhile(resume, 'ALTER TABLE wide ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON wide USING (id < 10)');
+  await source.sql('ALTER TABLE wide DISABLE ROW LEVEL SECURITY');
+  await resume();
+  await daemon.streaming();
+  await setting.equal(['wide', 'other']);
 });
