@@ -1,9 +1,11 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import type { LogReader } from '../log/log.ts';
+import type { SnapshotRecord } from '../pipeline/control-records.ts';
+import type { CopyOrders } from '../pipeline/copy-orders.ts';
 import { readProgress, readSchemaState } from '../pipeline/log-state.ts';
 import { readSinkRecords } from '../pipeline/sink-topic.ts';
-import type { PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
+import type { CopyState, PipelineStatus, SinkStatus, TableCopyStatus } from '../pipeline/status.ts';
 import { topicNames } from '../pipeline/topics.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { HttpAddress } from '../runtime/http.ts';
@@ -66,7 +68,7 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
   const known = new Set((await reader.topics()).map(({ topic }) => topic));
   if (!known.has(topics.transaction)) return {};
   const { start, end, nextOffset } = await readProgress(reader, topics);
-  const copies = known.has(topics.schema) ? (await readSchemaState(reader, topics)).copies : new Map<string, never>();
+  const schema = known.has(topics.schema) ? await readSchemaState(reader, topics) : null;
   const endLsn = end?.endLsn ?? null;
   const sinks = await Promise.all(
     followers(config).map(async ({ name, kind }) => ({ ...(known.has(topics.sink(name)) ? await sinkFromLog(reader, config, { name, nextOffset, endLsn }) : { ...unknownSink, name }), kind })),
@@ -82,11 +84,17 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
       events: 0,
       transactions: 0,
     },
-    snapshot: [...copies.values()].map(
-      (copy): TableCopyStatus => ({ table: copy.table, sink: copy.sink, state: copy.last ? 'done' : 'copying', rows: copy.rows, estimate: null, retries: 0, waitingFor: null, where: copy.where, holdsPublishing: false, error: null }),
+    snapshot: [...(schema?.copies.values() ?? [])].map(
+      (copy): TableCopyStatus => ({ table: copy.table, sink: copy.sink, state: copyState(copy, schema?.orders), rows: copy.rows, estimate: null, retries: 0, waitingFor: null, where: copy.where, holdsPublishing: false, error: null }),
     ),
     sinks,
   };
+}
+
+function copyState({ last, table }: SnapshotRecord, orders: CopyOrders | undefined): CopyState {
+  if (last) return 'done';
+  if (orders?.isStopped(table) === true) return 'stopped';
+  return orders?.isPaused(table) === true ? 'paused' : 'copying';
 }
 
 function followers(config: PipelineConfig): readonly Pick<SinkStatus, 'name' | 'kind'>[] {
