@@ -30,6 +30,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'sink/sink.ts',
     'sink/verifier.ts',
     'source/source.ts',
+    'source/catalog.ts',
     'source/verifier.ts',
     'node:crypto',
     'node:events',

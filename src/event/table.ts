@@ -15,8 +15,11 @@ export interface Column {
   /** What a type is made of that is not one of the server's own: `shop.mood enum`. Missing for the server's own types. */
   readonly definition?: string | undefined;
   readonly notNull: boolean;
-  /** Rows that stood when the column was added may have a value in it that the stream never sent: a default, an identity. */
-  readonly filled?: boolean;
+  /**
+   * The text that rows from before the column was added have in it: a constant default, which Postgres keeps in its catalog and
+   * writes into no row. Without it they have NULL. It concerns who adds the column, and is no part of the shape.
+   */
+  readonly missing?: string;
 }
 
 /** What one table looks like at one point of the stream. Tuples of its rows have exactly `columns`, in this order. */
@@ -86,15 +89,13 @@ function sameColumn(a: Column, b: Column): boolean {
     a.typeOid === b.typeOid &&
     a.typmod === b.typmod &&
     a.type === b.type &&
+    a.definition === b.definition &&
     a.notNull === b.notNull
   );
 }
 
 /**
- * Whether a table that was `before` and is `now` has got a column whose value in older rows only the table itself has: they
- * have to be read again. Columns are the same by attnum; one whose attnum is not known is taken for old.
+ * What a source keeps of a table beside its shape, to tell later whether rows can have changed without an event: JSON that only
+ * the source itself reads.
  */
-export function hasFilledColumn(before: TableShape, now: TableShape): boolean {
-  const known = new Set(before.columns.map((column) => column.attnum));
-  return now.columns.some((column) => column.filled === true && column.attnum !== null && !known.has(column.attnum));
-}
+export type TableState = Readonly<Record<string, unknown>>;

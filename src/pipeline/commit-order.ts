@@ -67,3 +67,23 @@ class Walk<T> {
     await this.#runs.return(undefined);
   }
 }
+
+/**
+ * The events of one transaction as they happened, as far as one table's rows stand under two names, or two tables' under one: runs of
+ * one version of one table, by their first ordinals. Whatever is of a table before it got another name comes before the rest of it.
+ */
+export async function* inOrdinalOrder<T>(newReader: () => TransactionReader, shares: SharesByTopic<T>, maxBytes: number): AsyncGenerator<Run<T>> {
+  const walks = [...shares.values()].map((own) => newReader().read(own, maxBytes));
+  try {
+    const ahead = await Promise.all(walks.map(async (walk) => ({ walk, run: await walk.next() })));
+    for (;;) {
+      let next: (typeof ahead)[number] | null = null;
+      for (const one of ahead) if (one.run.done !== true && (next === null || one.run.value.first < (next.run.value as Run<T>).first)) next = one;
+      if (next === null) return;
+      yield next.run.value as Run<T>;
+      next.run = await next.walk.next();
+    }
+  } finally {
+    for (const walk of walks) await walk.return(undefined);
+  }
+}

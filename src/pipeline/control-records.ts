@@ -1,6 +1,6 @@
 import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
 import type { TableFilter } from '../event/table-pattern.ts';
-import type { RegisteredSchema, SchemaVersion, TableShape } from '../event/table.ts';
+import type { RegisteredSchema, SchemaVersion, TableShape, TableState } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 
@@ -59,6 +59,16 @@ export interface EndRecord extends Place {
   readonly snapshot: SnapshotPart | null;
   /** Of a stream's results: the place in the pipeline's own log up to which they are computed. */
   readonly input?: Place | null;
+  /** What tables are from here on, whether a row says so or not, in order; written only where there is something to say. */
+  readonly shapes?: readonly ShapePart[];
+}
+
+/** A table has this version of its schema at the latest behind this transaction. */
+export interface ShapePart {
+  readonly table: string;
+  readonly version: SchemaVersion;
+  /** Rows may be missing or other ones until the next copy of the table is complete: one that follows begins with a new END. */
+  readonly doubtful: boolean;
 }
 
 /** The END carries a snapshot's rows, and confirms the `schema` record of this id. */
@@ -153,7 +163,20 @@ export interface CopyOrderRecord {
   readonly where: string | null;
 }
 
-export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord;
+/**
+ * What the catalog said of a table at a look (PROTOCOL, Shape), written once the END of the look's transaction is durable: what has
+ * changed since the last one is looked at again after a crash.
+ */
+export interface LookRecord {
+  readonly type: 'look';
+  readonly relid: number;
+  /** The table's shape at that place. */
+  readonly version: SchemaVersion;
+  /** The source's own. */
+  readonly state: TableState;
+}
+
+export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord | LookRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =
@@ -247,6 +270,7 @@ function revive(written: Written): ControlRecord {
     case 'version':
     case 'reread':
     case 'copy-order':
+    case 'look':
     case 'ask':
     case 'forgotten':
       return written as unknown as ControlRecord;

@@ -40,6 +40,14 @@ export class CopyRecords {
     return { record: record.id, table: record.table, first: record.first && !some, last: record.last && !some, sink: record.sink };
   }
 
+  /** The table's copies for everybody count no longer, nor what of them is still on its way. */
+  void(record: SnapshotRecord): void {
+    const key = copyKeyOf(record);
+    const kept = this.#unconfirmed.filter((each) => copyKeyOf(each.record) !== key);
+    this.#unconfirmed.splice(0, this.#unconfirmed.length, ...kept);
+    this.#copies.set(key, record);
+  }
+
   /** The records that this group's ENDs have confirmed, to be written again as such. */
   confirmed(group: Group): readonly SnapshotRecord[] {
     const count = this.#unconfirmed.findIndex((each) => each.group !== group);

@@ -61,6 +61,7 @@ export class CoverageMap {
   /** Notes what an END says of a copy; call it before asking for the END's own coverage. */
   pass(end: EndRecord): void {
     const { snapshot } = end;
+    for (const { table, doubtful } of end.shapes ?? []) if (doubtful) this.#state(table).done = null;
     if (snapshot === null || !this.concerns(end)) return;
     const state = this.#state(snapshot.table);
     if (state.awaiting && snapshot.sink !== this.#sink) return;

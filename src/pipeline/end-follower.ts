@@ -7,6 +7,11 @@ import { StartRule } from './start-rule.ts';
 
 const fetchBytes = 256 << 10;
 
+/** Whether the END says anything of its own: one that does not repeats the place before it, and moves nobody. */
+export function isLink(end: EndRecord): boolean {
+  return end.parts.length > 0 || end.snapshot !== null || end.shapes !== undefined;
+}
+
 /** One complete transaction, and where its END stands. */
 export interface Step {
   readonly end: EndRecord;
@@ -139,7 +144,7 @@ export class EndFollower {
       this.#behind = null;
     }
     // An END without events repeats the place: it moves nobody's position and is no link of the chain.
-    if (record.parts.length > 0 || record.snapshot !== null) this.#link(record, offset);
+    if (isLink(record)) this.#link(record, offset);
     return record;
   }
 

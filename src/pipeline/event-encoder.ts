@@ -13,6 +13,8 @@ export class Target {
   readonly schema: TableSchema;
   readonly topic: string;
   readonly partitions: number;
+  /** Rows still come with an older shape, which only the stream takes for the table's: they are of `schema`. */
+  relabels = false;
   /** By partition, of the transaction being encoded; undefined where it has nothing yet. */
   readonly extents: (Extent | undefined)[] = [];
 

@@ -1,6 +1,6 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type EndRecord, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { decodeControl, type EndRecord, type LookRecord, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
 import { CopyOrders } from './copy-orders.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
@@ -114,12 +114,15 @@ function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8
 
 /** What the `schema` topic says, with each copy's record that counts. */
 export interface SchemaState {
-  /** Every version, in order of writing. */
-  readonly versions: readonly VersionRecord[];
+  /** Every version and look, in order of writing. */
+  readonly versions: readonly (VersionRecord | LookRecord)[];
   /** The newest record of each copy that counts: confirmed, or named by an END. By `copyKey`. */
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
   readonly orders: CopyOrders;
 }
+
+/** No table has this oid: a copy that names it is of none. */
+export const noRelation = 0;
 
 /** One copy a table and addressee; beside it those of some rows, each for itself by the id of its order. */
 export function copyKey(table: string, sink: string | null, order: string | null = null): string {
@@ -131,7 +134,7 @@ export function copyKeyOf(record: Pick<SnapshotRecord, 'table' | 'sink' | 'where
 }
 
 export async function readSchemaState(reader: LogReader, topics: TopicNames): Promise<SchemaState> {
-  const versions: VersionRecord[] = [];
+  const versions: (VersionRecord | LookRecord)[] = [];
   const copies = new Map<string, SnapshotRecord>();
   const unconfirmed = new Map<string, SnapshotRecord>();
   /** Where the records stand, by id: the order in which the ENDs that confirm them were to come. */
@@ -140,7 +143,7 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
   const rereads: { readonly record: RereadRecord; readonly offset: number }[] = [];
   for await (const cursor of records(reader, topics.schema)) {
     const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
-    if (record.type === 'version') {
+    if (record.type === 'version' || record.type === 'look') {
       versions.push(record);
       continue;
     }

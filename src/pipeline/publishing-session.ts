@@ -3,7 +3,8 @@ import type { Lsn } from '../event/lsn.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
-import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
+import { CapturedTables } from './captured-tables.ts';
+import { encodeControl, type CopyOrderRecord, type LookRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
 import { answering, firstJobs, orderedJob } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
@@ -12,8 +13,8 @@ import { CurrentStart } from './current-start.ts';
 import { EventEncoder, type Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
 import { controlDraft, type Group } from './group.ts';
-import { copyKey } from './log-state.ts';
 import type { PublishingOptions } from './publishing-options.ts';
+import { ShapeWatch } from './shape-watch.ts';
 import { Snapshotter, type CopyPiece } from './snapshotter.ts';
 import { discoverTables } from './table-discovery.ts';
 import { Targets } from './targets.ts';
@@ -35,6 +36,10 @@ export class PublishingSession {
   readonly #streamed = new StreamedTransactions();
   readonly #records: CopyRecords;
   readonly #targets: Targets;
+  readonly #tables: CapturedTables;
+  readonly #watch: ShapeWatch;
+  /** Looks whose END is in a group that is not durable yet. */
+  readonly #unconfirmed: { readonly group: Group; readonly looks: readonly LookRecord[] }[] = [];
   readonly #abort = new AbortController();
 
   readonly #feeder: GroupFeeder;
@@ -67,9 +72,7 @@ export class PublishingSession {
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns, guard: options.guard,
       durable: (group) => this.#becameDurable(group), failed: (error) => this.fail(error),
     });
-    this.#targets = new Targets({
-      ...options, add: (record) => this.#addSchemaRecord(record), onFilledColumn: (table) => this.#copyAgain(table),
-    });
+    this.#targets = new Targets({ ...options, add: (record) => this.#addSchemaRecord(record) });
     this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
     this.#endLsn = this.#durableLsn = end.endLsn;
     this.#records = new CopyRecords(options.copies);
@@ -77,6 +80,14 @@ export class PublishingSession {
     this.#snapshotter = new Snapshotter({
       reader: session.snapshots, health: () => session.health(), streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
       parallel: options.copyParallel, isPaused: (table) => options.orders.isPaused(table), transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
+    });
+    this.#tables = new CapturedTables({
+      ...options, tables: session.tables, targets: this.#targets, copies: this.#records, record: (record) => this.#addSchemaRecord(record),
+      copy: (job) => this.copy(job), unconfirmed: () => session.catalog.nudge(),
+    });
+    this.#watch = new ShapeWatch({
+      catalog: session.catalog, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
+      known: () => this.#tables.looked(),
     });
   }
 
@@ -126,14 +137,16 @@ export class PublishingSession {
   async run(): Promise<void> {
     const { session, signal } = this.#options;
     session.acknowledge(this.#durableLsn);
-    const copying = this.#snapshotter.run().catch((error: unknown) => this.fail(error));
+    const watching = this.#watch.run().catch((error: unknown) => this.fail(error));
+    // What changes while rows are read must be seen as a change: so the tables are looked at before.
+    const copying = Promise.race([this.#watch.ready, watching]).then(() => this.#snapshotter.run()).catch((error: unknown) => this.fail(error));
     const discovering = discoverTables(session, this.#abort.signal, (tables) => this.#discovered(tables)).catch((error: unknown) => this.fail(error));
     const timer = setInterval(() => this.#endIdle(), emptyEndInterval / 4);
     // A stop or a failure elsewhere must also end a stream on which nothing comes.
     this.#abort.signal.addEventListener('abort', () => session.stop(), { once: true });
     try {
       if (signal.aborted) return;
-      for await (const items of session.batches()) {
+      for await (const items of session.batches(this.#tables.logged())) {
         await this.#take(items);
         if (this.#failure !== null) break;
       }
@@ -144,7 +157,7 @@ export class PublishingSession {
     } finally {
       clearInterval(timer);
       this.#abort.abort(new Error('the stream has ended'));
-      await Promise.all([copying, discovering]);
+      await Promise.all([copying, watching, discovering]);
       await this.#feeder.settled();
     }
     if (this.#failure !== null && !signal.aborted) throw this.#failure.error;
@@ -153,6 +166,7 @@ export class PublishingSession {
   /** What is in a table that has come later is copied, as of one that was there from the beginning. */
   #discovered(tables: readonly TableShape[]): void {
     this.#start.captures(this.tables.map(tableName));
+    this.#tables.add(tables);
     for (const job of this.#options.snapshot === 'never' ? [] : firstJobs(tables, this.copies)) this.copy(job);
   }
 
@@ -172,8 +186,8 @@ export class PublishingSession {
       switch (item.op) {
         case 'c': case 'u': case 'd': case 'r': {
           if (this.#skipping) break;
-          const target = this.#targets.get(item.table) ?? (await this.#targets.make(item.table));
-          this.#row(target, item);
+          const target = this.#targets.get(item.table) ?? (await this.#tables.meet(item.table));
+          this.#row(target, target.relabels ? { ...item, table: target.schema } : item);
           break;
         }
         case 'begin':
@@ -181,7 +195,7 @@ export class PublishingSession {
           break;
         case 'commit':
           if (!this.#skipping) {
-            const held = this.#snapshotter.held(this);
+            const held = this.#snapshotter.held(this) ?? this.#watch.held(this.#tables);
             if (held !== null) await held;
           }
           this.#commit(item);
@@ -224,7 +238,11 @@ export class PublishingSession {
   }
 
   async #message(item: MessageChange): Promise<void> {
-    if (item.prefix === watermarkPrefix) return this.#snapshotter.message(item);
+    if (item.prefix === watermarkPrefix) {
+      this.#snapshotter.message(item);
+      this.#watch.message(item);
+      return;
+    }
     this.#encoder.message(this.#feeder.group, await this.#targets.messages(), item);
     this.counts.changes++;
   }
@@ -233,7 +251,8 @@ export class PublishingSession {
     this.#ordinal = item.ordinal + 1;
     for (const table of item.tables) {
       if (this.#records.copied.isCopied(table.relid, this.#transaction?.xid ?? 0)) continue;
-      const target = this.#targets.get(table) ?? (await this.#targets.make(table));
+      const target = this.#targets.get(table) ?? (await this.#tables.meet(table));
+      this.#tables.truncated(table);
       this.#encoder.truncate(this.#feeder.group, target, item);
       this.counts.changes++;
     }
@@ -250,8 +269,10 @@ export class PublishingSession {
     if (!this.#records.copied.isEmpty) this.#records.copied.passed(item.commitLsn);
     const extents = this.#encoder.extents();
     const snapshot = this.#records.ended(this.#feeder.group);
-    if (extents.length === 0 && snapshot === null) {
+    const { shapes, looks } = this.#tables.takeNews();
+    if (extents.length === 0 && snapshot === null && shapes.length === 0) {
       // Nothing in it for us: it counts as a keepalive.
+      for (const look of looks) this.#addSchemaRecord(look);
       if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
       return;
     }
@@ -259,8 +280,9 @@ export class PublishingSession {
     this.lastCommitAt = Number(item.commitTime / 1000n);
     const start = this.#start.record;
     const place = { epoch: start.epoch, commitLsn: item.commitLsn };
-    const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot };
+    const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot, ...(shapes.length > 0 ? { shapes } : {}) };
     this.#feeder.group.end({ end, extents });
+    if (looks.length > 0) this.#unconfirmed.push({ group: this.#feeder.group, looks });
     this.#place = place;
     this.#endLsn = item.endLsn;
   }
@@ -269,7 +291,7 @@ export class PublishingSession {
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
   async writeCopy(piece: CopyPiece): Promise<void> {
-    const target = this.#targets.get(piece.shape) ?? (await this.#targets.make(piece.shape));
+    const target = this.#targets.get(piece.shape) ?? (await this.#tables.meet(piece.shape));
     if (piece.truncate) {
       this.#encoder.truncate(this.#feeder.group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
     }
@@ -281,15 +303,10 @@ export class PublishingSession {
       }
     }
     const record = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
+    // A table without rows is to be there, too.
+    if (record.first) this.#tables.announce(target.schema);
     this.#records.carry(record);
     this.#addSchemaRecord(record);
-  }
-
-  /** ADD COLUMN with a default sends nothing for the rows that are there: they are read again, over what replicas have. */
-  #copyAgain(table: TableShape): void {
-    if (!this.copies.has(copyKey(tableName(table), null))) return;
-    this.#options.logger.info({ table: tableName(table) }, 'a column was added whose values only the table has: it is copied again');
-    this.copy({ table, sink: null, ask: null, resume: null, replaces: false });
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {
@@ -326,6 +343,7 @@ export class PublishingSession {
       this.#options.session.acknowledge(this.#durableLsn);
       failpoint('publisher.acked');
     }
+    while (this.#unconfirmed[0]?.group === group) for (const look of this.#unconfirmed.shift()?.looks ?? []) this.#addSchemaRecord(look);
     for (const record of this.#records.confirmed(group)) {
       failpoint('snapshot.unconfirmed');
       this.#addSchemaRecord(record);

@@ -8,10 +8,11 @@ import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
 import { encodeControl, type EndRecord, type Part, type SinkRecord } from './control-records.ts';
-import { inCommitOrder, type SharesByTopic } from './commit-order.ts';
+import type { SharesByTopic } from './commit-order.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { EndFollower, type Step } from './end-follower.ts';
+import { EndFollower, isLink, type Step } from './end-follower.ts';
+import { runsOf, togetherOf, type ReplayPart, type ShapeOf } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
@@ -171,19 +172,19 @@ export class Replayer {
   }
 
   async #take(steps: readonly Step[]): Promise<void> {
-    const batch: SharesByTopic<Tag>[] = [];
-    // A transaction at a time, or all of them together: then table by table.
-    for (const part of this.#options.sink.inCommitOrder === true ? steps.map((step) => [step]) : [steps]) {
+    const batch: ReplayPart<Tag>[] = [];
+    for (const part of togetherOf(steps, this.#options.sink.inCommitOrder === true)) {
       const shares = await this.#shares(part);
-      if (shares.size > 0) batch.push(shares);
+      const shapes = await this.#shapes(part);
+      if (shares.size > 0 || shapes.length > 0) batch.push({ shares, shapes });
     }
     await this.#move(steps, batch);
     this.#last = steps.at(-1) as Step;
   }
 
-  async #move(steps: readonly Step[], batch: readonly SharesByTopic<Tag>[]): Promise<void> {
+  async #move(steps: readonly Step[], batch: readonly ReplayPart<Tag>[]): Promise<void> {
     // An END without events repeats the place of one with events, and moves no position.
-    const moving = steps.findLast(({ end }) => end.parts.length > 0);
+    const moving = steps.findLast(({ end }) => isLink(end));
     if (moving === undefined) return;
     this.#commitTime = moving.end.commitTime;
     if (batch.length === 0) {
@@ -192,6 +193,20 @@ export class Replayer {
     }
     await this.#apply(batch, this.#position(moving));
     this.#passed = null;
+  }
+
+  /** What a transaction says of the shape of this sink's tables. */
+  async #shapes(steps: readonly Step[]): Promise<readonly ShapeOf<Tag>[]> {
+    const shapes: ShapeOf<Tag>[] = [];
+    for (const { end } of steps) {
+      if (end.shapes === undefined || !this.#coverage.concerns(end)) continue;
+      for (const { version } of end.shapes) {
+        const table = await this.#schemas.get(version);
+        const coverage = matchesFilter(this.#options.filter, table) ? this.#coverage.at(tableName(table), end) : 'pass-over';
+        if (coverage !== 'pass-over') shapes.push({ table, tag: coverage, end });
+      }
+    }
+    return shapes;
   }
 
   /** What of these transactions is for this sink, by topic, each in the order of the ENDs. */
@@ -226,11 +241,11 @@ export class Replayer {
     return name;
   }
 
-  async #apply(batch: readonly SharesByTopic<Tag>[], to: Position): Promise<void> {
+  async #apply(batch: readonly ReplayPart<Tag>[], to: Position): Promise<void> {
     const before = this.#applied;
     const told = this.#options.sink.inCommitOrder === true;
     try {
-      const runs = told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTable(batch);
+      const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
       await this.#write(runs, to, (changes) => this.#deadLetters.write(changes));
     } catch (error) {
       if (!this.#deadLetters.takes(error)) throw error;
@@ -238,7 +253,7 @@ export class Replayer {
       this.#applied = before;
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
       // transaction each, because a dead letter says where it came from.
-      const runs = told ? inCommitOrder(this.#newReader, batch, pieceBytes) : this.#byTransaction(batch);
+      const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart: true });
       await this.#write(runs, to, (changes, end) => this.#deadLetters.writeEach(changes, end));
     }
   }
@@ -259,17 +274,6 @@ export class Replayer {
     failpoint('sink.rows_uncommitted');
     await this.#session.commit();
     failpoint('sink.committed');
-  }
-
-  async *#byTable(batch: readonly SharesByTopic<Tag>[]): AsyncGenerator<Run<Tag>> {
-    for (const shares of batch) for (const ofTopic of shares.values()) yield* this.#events.read(ofTopic, pieceBytes);
-  }
-
-  /** In the same order, but no run goes over the end of a transaction. */
-  async *#byTransaction(batch: readonly SharesByTopic<Tag>[]): AsyncGenerator<Run<Tag>> {
-    for (const shares of batch) {
-      for (const ofTopic of shares.values()) for (const share of ofTopic) yield* this.#events.read([share], pieceBytes);
-    }
   }
 
   #position(step: Step): Position {

@@ -142,7 +142,7 @@ export class Retention {
   async #pastEvents(): Promise<Map<string, Spot>> {
     const past = new Map<string, Spot>();
     const { versions } = await readSchemaState(this.#publisher.reader, this.#topics);
-    const known = new Set([this.#topics.message, ...versions.map(({ shape }) => this.#topics.events(shape))]);
+    const known = new Set([this.#topics.message, ...versions.flatMap((record) => (record.type === 'version' ? [this.#topics.events(record.shape)] : []))]);
     for (const { topic, partitions } of this.#publisher.writer.topics()) {
       for (let partition = 0; known.has(topic) && partition < partitions; partition++) {
         const key = keyOf(topic, partition);

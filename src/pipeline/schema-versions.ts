@@ -1,22 +1,42 @@
-import { noTable, sameShape, type RegisteredSchema, type SchemaVersion, type TableSchema, type TableShape } from '../event/table.ts';
-import type { VersionRecord } from './control-records.ts';
+import { noTable, sameShape, tableName, type RegisteredSchema, type SchemaVersion, type TableSchema, type TableShape, type TableState } from '../event/table.ts';
+import type { LookRecord, VersionRecord } from './control-records.ts';
 
 /** The schema versions that the log holds, and the numbers of new ones (PROTOCOL, Identity: epoch and number). */
 export class SchemaVersions {
   readonly #byVersion = new Map<string, TableSchema>();
+  /** By relid. */
   readonly #current = new Map<number, TableSchema>();
+  /** The table that a name was last given to. */
+  readonly #named = new Map<string, TableSchema>();
+  readonly #looks = new Map<number, Look>();
   #epoch = 0;
   #next = 1;
 
-  constructor(records: readonly VersionRecord[] = []) {
-    for (const record of records) this.add(record);
+  constructor(records: readonly (VersionRecord | LookRecord)[] = []) {
+    for (const record of records) {
+      if (record.type === 'version') this.add(record);
+      else this.look(record);
+    }
   }
 
   add(record: VersionRecord): TableSchema {
     const schema: TableSchema = { ...record.shape, version: record.version, registered: record.registered };
     this.#byVersion.set(versionText(record.version), schema);
     this.#current.set(schema.relid, schema);
+    this.#named.set(tableName(schema), schema);
+    const look = this.#looks.get(schema.relid);
+    if (look !== undefined && schema.columns.some((column) => column.attnum === null)) look.uncertain = true;
     return schema;
+  }
+
+  look({ relid, version, state }: LookRecord): void {
+    const schema = this.get(version);
+    if (schema !== undefined) this.#looks.set(relid, { schema, state, uncertain: false });
+  }
+
+  /** The last look at a table; undefined when there was none. */
+  looked(relid: number): Readonly<Look> | undefined {
+    return this.#looks.get(relid);
   }
 
   /** New versions are numbered from 1 in each epoch, so that two publishers never give one number to two shapes. */
@@ -27,11 +47,12 @@ export class SchemaVersions {
 
   /**
    * The schema for a shape, under the format's own schemas if it has such; `record` is set when it is new and must be durable
-   * before the first event that names it. `before` is what the table was until then.
+   * before the first event that names it. `before` is what the table was until then. A name that went to another table and comes
+   * back begins a new version, whatever it looks like.
    */
   of(shape: TableShape, registered?: readonly RegisteredSchema[]): { readonly schema: TableSchema; readonly record: VersionRecord | null; readonly before: TableSchema | undefined } {
     const current = this.#current.get(shape.relid);
-    if (current !== undefined && sameShape(current, shape) && sameIds(current.registered, registered)) return { schema: current, record: null, before: current };
+    if (current !== undefined && sameShape(current, shape) && this.named(shape)?.relid === shape.relid && sameIds(current.registered, registered)) return { schema: current, record: null, before: current };
     const { relid, schema, name, columns, key, replicaIdentity } = shape;
     const record: VersionRecord = {
       type: 'version',
@@ -46,6 +67,15 @@ export class SchemaVersions {
     return this.#byVersion.get(versionText(version));
   }
 
+  /** The table that was the last one of this name. */
+  named(table: { readonly schema: string; readonly name: string }): TableSchema | undefined {
+    return this.#named.get(tableName(table));
+  }
+
+  currentOf(relid: number): TableSchema | undefined {
+    return this.#current.get(relid);
+  }
+
   /** What the format had registered for any version so far. */
   registered(): readonly RegisteredSchema[] {
     return [...this.#byVersion.values()].flatMap((schema) => schema.registered ?? []);
@@ -55,6 +85,13 @@ export class SchemaVersions {
   current(): readonly TableSchema[] {
     return [...this.#current.values()].filter(({ relid }) => relid !== noTable.relid);
   }
+}
+
+interface Look {
+  readonly schema: TableSchema;
+  readonly state: TableState;
+  /** A version came since whose columns could not all be told. */
+  uncertain: boolean;
 }
 
 function sameIds(a: readonly RegisteredSchema[] = [], b: readonly RegisteredSchema[] = []): boolean {

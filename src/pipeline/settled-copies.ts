@@ -1,9 +1,6 @@
 import { tableName, type TableShape } from '../event/table.ts';
 import { origin, type SnapshotRecord } from './control-records.ts';
-import { copyKey } from './log-state.ts';
-
-/** No table has this oid: a copy that names it is of none. */
-const noRelation = 0;
+import { copyKey, noRelation } from './log-state.ts';
 
 /**
  * What has to be written down of the copies when the slot is taken. One whose record an END confirmed and a crash kept from being

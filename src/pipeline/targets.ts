@@ -1,5 +1,5 @@
 import type { Codec } from '../codec/codec.ts';
-import { hasFilledColumn, noTable, tableName, type TableShape } from '../event/table.ts';
+import { noTable, tableName, type TableSchema, type TableShape } from '../event/table.ts';
 import type { LogWriter } from '../log/log.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { encodeControl, type SchemaTopicRecord } from './control-records.ts';
@@ -18,8 +18,13 @@ export interface TargetsOptions {
   readonly logger: Logger;
   /** Adds a record to the group that is being filled. */
   readonly add: (record: SchemaTopicRecord) => void;
-  /** The table has got a column that has values in rows which the stream does not send. */
-  readonly onFilledColumn: (table: TableShape) => void;
+}
+
+/** Where a shape's events go, whether it was unknown so far, and what the table was until then. */
+export interface Made {
+  readonly target: Target;
+  readonly isNew: boolean;
+  readonly before: TableSchema | undefined;
 }
 
 /** Where events go: for each shape that comes its topic is made, and its version written, before its first event. */
@@ -35,13 +40,25 @@ export class Targets {
     return this.#byShape.get(shape);
   }
 
-  async make(shape: TableShape): Promise<Target> {
-    const { topics, writer, logger, onFilledColumn } = this.#options;
+  async make(shape: TableShape): Promise<Made> {
+    const { topics, writer, logger } = this.#options;
     const topic = topics.events(shape);
-    const { target, isNew, before } = await this.#make(shape, topic, writer.partitionsFor(topic));
-    if (isNew) logger.info({ table: tableName(shape), version: target.schema.version, columns: shape.columns.length }, 'a table has a new schema version');
-    if (isNew && before !== undefined && hasFilledColumn(before, shape)) onFilledColumn(shape);
-    return target;
+    const made = await this.#make(shape, topic, writer.partitionsFor(topic));
+    if (made.isNew) logger.info({ table: tableName(shape), version: made.target.schema.version, columns: shape.columns.length }, 'a table has a new schema version');
+    return made;
+  }
+
+  /**
+   * A Relation comes again where it would be another one. Where only the catalog has changed, as with a type's name or the key under
+   * identity full, the stream goes on with the shape that it had, and its rows are of the new version all the same.
+   */
+  relabel({ schema, topic, partitions }: Target): void {
+    for (const [shape, target] of this.#byShape) {
+      if (target.schema.relid !== schema.relid || target.schema === schema) continue;
+      const relabelled = new Target(schema, topic, partitions);
+      relabelled.relabels = true;
+      this.#byShape.set(shape, relabelled);
+    }
   }
 
   /** Where logical messages go. */
@@ -49,7 +66,7 @@ export class Targets {
     return this.#byShape.get(noTable) ?? (await this.#make(noTable, this.#options.topics.message, 1)).target;
   }
 
-  async #make(shape: TableShape, topic: string, partitions: number): Promise<{ readonly target: Target; readonly isNew: boolean; readonly before: TableShape | undefined }> {
+  async #make(shape: TableShape, topic: string, partitions: number): Promise<Made> {
     const { codec, versions, topics, writer, turns, add } = this.#options;
     const registered = await codec.prepare?.(shape, topic, versions.registered());
     await turns.take(() => writer.createTopic({ topic, partitions }));

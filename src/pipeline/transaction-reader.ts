@@ -14,6 +14,8 @@ export interface Run<T> {
   readonly table: TableSchema;
   readonly tag: T;
   readonly changes: TableOperation[];
+  /** The ordinal of the first change. */
+  readonly first: number;
   /** The ordinal of the last change, and the transaction that it belongs to. */
   readonly last: { readonly end: EndRecord; readonly ordinal: number };
 }
@@ -77,7 +79,7 @@ export class TransactionReader {
       if (!isRepeated) {
         if (run === null || run.table !== table || run.tag !== share.tag || bytes >= maxBytes) {
           if (run !== null) yield run;
-          run = { table, tag: share.tag, changes: [], last: { end: share.end, ordinal } };
+          run = { table, tag: share.tag, changes: [], first: ordinal, last: { end: share.end, ordinal } };
           bytes = 0;
         }
         if (whole !== null) run.changes.push(whole);

@@ -2,6 +2,7 @@ import type { SourceItem } from '../event/change.ts';
 import type { Lsn } from '../event/lsn.ts';
 import type { TableShape } from '../event/table.ts';
 import type { Finding } from '../runtime/finding.ts';
+import type { CatalogReader, KnownTable } from './catalog.ts';
 import type { SourceVerifier } from './verifier.ts';
 
 /**
@@ -40,12 +41,15 @@ export interface SourceSession {
   readonly tables: readonly TableShape[];
   /** Tables that match the config and are left out, each with the reason and the remedy. */
   readonly leftOut: readonly Finding[];
+  /** What has become of the tables, beside what the stream says of it. */
+  readonly catalog: CatalogReader;
   /**
-   * Batches of items, in order, a batch for whatever one read brought; one consumer. A table's shape changes by a new
+   * Batches of items, in order, a batch for whatever one read brought; one consumer. `known` is what the log has of the tables
+   * where the stream begins: what their columns are is told from there on. A table's shape changes by a new
    * `TableShape` object on its rows; the same object means the same shape. Ends when the session is closed; throws
    * `source-unreachable` when the connection is lost.
    */
-  batches(): AsyncIterable<readonly SourceItem[]>;
+  batches(known?: readonly KnownTable[]): AsyncIterable<readonly SourceItem[]>;
   /** Everything up to `position` is durable in the log: sent to the server soon, and as the answer to keepalives. */
   acknowledge(position: Lsn): void;
   readonly snapshots: SnapshotReader;

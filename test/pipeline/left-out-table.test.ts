@@ -9,6 +9,7 @@ import { Publisher } from '../../src/pipeline/publisher.ts';
 import type { TableCopyStatus } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { watermarkPrefix, type Chunk, type Source, type SourceSession } from '../../src/source/source.ts';
+import { stillCatalog } from '../support/scripted-source.ts';
 import { tempDirectory } from '../support/temp.ts';
 
 const id: Column = { name: 'id', attnum: 1, typeOid: 23, typmod: -1, type: 'integer', baseTypeOid: 23, notNull: true };
@@ -51,6 +52,7 @@ class QuietSource implements Source {
         wake();
       },
       close: async () => {},
+      catalog: stillCatalog(),
       snapshots: {
         entered: async () => {},
         estimate: async () => 1,

@@ -13,6 +13,7 @@ import { headerName } from '../../src/pipeline/record-header.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import type { Source, SourceSession } from '../../src/source/source.ts';
 import { fillBlock, holdFile } from '../support/held-file.ts';
+import { stillCatalog } from '../support/scripted-source.ts';
 import { tempDirectory } from '../support/temp.ts';
 
 function tableOf(relid: number, name: string, columns: readonly (readonly [name: string, oid: number, type: string])[]): TableShape {
@@ -54,6 +55,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
       yield items;
     },
     acknowledge: () => {},
+    catalog: stillCatalog(),
     snapshots: { entered: unused, watermark: unused, chunk: unused, checkWhere: unused, boundaries: unused, whole: unused, estimate: unused },
     discover: async () => [],
     health: unused,

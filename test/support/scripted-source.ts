@@ -3,6 +3,7 @@ import type { SourceItem } from '../../src/event/change.ts';
 import type { Lsn } from '../../src/event/lsn.ts';
 import type { TableShape } from '../../src/event/table.ts';
 import { overlay, tupleOf, tupleTexts } from '../../src/event/tuple.ts';
+import type { CatalogReader } from '../../src/source/catalog.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Source, type SourceCheck, type SourceHealth, type SourceServer, type SourceSession, type Visibility, type WholeTable } from '../../src/source/source.ts';
 
@@ -179,12 +180,26 @@ export class ScriptedSource implements Source {
   }
 }
 
+/** A catalog in which nothing ever changes. */
+export function stillCatalog(): CatalogReader {
+  return {
+    changed: (_tables, { signal, settled }) => {
+      settled();
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+    },
+    nudge: () => {},
+    look: () => Promise.reject(new Error('nothing has changed')),
+    accept: () => {},
+  };
+}
+
 export class ScriptedSession implements SourceSession {
   readonly #source: ScriptedSource;
   readonly server: SourceServer;
   tables: readonly TableShape[];
   readonly leftOut = [];
   readonly snapshots: SnapshotReader;
+  readonly catalog = stillCatalog();
   readonly acknowledged: Lsn[] = [];
   readonly #spoken: { readonly behind: number; readonly item: SourceItem }[] = [];
   #state: 'open' | 'stopped' | 'closed' = 'open';

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { tableName, type TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
-import { quoteIdentifier as quote, quoteQualified } from '../../runtime/postgres/quote.ts';
+import { quoteIdentifier as quote, quoteLiteral, quoteQualified } from '../../runtime/postgres/quote.ts';
 import { readTable, readTypes, type Query, type ReplicaTable } from './catalog.ts';
 import { keyIndex, mismatches, type WantedColumn, type WantedTable } from './fit.ts';
 import { readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
@@ -87,12 +87,16 @@ export class Targets {
     const statements = change.dropped
       .filter((column) => found.columns.some((one) => one.name === column))
       .map((column) => `DROP COLUMN ${quote(column)}`);
+    const defaults: string[] = [];
     for (const column of change.added) {
       const type = wanted.columns.find((one) => one.name === column)?.type.type as string;
-      // Nullable and without a default: what the source's rows hold is the source's to say.
-      statements.push(`ADD COLUMN ${quote(column)} ${type}`);
+      const missing = table.columns.find((one) => one.name === column)?.missing;
+      statements.push(`ADD COLUMN ${quote(column)} ${type}${missing === undefined ? '' : ` DEFAULT ${quoteLiteral(missing)}`}`);
+      // For the rows that are there, as at the source: what later ones hold is the source's to say.
+      if (missing !== undefined) defaults.push(`ALTER COLUMN ${quote(column)} DROP DEFAULT`);
     }
-    if (statements.length > 0) await this.#options.query(`ALTER TABLE ${quoteQualified(name.schema, name.name)} ${statements.join(', ')}`);
+    const alter = `ALTER TABLE ${quoteQualified(name.schema, name.name)}`;
+    for (const parts of [statements, defaults]) if (parts.length > 0) await this.#options.query(`${alter} ${parts.join(', ')}`);
   }
 
   #keep(what: Known & { readonly leftOut: Uint8Array | null }): Target {

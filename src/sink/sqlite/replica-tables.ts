@@ -6,7 +6,7 @@ import type { Bookkeeping, TableRecord } from './bookkeeping.ts';
 import { isEmpty, misfits, readExisting, type ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
 import { createTableSql, fold, type Placement, placeTable, type ReplicaColumn, type ReplicaTable } from './replica-table.ts';
-import { storageOf } from './representation.ts';
+import { storageOf, toSqlite } from './representation.ts';
 import { recordOf, shapeChange } from './shape-change.ts';
 import { resultCode } from './sqlite-error.ts';
 
@@ -53,6 +53,9 @@ export class ReplicaTables {
     for (const name of change.add) {
       const column = change.table.columns.find((each) => each.name === name) as ReplicaColumn;
       this.#db.exec(`ALTER TABLE ${at} ADD COLUMN ${quote(name)} ${storageOf(column.form)}`);
+      const { missing } = column.source;
+      // The rows that are there have it at the source, which sent none of them.
+      if (missing !== undefined) this.#db.prepare(`UPDATE ${at} SET ${quote(name)} = ?`).run(toSqlite(column.form, Buffer.from(missing), 0, Buffer.byteLength(missing)));
     }
     const next = recordOf(table, change.table);
     if (JSON.stringify(next) !== JSON.stringify(record)) this.#books.saveTable(table, next);

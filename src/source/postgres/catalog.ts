@@ -68,7 +68,7 @@ export const columnsJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json
     'name', a.attname, 'attnum', a.attnum, 'typeOid', a.atttypid::pg_catalog.int8, 'typmod', a.atttypmod,
     'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'baseTypeOid', ${baseType('a.atttypid')},
     'definition', ${typeDefinition('a.atttypid')}, 'notNull', a.attnotnull,
-    'filled', a.atthasmissing OR a.atthasdef OR a.attidentity <> '', 'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END) ORDER BY a.attnum), '[]')
+    'generated', CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END) ORDER BY a.attnum), '[]')
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)`;
 
 const leavesJson = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object('name', ln.nspname || '.' || l.relname,

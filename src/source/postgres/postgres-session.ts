@@ -3,7 +3,9 @@ import type { Lsn } from '../../event/lsn.ts';
 import type { TableShape } from '../../event/table.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { PgConnection } from '../../runtime/postgres/connection.ts';
+import type { CatalogReader, KnownTable } from '../catalog.ts';
 import type { SnapshotReader, SourceHealth, SourceServer, SourceSession } from '../source.ts';
+import type { CatalogWatch } from './catalog-watch.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { lossOf, readSlot } from './slot.ts';
 import { sourceError } from './errors.ts';
@@ -19,9 +21,10 @@ export interface SessionParts {
   readonly shapes: ShapeCache;
   readonly snapshots: PostgresSnapshotReader;
   readonly watch: TableWatch;
+  readonly catalog: CatalogWatch;
 }
 
-/** The slot, taken: a replication connection beside an ordinary one, and a third for snapshots while one is made. */
+/** The slot, taken: a replication connection beside an ordinary one, and one that watches the catalog, and others for snapshots while one is made. */
 export class PostgresSession implements SourceSession {
   readonly #parts: SessionParts;
   #tables: readonly TableShape[];
@@ -47,8 +50,13 @@ export class PostgresSession implements SourceSession {
     return this.#parts.snapshots;
   }
 
-  batches(): AsyncIterable<readonly SourceItem[]> {
+  get catalog(): CatalogReader {
+    return this.#parts.catalog;
+  }
+
+  batches(known: readonly KnownTable[] = []): AsyncIterable<readonly SourceItem[]> {
     const { taken, shapes } = this.#parts;
+    for (const { shape, state } of known) shapes.accept(shape, state);
     return taken.stream.batches((relation, streamed) => shapes.describe(relation, streamed));
   }
 
@@ -85,9 +93,9 @@ export class PostgresSession implements SourceSession {
   }
 
   async close(): Promise<void> {
-    const { taken, control, snapshots } = this.#parts;
+    const { taken, control, snapshots, catalog } = this.#parts;
     snapshots.destroy();
     await taken.stream.close();
-    await Promise.all([taken.dispose(), control.close()]);
+    await Promise.all([taken.dispose(), control.close(), catalog.close()]);
   }
 }

@@ -10,6 +10,7 @@ import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { watermarkPrefix, type Source, type SourceCheck, type SourceServer, type SourceSession } from '../source.ts';
 import type { SourceVerifier } from '../verifier.ts';
 import { readTablesByOid, shapeOfTable } from './catalog.ts';
+import { CatalogWatch } from './catalog-watch.ts';
 import { runChecks } from './checks/run.ts';
 import { sourceNames, type PostgresSourceConfig, type SourceNames } from './config.ts';
 import { sourceError } from './errors.ts';
@@ -168,10 +169,18 @@ export class PostgresSource implements Source {
       config: this.#config, names: this.#names, control, open, shapes, logger: this.#context.logger, captured: selection.captured,
       leftOut: selection.findings.filter(({ severity }) => severity !== 'note'),
     });
-    return new PostgresSession({
-      server, control, taken, shapes, snapshots, watch,
-      tables: tables.map((table) => shapes.keep(shapeOfTable(table))),
+    const catalog = new CatalogWatch({
+      version: facts.version, publication, shapes,
+      open: () => this.#openWatch((error) => taken.stream.fail(error)),
     });
+    return new PostgresSession({
+      server, control, taken, shapes, snapshots, watch, catalog,
+      tables: tables.map((table) => shapes.match(shapeOfTable(table))),
+    });
+  }
+
+  #openWatch(onLost: (error: unknown) => void): Promise<PgConnection> {
+    return PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: { ...guestSettings, lock_timeout: '1s' }, onLost });
   }
 
   /**

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { matchesFilter, type TableFilter } from '../../event/table-pattern.ts';
-import { sameShape, type TableShape } from '../../event/table.ts';
+import { sameShape, type TableShape, type TableState } from '../../event/table.ts';
 import { codedError } from '../../runtime/postgres/client.ts';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import type { CatalogTable } from './catalog.ts';
 import { sourceError } from './errors.ts';
 import type { Relation } from './relation.ts';
-import { describesSame, isCurrent, readStreamTable, readTypes, shapeOfRelation } from './stream-catalog.ts';
+import { readStreamTables, readTypes } from './stream-catalog.ts';
+import { describesSame, shapeOfRelation, type Before } from './stream-shape.ts';
+import { readState } from './table-state.ts';
 import { readVisibility, type StreamedTransactions } from './transactions.ts';
 
 export interface ShapeCacheOptions {
@@ -28,7 +30,12 @@ export class ShapeCache {
   readonly #control: PgConnection;
   readonly #options: ShapeCacheOptions;
   #leftOut: ReadonlySet<number>;
+  /** What the stream has shown, or a look, whichever was later; at first what the log has. */
   readonly #shapes = new Map<number, TableShape>();
+  /** What the catalog has shown ahead of the stream. */
+  readonly #ahead = new Map<number, TableShape>();
+  /** The stamps of the last look. */
+  readonly #stamps = new Map<number, Before['stamps']>();
 
   constructor(control: PgConnection, options: ShapeCacheOptions) {
     this.#control = control;
@@ -41,17 +48,18 @@ export class ShapeCache {
     this.#leftOut = new Set(tables.map((table) => table.relid));
   }
 
-  /** The object to use for a shape. */
-  keep(shape: TableShape): TableShape {
-    const kept = this.match(shape);
-    this.#shapes.set(shape.relid, kept);
-    return kept;
+  /** What was known of a table when the stream began, or is since a look at it. */
+  accept(shape: TableShape, state: TableState | null): void {
+    this.#shapes.set(shape.relid, this.match(shape));
+    const stamps = Object.entries(readState(state)?.stamps ?? {}).map(([attnum, stamp]) => [Number(attnum), stamp] as const);
+    this.#stamps.set(shape.relid, new Map(stamps));
   }
 
-  /** As `keep` without remembering: for who reads the catalog of now, which may be ahead of the stream. */
+  /** The object for a shape, without remembering it: for who reads the catalog of now, which may be ahead of the stream. */
   match(shape: TableShape): TableShape {
-    const known = this.#shapes.get(shape.relid);
-    return known !== undefined && sameShape(known, shape) ? known : shape;
+    const known = [this.#shapes.get(shape.relid), this.#ahead.get(shape.relid)].find((one) => one !== undefined && sameShape(one, shape));
+    if (known === undefined) this.#ahead.set(shape.relid, shape);
+    return known ?? shape;
   }
 
   /** What a Relation of the stream means; null for a table that is not captured. Asks the catalog. */
@@ -61,9 +69,14 @@ export class ShapeCache {
       for (;;) {
         const limit = setTimeout(() => this.#control.fail(codedError('ETIMEDOUT', `no answer within ${lookUpLimitMs} ms`)), lookUpLimitMs);
         const shape = await this.#control.exclusively((query) => this.#look(query, relation, streamed)).finally(() => clearTimeout(limit));
-        if (shape !== null) return this.keep(shape);
         // The catalog is behind the stream for as long as a commit is in its last steps.
-        await delay(invisiblePollMs);
+        if (shape === null) {
+          await delay(invisiblePollMs);
+          continue;
+        }
+        const kept = this.match(shape);
+        this.#shapes.set(relation.relid, kept);
+        return kept;
       }
     } catch (error) {
       throw sourceError(error, `the catalog could not be asked about ${relation.schema}.${relation.name}`);
@@ -73,11 +86,13 @@ export class ShapeCache {
   /** Null while the catalog does not show yet what the stream has brought. */
   async #look(query: Query, relation: Relation, streamed: StreamedTransactions): Promise<TableShape | null> {
     if (!streamed.allVisible(await readVisibility(query))) return null;
-    const table = await readStreamTable(query, relation.relid, this.#options);
+    const [table] = await readStreamTables(query, [relation.relid], this.#options);
     const known = this.#shapes.get(relation.relid);
-    // A catalog that is ahead of the stream says nothing against the shape as it was.
-    const isOld = table === undefined || !isCurrent(relation, table);
-    if (isOld && known !== undefined && describesSame(relation, known)) return known;
-    return shapeOfRelation(relation, table, await readTypes(query, relation));
+    const before = known && { shape: known, stamps: this.#stamps.get(relation.relid) ?? new Map<number, string>() };
+    const shape = shapeOfRelation(relation, { before, table, types: await readTypes(query, relation) });
+    // A catalog that is ahead of the stream says nothing against the shape as it was; should the columns be others after all, a look
+    // at the catalog finds a column that was made again.
+    const isDoubtful = table === undefined || shape.columns.some((column) => column.attnum === null);
+    return isDoubtful && known !== undefined && describesSame(relation, known) ? known : shape;
   }
 }

@@ -6,7 +6,7 @@ import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts'
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type WatermarkWritten, type WholeTable } from '../source.ts';
+import type { Chunk, ChunkRequest, RowBlock, SnapshotReader, WatermarkWritten, WholeTable } from '../source.ts';
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import { CopyOut, submit } from './copy-out.ts';
 import { CopyTextReader } from './copy-text.ts';
@@ -15,6 +15,7 @@ import { among, behind, keyTextList, orderBy, readKeyColumns, upTo, type KeyColu
 import type { ShapeCache } from './shape-cache.ts';
 import { guestSettings } from './session-manners.ts';
 import { readVisibility, stillRunning } from './transactions.ts';
+import { emitWatermark } from './watermark.ts';
 
 export interface SnapshotReaderOptions {
   readonly target: ConnectionTarget;
@@ -76,7 +77,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
   async watermark(content: string): Promise<WatermarkWritten> {
     return this.#named('the watermark could not be written', () =>
       this.#withConnection(async (_connection, query) => {
-        await emit(query, content);
+        await emitWatermark(query, content);
         const written = await query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
         return { lsn: lsn(written[0]?.lsn ?? '') };
       }),
@@ -169,7 +170,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
     // as a difference to the chunk's own.
     await query('BEGIN');
     const low = await this.#state(query, request.table);
-    await emit(query, request.low);
+    await emitWatermark(query, request.low);
     await query('COMMIT');
     await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const visibility = await readVisibility(query);
@@ -180,7 +181,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
     await query('ROLLBACK');
     // Here the watermark first: a change of the table that the stream brings before it must be seen.
     await query('BEGIN');
-    await emit(query, request.high);
+    await emitWatermark(query, request.high);
     const high = await this.#state(query, request.table);
     await query('COMMIT');
     return {
@@ -300,10 +301,6 @@ async function readSample(query: Query, state: CatalogTable, key: readonly KeyCo
 function within(key: readonly KeyColumn[], { after, until = null }: Pick<ChunkRequest, 'after' | 'until'>): string | null {
   const conditions = [...(after === null ? [] : [behind(key, after)]), ...(until === null ? [] : [upTo(key, until)])];
   return conditions.length === 0 ? null : conditions.join(' AND ');
-}
-
-async function emit(query: Query, content: string): Promise<void> {
-  await query('SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)', [watermarkPrefix, content]);
 }
 
 /** Everything that decides what a row of the table is. */

@@ -1,32 +1,115 @@
-import type { Column, TableShape } from '../../event/table.ts';
+import type { ReplicaIdentity } from '../../event/table.ts';
 import type { Query } from '../../runtime/postgres/connection.ts';
 import { typeDefinition } from '../../runtime/postgres/type-definition.ts';
-import { baseType, columnsJson, indexKey, keyOf, type CatalogColumn } from './catalog.ts';
-import type { Relation } from './relation.ts';
+import { baseType, indexKey } from './catalog.ts';
+import { replicaIdentities, type Relation } from './relation.ts';
 
-/** What a Relation is completed by. Read without a lock: a long ALTER TABLE of one table must not hold up the stream of all. */
-export interface StreamTable {
-  readonly columns: readonly CatalogColumn[];
-  readonly primaryKey: readonly number[] | null;
-  readonly identityIndex: readonly number[] | null;
-  /** attnums of the publication's column list; null without one. */
-  readonly listed: readonly number[] | null;
+/** A column as the catalog has it; one that was dropped keeps its number, and nothing else of it is known. */
+export interface Attribute {
+  readonly attnum: number;
+  readonly name: string;
+  readonly typeOid: number;
+  readonly typmod: number;
+  readonly type: string;
+  readonly baseTypeOid: number;
+  readonly definition: string | null;
+  readonly notNull: boolean;
+  readonly dropped: boolean;
+  /** Whether the stream has it: the publication's column list says so, or it is not generated. */
+  readonly sent: boolean;
+  /** The constant default that rows from before the column was added have. */
+  readonly missing: string | null;
+  /** Of the catalog's own row: as long as it is the same the column has not been changed. */
+  readonly stamp: string;
 }
 
-export async function readStreamTable(
-  query: Query,
-  relid: number,
-  { version, publication }: { readonly version: number; readonly publication: string },
-): Promise<StreamTable | undefined> {
-  const listed = version < 150_000 ? 'NULL' : `(SELECT pg_catalog.to_json(r.prattrs::pg_catalog.int2[]) FROM pg_catalog.pg_publication_rel r
-    JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $2 AND r.prrelid = c.oid)`;
-  const rows = await query<{ table: StreamTable }>(
-    `SELECT pg_catalog.json_build_object('columns', ${columnsJson}, 'primaryKey', ${indexKey('i.indisprimary')},
-       'identityIndex', ${indexKey('i.indisreplident')}, 'listed', ${listed}) AS "table"
-     FROM pg_catalog.pg_class c WHERE c.oid = $1`,
-    version < 150_000 ? [relid] : [relid, publication],
-  );
-  return rows[0]?.table;
+/**
+ * A table as the catalog has it now, as far as the stream and what may pass it by depend on it. Read without a lock: a long
+ * ALTER TABLE of one table must not hold up the stream of all.
+ */
+export interface StreamTable {
+  readonly relid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly replicaIdentity: ReplicaIdentity;
+  readonly attributes: readonly Attribute[];
+  readonly primaryKey: readonly number[] | null;
+  readonly identityIndex: readonly number[] | null;
+  /** What puts it into the publication; empty when nothing does. Taken out and put back it is another one. */
+  readonly entry: string;
+  /** Its own place in the publication's list: as long as it stands there it cannot become unlogged. */
+  readonly listed: boolean;
+  /** By oid, the files that hold the rows: the table's own or its partitions'. */
+  readonly files: Readonly<Record<string, string>>;
+  /** The parts of users' own types that decide how a stored value reads: labels of enums, attributes of composites. */
+  readonly types: Readonly<Record<string, string>>;
+  /** Of everything above. */
+  readonly digest: string;
+}
+
+interface Options {
+  readonly version: number;
+  readonly publication: string;
+}
+
+/** The table and what it is a partition of; and what is a partition of it. */
+const roots = `(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition
+  JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) SELECT up.oid FROM up)`;
+const files = `(WITH RECURSIVE down(oid) AS (SELECT c.oid UNION ALL SELECT i.inhrelid FROM down JOIN pg_catalog.pg_class k ON k.oid = down.oid AND k.relkind = 'p'
+  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid)
+  SELECT pg_catalog.json_object_agg(f.oid, f.relfilenode || f.relpersistence ORDER BY f.oid) FROM down JOIN pg_catalog.pg_class f ON f.oid = down.oid WHERE f.relkind <> 'p')`;
+
+/** Oids below this are the server's own. */
+export const firstUserOid = 16_384;
+const types = `(WITH RECURSIVE used(oid) AS (
+    SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= ${firstUserOid}
+    UNION SELECT n.oid FROM used JOIN pg_catalog.pg_type t ON t.oid = used.oid CROSS JOIN LATERAL (
+      SELECT t.typbasetype UNION ALL SELECT t.typelem UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
+      UNION ALL SELECT m.atttypid FROM pg_catalog.pg_attribute m WHERE m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped) n(oid)
+    WHERE n.oid >= ${firstUserOid})
+  SELECT pg_catalog.json_object_agg(p.part, p.value ORDER BY p.part) FROM (
+    SELECT 'e' || e.oid AS part, e.enumlabel::pg_catalog.text AS value FROM used JOIN pg_catalog.pg_enum e ON e.enumtypid = used.oid
+    UNION ALL SELECT 'c' || m.attrelid || '.' || m.attnum, m.atttypid || ':' || m.atttypmod FROM used JOIN pg_catalog.pg_type t ON t.oid = used.oid
+      JOIN pg_catalog.pg_attribute m ON m.attrelid = t.typrelid AND m.attnum > 0 AND NOT m.attisdropped) p)`;
+
+function tableQuery(version: number, what: string): string {
+  const lists = version < 150_000 ? 'NULL::pg_catalog.int2[]' : '(SELECT r.prattrs::pg_catalog.int2[] FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)';
+  // Stored generated columns are sent where the publication says so (PostgreSQL 18).
+  const generated = version < 180_000 ? `a.attgenerated = ''` : `(a.attgenerated = '' OR (a.attgenerated = 's' AND p.pubgencols = 's'))`;
+  const bySchema = version < 150_000 ? '' : `, (SELECT 's' || s.oid FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)`;
+  const entry = `pg_catalog.concat_ws(',', p.oid::pg_catalog.text, p.xmin::pg_catalog.text, CASE WHEN p.puballtables THEN 'all' END,
+    (SELECT pg_catalog.string_agg('t' || r.oid, ',' ORDER BY r.oid) FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid IN ${roots})${bySchema})`;
+  const attributes = `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object('attnum', a.attnum, 'name', a.attname, 'typeOid', a.atttypid::pg_catalog.int8,
+      'typmod', a.atttypmod, 'type', CASE WHEN a.attisdropped THEN '' ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END,
+      'baseTypeOid', COALESCE(CASE WHEN a.atttypid >= ${firstUserOid} THEN ${baseType('a.atttypid')} END, a.atttypid::pg_catalog.int8),
+      'definition', ${typeDefinition('a.atttypid')}, 'notNull', a.attnotnull, 'dropped', a.attisdropped, 'stamp', a.xmin::pg_catalog.text,
+      'sent', NOT a.attisdropped AND CASE WHEN l.attnums IS NULL THEN ${generated} ELSE a.attnum = ANY (l.attnums) END,
+      'missing', CASE WHEN a.atthasmissing THEN pg_catalog.array_to_string(a.attmissingval, '') END) ORDER BY a.attnum), '[]')
+    FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)`;
+  const document = `pg_catalog.json_build_object('relid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'replicaIdentity', c.relreplident,
+    'attributes', ${attributes}, 'primaryKey', ${indexKey('i.indisprimary')}, 'identityIndex', ${indexKey('i.indisreplident')},
+    'entry', ${entry}, 'listed', EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid),
+    'files', COALESCE(${files}, '{}'), 'types', COALESCE(${types}, '{}'))::pg_catalog.text`;
+  return `SELECT d.relid, ${what}, pg_catalog.md5(d.document) AS digest FROM (
+      SELECT c.oid::pg_catalog.int8 AS relid, ${document} AS document
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN pg_catalog.pg_publication p ON p.pubname = $2 LEFT JOIN LATERAL (SELECT ${lists} AS attnums) l ON true
+      WHERE c.oid = ANY ($1::pg_catalog.oid[])) d`;
+}
+
+/** The tables with these oids, as far as they still exist. */
+export async function readStreamTables(query: Query, relids: readonly number[], { version, publication }: Options): Promise<readonly StreamTable[]> {
+  const rows = await query<{ document: string; digest: string }>(tableQuery(version, 'd.document'), [relids, publication]);
+  return rows.map(({ document, digest }) => {
+    const table = JSON.parse(document) as Omit<StreamTable, 'digest'>;
+    return { ...table, replicaIdentity: replicaIdentities[table.replicaIdentity] ?? 'nothing', digest };
+  });
+}
+
+/** What tells a table from what it was, without the table itself: asked again and again. */
+export async function readDigests(query: Query, relids: readonly number[], { version, publication }: Options): Promise<ReadonlyMap<number, string>> {
+  const rows = await query<{ relid: string; digest: string }>(tableQuery(version, 'NULL'), [relids, publication]);
+  return new Map(rows.map((row) => [Number(row.relid), row.digest]));
 }
 
 /** The text and the base type of each type that a Relation names, however old it is. */
@@ -46,68 +129,4 @@ export interface ColumnType {
   readonly type: string;
   readonly baseTypeOid: number;
   readonly definition?: string;
-}
-
-/**
- * Whether the Relation is of the table as the catalog has it now. Both list columns by attnum, so that names and types in the
- * same order are the same columns; a Relation of an earlier state could else lend a column the number of another one.
- */
-export function isCurrent(relation: Relation, table: StreamTable): boolean {
-  const sent = (columns: readonly CatalogColumn[]): boolean => sameColumns(relation, columns);
-  if (table.listed !== null) return sent(table.columns.filter((column) => table.listed?.includes(column.attnum)));
-  // Stored generated columns are sent where the publication says so (PostgreSQL 18).
-  return sent(table.columns.filter(({ generated }) => generated === null)) || sent(table.columns.filter(({ generated }) => generated !== 'virtual'));
-}
-
-/** Whether a shape has the Relation's name, columns and identity: nothing that the stream could tell is different. */
-export function describesSame(relation: Relation, shape: TableShape): boolean {
-  const { schema, name, replicaIdentity } = shape;
-  if (schema !== relation.schema || name !== relation.name || replicaIdentity !== relation.replicaIdentity) return false;
-  if (!sameColumns(relation, shape.columns)) return false;
-  if (replicaIdentity === 'full' || replicaIdentity === 'nothing') return true;
-  const flagged = flaggedColumns(relation);
-  return shape.key.length === flagged.length && shape.key.every((index) => flagged.includes(index));
-}
-
-function sameColumns(relation: Relation, columns: readonly Column[]): boolean {
-  return (
-    relation.columns.length === columns.length &&
-    relation.columns.every(({ name, typeOid, typmod }, i) => {
-      const column = columns[i];
-      return column?.name === name && column.typeOid === typeOid && column.typmod === typmod;
-    })
-  );
-}
-
-/** The Relation is the truth about names, types and order; `table` gives the rest as far as it can confirm it. */
-export function shapeOfRelation(relation: Relation, table: StreamTable | undefined, types: readonly ColumnType[]): TableShape {
-  const known = relation.columns.map(({ name, typeOid, typmod }) =>
-    table?.columns.find((column) => column.name === name && column.typeOid === typeOid && column.typmod === typmod),
-  );
-  // Out of order: a name has gone to another column since. Then nothing is confirmed.
-  const attnums = known.flatMap((column) => column?.attnum ?? []);
-  const confirmed = attnums.every((attnum, i) => i === 0 || attnum > (attnums[i - 1] as number));
-  const columns = relation.columns.map(({ name, typeOid, typmod }, i): Column => {
-    const column = confirmed ? known[i] : undefined;
-    const type = types[i] ?? { type: '???', baseTypeOid: typeOid };
-    return { name, attnum: column?.attnum ?? null, typeOid, typmod, ...type, notNull: column?.notNull ?? false, filled: column?.filled ?? false };
-  });
-  const { relid, schema, name, replicaIdentity } = relation;
-  return { relid, schema, name, columns, key: keyOfRelation(relation, columns, table), replicaIdentity };
-}
-
-function flaggedColumns(relation: Relation): readonly number[] {
-  return relation.columns.flatMap((column, i) => (column.identity ? [i] : []));
-}
-
-/**
- * Which columns identify a row. Where the identity is an index, the stream's old keys have its columns and no others, so it
- * is the key even beside a primary key. The Relation flags the identity's columns; only their order is the catalog's.
- */
-function keyOfRelation(relation: Relation, columns: readonly Column[], table: StreamTable | undefined): readonly number[] {
-  const { replicaIdentity } = relation;
-  const known = keyOf(columns, (replicaIdentity === 'index' ? table?.identityIndex : table?.primaryKey) ?? null);
-  if (replicaIdentity === 'full' || replicaIdentity === 'nothing') return known;
-  const flagged = flaggedColumns(relation);
-  return known.length === flagged.length && known.every((index) => flagged.includes(index)) ? known : flagged;
 }

@@ -91,7 +91,7 @@ export class TableWatch {
     const states = await readTablesByOid(query, added.map((table) => table.relid), { version: found.facts.version, publication: names.publication });
     for (const table of added) this.#known.add(table.relid);
     logger.info({ tables: added.map(tableName) }, 'new tables are captured');
-    return { tables: states.map((table) => shapes.keep(shapeOfTable(table))), running };
+    return { tables: states.map((table) => shapes.match(shapeOfTable(table))), running };
   }
 
   /** What a captured table has lost (its key, its place in the publication) concerns everything that is known of it. */

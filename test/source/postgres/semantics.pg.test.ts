@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import pg from 'pg';
+import type { SourceItem } from '../../../src/event/change.ts';
 import type { TableShape } from '../../../src/event/table.ts';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { eventually } from '../../support/wait.ts';
@@ -9,13 +10,17 @@ import { connected, sourceOn, Tail } from './support.ts';
 async function streaming(t: TestContext, sql: string): Promise<{ database: TestDatabase; tail: Tail }> {
   const database = await freshDatabase(t);
   await database.sql(sql);
-  return { database, tail: new Tail(await connected(sourceOn(database.url), t)) };
+  return { database, tail: new Tail(await connected(sourceOn(database.url, { config: { messages: ['*'] } }), t)) };
 }
+
+let markers = 0;
 
 /** Rows so far, once the marker has come: nothing more is on its way. */
 async function rowsBefore(tail: Tail, database: TestDatabase): Promise<string[]> {
-  await database.sql("SELECT pg_logical_emit_message(true, 'marker', '')");
-  await eventually(() => tail.items.some((item) => item.op === 'm' && item.prefix === 'marker') && tail.items.at(-1)?.op !== 'm', { what: `the marker, behind ${tail.rows.join('; ')}` });
+  const content = String(++markers);
+  await database.sql("SELECT pg_logical_emit_message(true, 'marker', $1)", [content]);
+  const isMarker = (item: SourceItem): boolean => item.op === 'm' && item.prefix === 'marker' && Buffer.from(item.content).toString() === content;
+  await eventually(() => tail.items.some(isMarker) && tail.items.at(-1)?.op !== 'm', { what: `the marker, behind ${tail.rows.join('; ')}` });
   return tail.rows.filter((row) => !row.includes('marker'));
 }
 
@@ -79,7 +84,8 @@ test('ANALYZE makes the server describe the table again, and the shape stays the
 for (const [what, ddl, same] of [
   ['a column is added', 'ALTER TABLE a ADD COLUMN w int DEFAULT 5', false],
   ['a column is dropped', 'ALTER TABLE a DROP COLUMN v', false],
-  ['a column is dropped and added under its name', 'ALTER TABLE a DROP COLUMN v; ALTER TABLE a ADD COLUMN v text', false],
+  // It could be the old one, moved by names that were changed to and fro: only a look at the catalog tells.
+  ['a column is dropped and added under its name', 'ALTER TABLE a DROP COLUMN v; ALTER TABLE a ADD COLUMN v text', 'unsure'],
   ['a column is renamed', 'ALTER TABLE a RENAME COLUMN v TO w', false],
   ['two columns swap their names', 'ALTER TABLE a RENAME COLUMN v TO x; ALTER TABLE a RENAME COLUMN u TO v; ALTER TABLE a RENAME COLUMN x TO u', false],
   ['a type modifier changes', 'ALTER TABLE a ALTER COLUMN v TYPE varchar(30)', false],
@@ -91,16 +97,18 @@ for (const [what, ddl, same] of [
   ['a default is set', "ALTER TABLE a ALTER COLUMN v SET DEFAULT 'd'", true],
   ['a comment is set', "COMMENT ON TABLE a IS 'a comment'", true],
 ] as const) {
-  test(`when ${what} the shape is ${same ? 'the same object' : 'another one, and the catalog confirms it'}`, async (t) => {
+  test(`when ${what} the shape is ${same === true ? 'the same object' : same ? 'another one, and unsure' : 'another one, and the catalog confirms it'}`, async (t) => {
     const { database, tail } = await streaming(t, 'CREATE TABLE a (id int PRIMARY KEY, v text, u text)');
     await database.sql("INSERT INTO a VALUES (1, 'v', 'u')");
+    await rowsBefore(tail, database);
     // In one transaction: two shapes under one commit LSN.
     await database.sql(`BEGIN; INSERT INTO a VALUES (2, 'v', 'u'); ${ddl}; UPDATE ${what.includes('table is renamed') ? 'b' : 'a'} SET id = id + 10 WHERE id = 2; COMMIT`);
     await rowsBefore(tail, database);
     const [before, after] = shapes(tail);
     assert.ok(before !== undefined);
-    if (same) return assert.equal(after, undefined);
+    if (same === true) return assert.equal(after, undefined);
     assert.ok(after !== undefined, 'another object');
+    if (same === 'unsure') return assert.deepEqual(after.columns.map(({ attnum }) => attnum), [null, null, null]);
     const rows = await database.sql<{ name: string; attnum: number; type: string }>(
       'SELECT attname AS name, attnum, format_type(atttypid, atttypmod) AS type FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum', [after.relid],
     );
@@ -108,17 +116,17 @@ for (const [what, ddl, same] of [
   });
 }
 
-test('what the stream describes and the catalog no longer has is told from what it has', async (t) => {
+test('what the stream describes and the catalog no longer has is not guessed at', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE gone (id int PRIMARY KEY)');
-  const source = sourceOn(database.url);
+  const source = sourceOn(database.url, { config: { messages: ['*'] } });
   await (await source.connect({ signal: new AbortController().signal })).close();
   await database.sql("INSERT INTO a VALUES (1, 'x'); INSERT INTO gone VALUES (1)");
   await database.sql('ALTER TABLE a DROP COLUMN v; ALTER TABLE a ADD COLUMN w numeric(10,2); DROP TABLE gone; INSERT INTO a VALUES (2, 5)');
   const tail = new Tail(await connected(source, t));
   assert.deepEqual(await rowsBefore(tail, database), ['c 0 public.a: 1 x', 'c 1 public.gone: 1', 'c 0 public.a: 2 5.00']);
   const [old, gone, now] = shapes(tail);
-  assert.deepEqual(old?.columns.map(({ name, attnum, type }) => [name, attnum, type]), [['id', 1, 'integer'], ['v', null, 'text']]);
+  assert.deepEqual(old?.columns.map(({ name, attnum, type }) => [name, attnum, type]), [['id', null, 'integer'], ['v', null, 'text']]);
   assert.deepEqual(gone?.columns.map(({ name, attnum }) => [name, attnum]), [['id', null]]);
   assert.deepEqual(now?.columns.map(({ name, attnum, type }) => [name, attnum, type]), [['id', 1, 'integer'], ['w', 3, 'numeric(10,2)']]);
   assert.deepEqual([old?.key, gone?.key], [[0], [0]]);

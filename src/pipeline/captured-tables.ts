@@ -1,0 +1,163 @@
+import { tableName, type TableSchema, type TableShape } from '../event/table.ts';
+import type { KnownTable, TableLook } from '../source/catalog.ts';
+import type { Logger } from '../runtime/logger.ts';
+import type { LookRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
+import type { CopyRecords } from './copy-records.ts';
+import type { CopyJob } from './copy.ts';
+import type { Target } from './event-encoder.ts';
+import { copyKey, noRelation } from './log-state.ts';
+import type { SchemaVersions } from './schema-versions.ts';
+import type { Targets } from './targets.ts';
+
+export interface CapturedTablesOptions {
+  readonly tables: readonly TableShape[];
+  readonly versions: SchemaVersions;
+  readonly targets: Targets;
+  readonly logger: Logger;
+  /** With `never`, rows that the stream does not bring are not brought otherwise either. */
+  readonly snapshot: 'initial' | 'never';
+  readonly start: StartRecord;
+  readonly copies: CopyRecords;
+  /** Adds a record for `schema` to the group that is being filled. */
+  readonly record: (record: SchemaTopicRecord) => void;
+  readonly copy: (job: CopyJob) => void;
+  /** The stream has shown a shape that no look has confirmed. */
+  readonly unconfirmed: () => void;
+}
+
+/** What a transaction's END says of shapes, and what is written once it is durable. */
+export interface ShapeNews {
+  readonly shapes: readonly ShapePart[];
+  readonly looks: readonly LookRecord[];
+}
+
+/**
+ * The captured tables as the stream has got to: where the events of each go, under which version, and what was last looked at
+ * in the catalog. It decides what a new shape, a name that went to another table, and a doubt about rows come to.
+ */
+export class CapturedTables {
+  readonly #options: CapturedTablesOptions;
+  readonly #tables = new Map<number, TableShape>();
+  readonly #truncated = new Set<number>();
+  #voided = 0;
+  #shapes: ShapePart[] = [];
+  #looks: LookRecord[] = [];
+
+  constructor(options: CapturedTablesOptions) {
+    this.#options = options;
+    for (const table of options.tables) this.#tables.set(table.relid, table);
+  }
+
+  /** Tables that have come later. */
+  add(tables: readonly TableShape[]): void {
+    for (const table of tables) if (!this.#tables.has(table.relid)) this.#tables.set(table.relid, table);
+  }
+
+  /** What of the tables was last looked at. */
+  looked(): readonly KnownTable[] {
+    return [...this.#tables.values()].map((table) => {
+      const look = this.#options.versions.looked(table.relid);
+      const uncertain = look?.uncertain ?? this.#options.versions.currentOf(table.relid)?.columns.some((column) => column.attnum === null) ?? false;
+      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain, truncated: this.#truncated.has(table.relid) };
+    });
+  }
+
+  /** What the log has of the tables where the stream begins. */
+  logged(): readonly KnownTable[] {
+    return this.looked().flatMap((known) => {
+      const shape = this.#options.versions.currentOf(known.shape.relid);
+      return shape === undefined ? [] : [{ ...known, shape }];
+    });
+  }
+
+  truncated(shape: TableShape): void {
+    this.#truncated.add(shape.relid);
+  }
+
+  /** What the transaction that is being ended has to say; it is forgotten here. */
+  takeNews(): ShapeNews {
+    const news = { shapes: this.#shapes, looks: this.#looks };
+    if (news.shapes.length > 0) this.#shapes = [];
+    if (news.looks.length > 0) this.#looks = [];
+    return news;
+  }
+
+  /** The stream has come to a shape that was not met before. */
+  async meet(shape: TableShape): Promise<Target> {
+    const { target, isNew } = await this.#prepare(shape);
+    if (isNew) this.#options.unconfirmed();
+    return target;
+  }
+
+  /** At the commit of a look's watermark: these are the tables from here on. */
+  async takeLook(tables: readonly TableLook[]): Promise<void> {
+    for (const { shape, state, doubt } of tables) {
+      const { target, isNew } = await this.#prepare(shape);
+      const { schema } = target;
+      const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);
+      if (isNew || isDoubtful) this.#say(schema, isDoubtful);
+      const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state };
+      this.#options.versions.look(look);
+      this.#looks.push(look);
+      this.#truncated.delete(shape.relid);
+      this.#options.targets.relabel(target);
+    }
+  }
+
+  /** The END of the transaction that is under way says that the table is there, whether it has rows for it or not. */
+  announce(schema: TableSchema): void {
+    this.#say(schema, false);
+  }
+
+  async #prepare(shape: TableShape): Promise<{ readonly target: Target; readonly isNew: boolean }> {
+    const { targets, versions } = this.#options;
+    const owner = versions.named(shape);
+    const { target, isNew, before } = await targets.make(shape);
+    this.#tables.set(shape.relid, shape);
+    const isRenamed = before !== undefined && tableName(before) !== tableName(shape);
+    const isReplaced = owner !== undefined && owner.relid !== shape.relid;
+    if (isNew && (isRenamed || isReplaced)) this.#beginName(target.schema, { isReplaced });
+    return { target, isNew };
+  }
+
+  /** A topic follows a name: under it begins another table now, with a copy of its own. */
+  #beginName(schema: TableSchema, { isReplaced }: { readonly isReplaced: boolean }): void {
+    const { copies, snapshot, copy, logger } = this.#options;
+    logger.info({ table: tableName(schema), relid: schema.relid }, isReplaced ? 'the name has gone to another table' : 'a table has another name');
+    this.#say(schema, true);
+    this.#void(schema);
+    if (snapshot === 'initial' || copies.copies.has(copyKey(tableName(schema), null))) copy({ table: schema, sink: null, ask: null, resume: null, replaces: isReplaced });
+  }
+
+  /** Whether the table is copied again, for rows that no event has brought. */
+  #copyAgain(schema: TableSchema, { reason, surplus }: NonNullable<TableLook['doubt']>): boolean {
+    const { copies, copy, logger } = this.#options;
+    const table = tableName(schema);
+    if (!copies.copies.has(copyKey(table, null))) {
+      logger.warn({ table, reason }, 'rows of a table may have changed without an event; with snapshot: never they are not copied');
+      return false;
+    }
+    logger.info({ table, reason }, 'rows of a table may have changed without an event: it is copied again');
+    this.#void(schema);
+    copy({ table: schema, sink: null, ask: null, resume: null, replaces: surplus });
+    return true;
+  }
+
+  /** Its copy counts no longer, and a crash before the next one begins must not let it count again. */
+  #void(schema: TableSchema): void {
+    const { copies, record, start } = this.#options;
+    const before = copies.copies.get(copyKey(tableName(schema), null));
+    if (before === undefined) return;
+    const voided: SnapshotRecord = { ...before, id: `${start.startId}:void:${++this.#voided}`, relid: noRelation, confirmed: true };
+    copies.void(voided);
+    record(voided);
+  }
+
+  /** What counts is what the table is in the end: its earlier versions in this transaction, and whoever had its name, are past. */
+  #say(schema: TableSchema, doubtful: boolean): void {
+    const table = tableName(schema);
+    const wasDoubtful = this.#shapes.some((part) => part.table === table && part.doubtful);
+    const rest = this.#shapes.filter((part) => part.table !== table && this.#options.versions.get(part.version)?.relid !== schema.relid);
+    this.#shapes = [...rest, { table, version: schema.version, doubtful: doubtful || wasDoubtful }];
+  }
+}

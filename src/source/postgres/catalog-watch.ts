@@ -1,0 +1,153 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
+import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
+import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../catalog.ts';
+import { sourceError } from './errors.ts';
+import { hasRowFromBefore, hasRowFromBeforeAttached } from './row-age.ts';
+import type { ShapeCache } from './shape-cache.ts';
+import { readDigests, readStreamTables } from './stream-catalog.ts';
+import { shapeOf } from './stream-shape.ts';
+import { doubtOf, readState, rewritten, stateOf, suspectsOf, type Change } from './table-state.ts';
+import { readVisibility } from './transactions.ts';
+import { emitWatermark } from './watermark.ts';
+
+export interface CatalogWatchOptions {
+  readonly version: number;
+  readonly publication: string;
+  readonly shapes: ShapeCache;
+  /** A session that waits for no lock for long: while somebody alters a table nobody is to queue behind us. */
+  readonly open: () => Promise<PgConnection>;
+}
+
+/** Between two questions at least, and at least this many times as long as the last one took. */
+const intervalMs = 1000;
+const restFactor = 30;
+/** Even when there is something new to be seen. */
+const shortestMs = 200;
+const LOCK_NOT_AVAILABLE = '55P03';
+/** undefined_table, insufficient_privilege */
+const UNREADABLE: ReadonlySet<string> = new Set(['42P01', '42501', LOCK_NOT_AVAILABLE]);
+
+/** Asks the catalog beside the stream, on a connection of its own. */
+export class CatalogWatch implements CatalogReader {
+  readonly #options: CatalogWatchOptions;
+  #connection: Promise<PgConnection> | null = null;
+  #nudged: () => void = () => {};
+  #askedAt = 0;
+  #tookMs = 0;
+  /** By relid, the digest that was found last and the snapshot's xmin then: files were the same up to there. */
+  readonly #seen = new Map<number, { readonly digest: string; readonly xmin: bigint }>();
+
+  constructor(options: CatalogWatchOptions) {
+    this.#options = options;
+  }
+
+  async changed(tables: () => readonly KnownTable[], { signal, settled }: { readonly signal: AbortSignal; readonly settled: () => void }): Promise<void> {
+    for (;;) {
+      await this.#rest(signal);
+      if (await this.#isChanged(tables())) return;
+      settled();
+    }
+  }
+
+  nudge(): void {
+    this.#nudged();
+  }
+
+  async look(content: string, tables: readonly KnownTable[]): Promise<CatalogLook> {
+    return this.#ask(async (query) => {
+      const relids = tables.map((table) => table.shape.relid);
+      await query('BEGIN');
+      const before = await readStreamTables(query, relids, this.#options);
+      await emitWatermark(query, content);
+      await query('COMMIT');
+      await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      const visibility = await readVisibility(query);
+      const after = await readStreamTables(query, relids, this.#options);
+      await query('COMMIT');
+      const looks: TableLook[] = [];
+      for (const known of tables) {
+        const table = after.find((found) => found.relid === known.shape.relid);
+        const same = before.some((found) => found.relid === table?.relid && found.digest === table.digest);
+        if (table === undefined || !same || readState(known.state)?.digest === table.digest) continue;
+        const look = await this.#judge(query, known, { shape: this.#options.shapes.match(shapeOf(table)), state: stateOf(table, visibility) });
+        if (look !== null) looks.push(look);
+      }
+      return { visibility, tables: looks };
+    });
+  }
+
+  accept(tables: readonly TableLook[]): void {
+    for (const { shape, state } of tables) this.#options.shapes.accept(shape, state);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#connection?.catch(() => undefined))?.close();
+  }
+
+  /** Null when the rows cannot be asked now. */
+  async #judge(query: Query, known: KnownTable, now: Change['now']): Promise<TableLook | null> {
+    const state = readState(known.state);
+    if (state === null) return { ...now, doubt: known.uncertain ? { reason: 'nothing is known of it from before', surplus: true } : null };
+    const change: Change = { before: { shape: known.shape, state }, now, uncertain: known.uncertain, truncated: known.truncated };
+    const doubt = doubtOf(change);
+    if (doubt !== null) return { ...now, doubt };
+    try {
+      return { ...now, doubt: await this.#askRows(query, change) };
+    } catch (error) {
+      if (sqlstateOf(error) === LOCK_NOT_AVAILABLE) return null;
+      // What cannot be read cannot be copied either, which is said there.
+      if (UNREADABLE.has(sqlstateOf(error) ?? '')) return { ...now, doubt: rewritten(change) };
+      throw error;
+    }
+  }
+
+  async #askRows(query: Query, change: Change): Promise<Doubt | null> {
+    const { replaced, joined } = suspectsOf(change);
+    const { relid } = change.now.shape;
+    const seen = this.#seen.get(relid);
+    const xmin = seen?.digest === change.before.state.digest ? seen.xmin : BigInt(change.before.state.xmin);
+    for (const oid of replaced) if (!(await hasRowFromBefore(query, oid, xmin))) return rewritten(change);
+    for (const oid of joined) if (await hasRowFromBeforeAttached(query, oid)) return { reason: 'a partition was attached with rows in it', surplus: false };
+    return null;
+  }
+
+  async #isChanged(tables: readonly KnownTable[]): Promise<boolean> {
+    const asked = performance.now();
+    const changed = await this.#ask(async (query) => {
+      const { xmin } = await readVisibility(query);
+      const digests = await readDigests(query, tables.map((table) => table.shape.relid), this.#options);
+      return tables.some(({ shape, state }) => {
+        const digest = digests.get(shape.relid);
+        if (digest === undefined || digest !== readState(state)?.digest) return digest !== undefined;
+        this.#seen.set(shape.relid, { digest, xmin });
+        return false;
+      });
+    });
+    this.#askedAt = performance.now();
+    this.#tookMs = this.#askedAt - asked;
+    return changed;
+  }
+
+  async #rest(signal: AbortSignal): Promise<void> {
+    const wait = this.#askedAt === 0 ? 0 : Math.max(intervalMs, this.#tookMs * restFactor) - (performance.now() - this.#askedAt);
+    const nudged = new Promise<void>((resolve) => (this.#nudged = resolve));
+    if (wait > shortestMs) await Promise.race([delay(wait, undefined, { signal }), nudged]);
+    const short = shortestMs - (performance.now() - this.#askedAt);
+    if (this.#askedAt !== 0 && short > 0) await delay(short, undefined, { signal });
+    signal.throwIfAborted();
+  }
+
+  async #ask<T>(work: (query: Query) => Promise<T>): Promise<T> {
+    try {
+      this.#connection ??= this.#options.open();
+      const connection = await this.#connection;
+      return await connection.exclusively((query) => work(query).catch(async (error: unknown) => {
+        await query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }));
+    } catch (error) {
+      throw sourceError(error, 'the catalog could not be asked what has become of the tables');
+    }
+  }
+}
