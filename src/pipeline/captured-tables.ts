@@ -5,6 +5,7 @@ import type { LookRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRec
 import type { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
 import type { Target } from './event-encoder.ts';
+import type { Group } from './group.ts';
 import { copyKey, noRelation } from './log-state.ts';
 import type { SchemaVersions } from './schema-versions.ts';
 import type { Targets } from './targets.ts';
@@ -25,12 +26,6 @@ export interface CapturedTablesOptions {
   readonly unconfirmed: () => void;
 }
 
-/** What a transaction's END says of shapes, and what is written once it is durable. */
-export interface ShapeNews {
-  readonly shapes: readonly ShapePart[];
-  readonly looks: readonly LookRecord[];
-}
-
 /**
  * The captured tables as the stream has got to: where the events of each go, under which version, and what was last looked at
  * in the catalog. It decides what a new shape, a name that went to another table, and a doubt about rows come to.
@@ -42,6 +37,8 @@ export class CapturedTables {
   #voided = 0;
   #shapes: ShapePart[] = [];
   #looks: LookRecord[] = [];
+  /** With the END of their transaction in a group that is not durable yet. */
+  readonly #unconfirmed: { readonly group: Group; readonly looks: readonly LookRecord[] }[] = [];
 
   constructor(options: CapturedTablesOptions) {
     this.#options = options;
@@ -74,12 +71,19 @@ export class CapturedTables {
     this.#truncated.add(shape.relid);
   }
 
-  /** What the transaction that is being ended has to say; it is forgotten here. */
-  takeNews(): ShapeNews {
-    const news = { shapes: this.#shapes, looks: this.#looks };
-    if (news.shapes.length > 0) this.#shapes = [];
-    if (news.looks.length > 0) this.#looks = [];
-    return news;
+  /** What the END that now goes into the group says of shapes; where it says nothing there may be no END. */
+  ended(group: Group): readonly ShapePart[] {
+    const shapes = this.#shapes;
+    if (shapes.length > 0) this.#shapes = [];
+    if (this.#looks.length > 0) this.#unconfirmed.push({ group, looks: this.#looks });
+    if (this.#looks.length > 0) this.#looks = [];
+    return shapes;
+  }
+
+  /** Looks that are over and done with once this group is durable: until then they are made again after a crash. */
+  confirmed(group: Group): readonly LookRecord[] {
+    const count = this.#unconfirmed.findIndex((each) => each.group !== group);
+    return this.#unconfirmed.splice(0, count < 0 ? this.#unconfirmed.length : count).flatMap(({ looks }) => looks);
   }
 
   /** The stream has come to a shape that was not met before. */

@@ -4,7 +4,7 @@ import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
-import { encodeControl, type CopyOrderRecord, type LookRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
+import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
 import { answering, firstJobs, orderedJob } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
@@ -38,8 +38,6 @@ export class PublishingSession {
   readonly #targets: Targets;
   readonly #tables: CapturedTables;
   readonly #watch: ShapeWatch;
-  /** Looks whose END is in a group that is not durable yet. */
-  readonly #unconfirmed: { readonly group: Group; readonly looks: readonly LookRecord[] }[] = [];
   readonly #abort = new AbortController();
 
   readonly #feeder: GroupFeeder;
@@ -269,10 +267,9 @@ export class PublishingSession {
     if (!this.#records.copied.isEmpty) this.#records.copied.passed(item.commitLsn);
     const extents = this.#encoder.extents();
     const snapshot = this.#records.ended(this.#feeder.group);
-    const { shapes, looks } = this.#tables.takeNews();
+    const shapes = this.#tables.ended(this.#feeder.group);
     if (extents.length === 0 && snapshot === null && shapes.length === 0) {
       // Nothing in it for us: it counts as a keepalive.
-      for (const look of looks) this.#addSchemaRecord(look);
       if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
       return;
     }
@@ -282,7 +279,6 @@ export class PublishingSession {
     const place = { epoch: start.epoch, commitLsn: item.commitLsn };
     const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot, ...(shapes.length > 0 ? { shapes } : {}) };
     this.#feeder.group.end({ end, extents });
-    if (looks.length > 0) this.#unconfirmed.push({ group: this.#feeder.group, looks });
     this.#place = place;
     this.#endLsn = item.endLsn;
   }
@@ -343,7 +339,7 @@ export class PublishingSession {
       this.#options.session.acknowledge(this.#durableLsn);
       failpoint('publisher.acked');
     }
-    while (this.#unconfirmed[0]?.group === group) for (const look of this.#unconfirmed.shift()?.looks ?? []) this.#addSchemaRecord(look);
+    for (const look of this.#tables.confirmed(group)) this.#addSchemaRecord(look);
     for (const record of this.#records.confirmed(group)) {
       failpoint('snapshot.unconfirmed');
       this.#addSchemaRecord(record);
