@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { daemonRoutes } from './app/daemon-http.ts';
 import { socketPlace } from './app/control/place.ts';
 import { PipelineHost, type Parts } from './app/pipeline-host.ts';
+import { RegistryServer } from './app/registry-http.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
 import { serveHttp, type HttpAddress } from './runtime/http.ts';
@@ -41,7 +42,8 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   const hosts: PipelineHost[] = [];
   const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
   const places = configs.map((config) => ({ config, place: socketPlace(config, options.runtimeFolder) }));
-  const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger);
+  const registry = RegistryServer.of(configs);
+  const http = options.http === null ? null : await serveHttp(options.http, daemonRoutes(look, options.version), logger, registry);
   if (http !== null) logger.info({ host: http.address.host, port: http.address.port }, 'status and metrics are served');
   // Only now: an address that can't be had must not leave threads behind.
   hosts.push(...places.map(({ config, place }) => new PipelineHost(config, { logger, place, parts: options.parts })));
@@ -53,6 +55,7 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
   const exits = await Promise.all(hosts.map((host) => host.ended));
   await Promise.all(stopping);
   await http?.close();
+  await registry?.close();
   return signal.aborted ? 0 : (exits.find((exit) => exit !== 0) ?? 0);
 }
 

@@ -15,7 +15,9 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   'event/': [],
   'runtime/': ['node:*', 'croner', 'pino', 'prom-client'],
   'runtime/postgres/': ['pg', 'zod'],
-  'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'avsc', 'zod'],
+  'codec/': ['event/', 'runtime/', 'node:buffer', 'node:util', 'zod'],
+  // A schema registry is asked before the first record, never while one is written.
+  'codec/avro/': ['node:fs/promises', 'node:http', 'node:https'],
   'source/': ['event/', 'runtime/', 'node:*', 'pg', 'pg-logical-replication', 'zod'],
   'log/': ['runtime/', 'node:*', '@node-rs/crc32', 'zod'],
   'sink/': ['event/', 'runtime/', 'node:*', 'zod'],

@@ -1,7 +1,7 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { matchesFilter } from '../event/table-pattern.ts';
 import type { TableSchema } from '../event/table.ts';
-import { checkLog, createSink, createSource } from '../registry.ts';
+import { checkLog, createCodec, createSink, createSource } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -17,6 +17,7 @@ export interface CheckedPart {
 /** Every problem of every part at once; changes nothing. A part that can't even be asked is a finding itself. */
 export async function checkPipeline(config: PipelineConfig, logger: Logger): Promise<readonly CheckedPart[]> {
   const context = { pipeline: config.name, logger };
+  const codec = createCodec(config.format, context);
   let tables: readonly TableSchema[] = [];
   // First: what it captures is what the sinks are asked about. A shape that no log holds yet has no version.
   const source = await checked('source', async () => {
@@ -26,6 +27,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
   });
   const others = await Promise.all([
     checked('log', () => checkLog(config.log, context)),
+    ...(codec.check === undefined ? [] : [checked('format', () => codec.check?.() ?? [])]),
     ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
     ...config.sinks.map(async (sink) => {
       const its = (sink.from === undefined ? tables : await outputsOf(config, sink.from)).filter((table) => matchesFilter(sink.tables, table));

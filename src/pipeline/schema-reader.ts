@@ -1,4 +1,4 @@
-import type { SchemaVersion, TableSchema } from '../event/table.ts';
+import type { RegisteredSchema, SchemaVersion, TableSchema } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { decodeControl, type SchemaTopicRecord } from './control-records.ts';
@@ -35,6 +35,11 @@ export class SchemaReader {
     const schema = this.known(version);
     if (schema === undefined) throw new TailraceError('log-damaged', `an event names schema version ${versionText(version)}, which ${this.#topic} does not hold`);
     return schema;
+  }
+
+  /** What the format had registered for any version, in order. */
+  registered(): readonly RegisteredSchema[] {
+    return this.#versions.registered();
   }
 
   /** The newest schema of each table. */

@@ -55,6 +55,11 @@ export const catalogue = {
   'log-other-format': entry('operator', 2, 'The log holds events in another format than the configuration says.', 'Set format: to the one that the log was written with, or give the pipeline a new log directory.'),
   'offset-out-of-range': entry('stop', 4, 'An offset was asked for that the log does not hold (any more).', 'See docs/guarantees.md, Gaps.'),
 
+  // schemas
+  'registry-unreachable': entry('retry', 3, 'The schema registry cannot be reached, or answers that it has trouble.', 'Check that it runs and that format.registry.url is right; Tailrace tries again by itself. Tables whose schemas the log holds already need no registry.'),
+  'registry-refused': entry('operator', 3, 'The schema registry refuses the login, or what answers there is none.', 'Check the keys under format.registry; the URL is where the API begins, as other clients are given it.'),
+  'schema-refused': entry('operator', 4, "The schema registry refuses a table's new schema.", 'See the message for the subject and the field. Let the subject change, or undo the change at the source.'),
+
   // the protocol
   'gap': entry('stop', 4, 'Changes are missing between what the log holds and what can still be read.', 'See docs/guarantees.md, Gaps: take new snapshots to go on.'),
   'fenced': entry('stop', 1, 'Another publisher or sink worker has taken over.', 'Run one worker only; this one stopped without harm.'),

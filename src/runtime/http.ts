@@ -15,6 +15,12 @@ export type HttpReply = { readonly status: number; readonly json: unknown } | { 
 /** Exact paths; nothing takes a body, a query or a parameter, so that there is nothing to inject. */
 export type HttpRoutes = Readonly<Record<string, () => HttpReply | Promise<HttpReply>>>;
 
+/** Paths below some first parts, for what has names of its own. Its parts come decoded; null where there is nothing. */
+export interface HttpTree {
+  readonly roots: readonly string[];
+  answer(parts: readonly string[]): Promise<HttpReply | null>;
+}
+
 export interface HttpServer {
   /** As bound, with the port that port 0 became. */
   readonly address: HttpAddress;
@@ -38,8 +44,8 @@ export function parseHttpAddress(text: string, options: { readonly allowRemote: 
   return { host, port };
 }
 
-/** Serves GET and HEAD on exact paths until it is closed. Throws `http-unavailable` when the address can't be had. */
-export async function serveHttp(address: HttpAddress, routes: HttpRoutes, logger: Logger): Promise<HttpServer> {
+/** Serves GET and HEAD until it is closed. Throws `http-unavailable` when the address can't be had. */
+export async function serveHttp(address: HttpAddress, routes: HttpRoutes, logger: Logger, tree?: HttpTree): Promise<HttpServer> {
   const known = new Map(Object.entries(routes));
   const checkHost = isLoopback(address.host);
   const server = createServer({ maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 2000 });
@@ -48,7 +54,7 @@ export async function serveHttp(address: HttpAddress, routes: HttpRoutes, logger
   server.maxRequestsPerSocket = 1000;
   server.setTimeout(15_000);
   server.on('request', (request, response) => {
-    answer(request, response, { known, checkHost }).catch((error: unknown) => {
+    answer(request, response, { known, tree, checkHost }).catch((error: unknown) => {
       logger.error({ err: error }, 'an http request failed');
       response.destroy();
     });
@@ -65,27 +71,42 @@ export async function serveHttp(address: HttpAddress, routes: HttpRoutes, logger
 
 interface Known {
   readonly known: ReadonlyMap<string, HttpRoutes[string]>;
+  readonly tree: HttpTree | undefined;
   readonly checkHost: boolean;
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, { known, checkHost }: Known): Promise<void> {
+async function answer(request: IncomingMessage, response: ServerResponse, { known, tree, checkHost }: Known): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
   const problem = (status: number, code: string, message: string, hint: string): void => {
     send(request, response, { status, json: { code, message, path: shortened(path, 200), hint } });
   };
   // A web page that made its own name point to 127.0.0.1 sends that name: it is not for us (DNS rebinding).
   if (checkHost && !isLoopback(hostOnly(request.headers.host ?? ''))) return problem(403, 'wrong-host', 'this server answers to localhost only', 'use http://127.0.0.1');
-  const route = known.get(path);
-  if (route === undefined) return problem(404, 'not-found', 'there is nothing here', `try ${[...known.keys()].join(', ')}`);
+  const route = known.get(path) ?? below(tree, path);
+  const nothing = (): void => problem(404, 'not-found', 'there is nothing here', `try ${[...known.keys()].join(', ')}`);
+  if (route === undefined) return nothing();
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD');
     return problem(405, 'method-not-allowed', 'this can only be read', 'use GET');
   }
   try {
-    send(request, response, await route());
+    const reply = await route();
+    if (reply === null) nothing();
+    else send(request, response, reply);
   } catch (error) {
     const { message } = describeError(error) as { message?: string };
     problem(500, 'internal', message ?? 'this failed', 'see the log');
+  }
+}
+
+/** The tree's answer, if the path begins with one of its roots and is not wrongly encoded. */
+function below(tree: HttpTree | undefined, path: string): (() => Promise<HttpReply | null>) | undefined {
+  if (tree === undefined || !path.startsWith('/')) return undefined;
+  try {
+    const parts = path.slice(1).replace(/\/$/, '').split('/').map(decodeURIComponent);
+    return tree.roots.includes(parts[0] ?? '') ? () => tree.answer(parts) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

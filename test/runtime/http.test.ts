@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { TailraceError } from '../../src/runtime/errors.ts';
-import { parseHttpAddress, serveHttp, type HttpRoutes, type HttpServer } from '../../src/runtime/http.ts';
+import { parseHttpAddress, serveHttp, type HttpRoutes, type HttpServer, type HttpTree } from '../../src/runtime/http.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 
 const routes: HttpRoutes = {
@@ -19,6 +19,11 @@ async function serve(t: { after(fn: () => Promise<void>): void }): Promise<HttpS
   t.after(() => server.close());
   return server;
 }
+
+const tree: HttpTree = {
+  roots: ['names'],
+  answer: (parts) => Promise.resolve(parts.includes('none') ? null : { status: 200, json: parts }),
+};
 
 interface Answer {
   readonly status: number;
@@ -162,4 +167,33 @@ describe('an address to listen on', () => {
       assert.ok(parseHttpAddress(text, { allowRemote: true }));
     });
   }
+});
+
+describe('paths below a root', () => {
+  const cases: readonly (readonly [path: string, status: number, body?: unknown])[] = [
+    ['/names', 200, ['names']],
+    ['/names/', 200, ['names']],
+    ['/names/a%2Fb%20%22/2?x=/y', 200, ['names', 'a/b "', '2']],
+    ['/names/none', 404],
+    ['/names/%ff', 404],
+    ['/namesake', 404],
+    ['//names', 404],
+    ['/healthz', 200, { status: 'ok' }],
+  ];
+  for (const [path, status, body] of cases) {
+    test(`${path} is answered with ${status}`, async (t) => {
+      const server = await serveHttp({ host: '127.0.0.1', port: 0 }, routes, silentLogger, tree);
+      t.after(() => server.close());
+      const response = await fetch(`http://127.0.0.1:${server.address.port}${path}`);
+      assert.equal(response.status, status);
+      if (body !== undefined) assert.deepEqual(await response.json(), body);
+      else assert.equal(((await response.json()) as { code: string }).code, 'not-found');
+    });
+  }
+
+  test('they can only be read', async (t) => {
+    const server = await serveHttp({ host: '127.0.0.1', port: 0 }, routes, silentLogger, tree);
+    t.after(() => server.close());
+    assert.equal((await fetch(`http://127.0.0.1:${server.address.port}/names/a`, { method: 'POST', body: '{}' })).status, 405);
+  });
 });

@@ -1,15 +1,13 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Codec } from '../codec.ts';
 import { AvroCodec } from './avro-codec.ts';
+import { avroCodecConfig } from './config.ts';
 import { OwnRegistrar } from './registrar.ts';
+import { RegistryClient } from './registry-client.ts';
+import { RemoteRegistrar } from './remote-registrar.ts';
 
-export const avroCodecConfig = z.strictObject({
-  types: z
-    .enum(['natural', 'text'])
-    .default('natural')
-    .describe("How dates, times and numeric(p, s) stand: natural, as Avro's types, where a value that they cannot say (infinity, NaN) is null and stands in the record's header; or text, as Postgres writes them."),
-});
+export { avroCodecConfig };
 
-export function createAvroCodec(config: z.output<typeof avroCodecConfig>): Codec {
-  return new AvroCodec(new OwnRegistrar(), config.types);
+export function createAvroCodec({ registry, types }: z.output<typeof avroCodecConfig>): Codec {
+  return new AvroCodec(registry === undefined ? new OwnRegistrar() : new RemoteRegistrar(new RegistryClient(registry)), types);
 }
