@@ -1,4 +1,5 @@
-import type { LogReader } from '../../log/log.ts';
+import type { LogReader, RecordCursor } from '../../log/log.ts';
+import { TailraceError } from '../../runtime/errors.ts';
 import { headerName, HeaderReader } from '../record-header.ts';
 import { KeyFilter, keyHash } from './key-filter.ts';
 import { copyRecord, isBefore, type Identity, type RecordCopy } from './record-copy.ts';
@@ -66,11 +67,9 @@ export class KeyRanges {
 
   /** Reads on up to `before`. */
   async #extend(before: number): Promise<void> {
-    const { start, end } = await this.#reader.range(this.#topic, this.#partition);
-    if (this.#end < 0) this.#end = start;
-    const last = Math.min(before, end);
-    while (this.#end < last) {
-      const cursor = await this.#reader.fetch(this.#topic, this.#partition, this.#end, this.#limits.rangeBytes);
+    if (this.#end < 0) this.#end = (await this.#reader.range(this.#topic, this.#partition)).start;
+    while (this.#end < before) {
+      const cursor = await this.#fetch(this.#end);
       let range = this.#ranges.at(-1);
       if (range === undefined || this.#bytes >= this.#limits.rangeBytes) range = this.#open();
       while (cursor.next()) {
@@ -119,12 +118,10 @@ export class KeyRanges {
 
   async #read(range: Range): Promise<View> {
     const view = new Map<string, RecordCopy[]>();
-    const { start } = await this.#reader.range(this.#topic, this.#partition);
-    // What retention has taken since is not there to be found.
-    for (let offset = Math.max(range.from, start); offset < range.to; ) {
-      const cursor = await this.#reader.fetch(this.#topic, this.#partition, offset, this.#limits.rangeBytes);
+    for (let offset = range.from; offset < range.to; ) {
+      const cursor = await this.#fetch(offset);
       while (cursor.next()) {
-        if (cursor.offset < offset || cursor.offset >= range.to || cursor.key.start < 0) continue;
+        if (cursor.offset < range.from || cursor.offset >= range.to || cursor.key.start < 0) continue;
         const record = copyRecord(cursor);
         if (record === null) continue;
         const name = keyName(record.key);
@@ -136,6 +133,17 @@ export class KeyRanges {
       offset = cursor.nextOffset;
     }
     return view;
+  }
+
+  /** What retention has taken since is not there to be found. */
+  async #fetch(offset: number): Promise<RecordCursor> {
+    try {
+      return await this.#reader.fetch(this.#topic, this.#partition, offset, this.#limits.rangeBytes);
+    } catch (error) {
+      if (!(error instanceof TailraceError) || error.code !== 'offset-out-of-range') throw error;
+      const { start } = await this.#reader.range(this.#topic, this.#partition);
+      return this.#reader.fetch(this.#topic, this.#partition, Math.max(start, offset), this.#limits.rangeBytes);
+    }
   }
 }
 
