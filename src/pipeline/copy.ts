@@ -147,12 +147,13 @@ export class Copy {
 
   /**
    * A row of the stream, of this copy's table: where a partial image gets a new key, the row may come from a stretch that is still
-   * to be read into one that was read already, and its full image would be nowhere (PROTOCOL, Snapshots). Whether it is such a row.
+   * to be read into one that was read already, and its full image would be nowhere (PROTOCOL, Snapshots). So may one that a row filter
+   * did not let through before, which comes as an insert that lacks columns. Whether it is such a row.
    */
   changed(change: RowChange): boolean {
     const { table } = this.job;
-    if (this.#record === null || table.key.length === 0 || change.op !== 'u' || change.oldKind === 'full') return false;
-    if (!isPartial(change.bytes, change.newAt) || !isKeyChange(change.table, change)) return false;
+    if (this.#record === null || table.key.length === 0 || (change.op !== 'u' && change.op !== 'c') || change.oldKind === 'full') return false;
+    if (!isPartial(change.bytes, change.newAt) || (change.op === 'u' && !isKeyChange(change.table, change))) return false;
     const key = newKeyTexts(change.table, change);
     this.#reread(key);
     this.#notes.push(key);

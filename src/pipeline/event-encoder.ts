@@ -88,11 +88,13 @@ export class EventEncoder {
       this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
       if (this.#codec.tombstones) this.#bury(group, target);
     }
-    const lacks = change.op === 'u' && isPartial(change.bytes, change.newAt);
+    const lacks = (change.op === 'u' || change.op === 'c') && isPartial(change.bytes, change.newAt);
     const fills = lacks && change.oldKind === 'full' && this.#codec.wholeAfter === true;
-    this.#codec.encodeRow(fills ? withOldRow(change) : change, target.schema, this.#context, this.#encoded);
+    // An update that brings a row into a row filter is sent as an insert, and lacks what it left alone: nobody may take that for NULL.
+    const op = lacks ? 'u' : change.op;
+    this.#codec.encodeRow(fills ? withOldRow(change) : op === change.op ? change : { ...change, op }, target.schema, this.#context, this.#encoded);
     const partial = lacks && !fills;
-    this.#write(group, target, { op: change.op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
+    this.#write(group, target, { op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
     if (change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
   }
 

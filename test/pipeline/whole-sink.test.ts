@@ -5,13 +5,13 @@ import type { Sink, TableOperation } from '../../src/sink/sink.ts';
 import { insert, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
 import { Bench, tableOf, type BenchOptions } from './harness.ts';
 
-/** A real sink that needs whole rows, and what it is handed. */
-function wholeSink(bench: Bench, handed: string[]): Sink {
+/** A real sink that needs whole rows, or does not, and what it is handed. */
+function wholeSink(bench: Bench, handed: string[], wholeRows = true): Sink {
   const { sink } = bench.sqlite();
   const told = (change: TableOperation): string =>
     change.op === 't' ? 't' : `${change.op} ${change.newAt < 0 ? '' : tupleTexts(change.bytes, change.newAt).map((text) => (text === undefined ? '~' : text)).join(' ')}`;
   return {
-    wholeRows: true,
+    wholeRows,
     check: (tables) => sink.check(tables),
     forget: () => sink.forget(),
     openVerifier: () => sink.openVerifier(),
@@ -82,4 +82,23 @@ test('where the copy is complete and the log holds the row no longer, the sink s
   await first.reaches(source.lsn);
   source.commit([truncate(table), update(table, ['1', undefined])]);
   assert.equal(((await first.ended()) as { code?: string }).code, 'row-incomplete');
+});
+
+test('R15: a row that enters a row filter without its unchanged columns is never given NULLs: the sink stops and names it', async (t) => {
+  const table = tableOf('t', 3);
+  const source = new ScriptedSource([table]);
+  source.commit([insert(table, ['1', 'a', 'long'])]);
+  const pipeline = await bench(t, source, { snapshot: 'initial' });
+  await pipeline.settled();
+  const handed: string[] = [];
+  const sink = await pipeline.replay('local', { sink: wholeSink(pipeline, handed, false) });
+  await sink.reaches(source.lsn);
+  // Its region has changed to the one that the filter lets through; what it has in c was not sent.
+  source.commit([insert(table, ['2', 'b', undefined])]);
+  const error = (await sink.ended()) as { readonly code?: string; readonly message: string };
+  // As an update, which every sink lays over a row that must be there.
+  assert.equal(handed.at(-1), 'u 2 b ~');
+  assert.equal(error.code, 'sink-data');
+  assert.match(error.message, /\(a\)=\(2\)/);
+  assert.deepEqual(sink.rows(table), [['1', 'a', 'long']]);
 });

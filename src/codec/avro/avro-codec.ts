@@ -25,6 +25,7 @@ export class AvroCodec implements Codec {
   readonly name = 'avro';
   readonly id = 3;
   readonly tombstones = true;
+  readonly wholeAfter = true;
   readonly #registrar: SchemaRegistrar;
   readonly #types: AvroTypes;
   readonly #key = new ByteWriter();

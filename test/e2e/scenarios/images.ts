@@ -165,6 +165,11 @@ export const images: readonly Scenario[] = [
     lacking: { t: ['half'] },
   },
   {
+    title: 'R16: sequences and large objects are not captured, and hold nothing up',
+    setup: 'CREATE SEQUENCE s; CREATE TABLE t (id int PRIMARY KEY, picture oid); INSERT INTO t VALUES (nextval($$s$$), lo_from_bytea(0, $$one$$))',
+    steps: ["INSERT INTO t VALUES (nextval('s'), lo_from_bytea(0, 'two')); SELECT setval('s', 100); INSERT INTO t VALUES (nextval('s'), NULL)", 'SELECT lo_unlink(picture) FROM t WHERE id = 2; UPDATE t SET picture = NULL WHERE id = 2; ALTER SEQUENCE s RESTART'],
+  },
+  {
     title: 'R17: ON CONFLICT, MERGE, INSERT … SELECT and writing CTEs arrive as what they did',
     setup: `CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd', n int DEFAULT 0, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
       CREATE TABLE history (id int, v text, PRIMARY KEY (id, v)); INSERT INTO t SELECT i, 'v', 0, ${big('i')} FROM generate_series(1, 60) i`,
