@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { copyFile, rm } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { isAfter } from '../../src/event/position.ts';
@@ -167,4 +168,24 @@ test('the replayer: what a sink reports is never ahead of its replica', { timeou
     const at = all.find((end) => end.at === offset);
     assert.deepEqual([at?.epoch, at?.commitLsn], [epoch, commitLsn], 'it stands at an END');
   }
+});
+
+test('the replayer: a replica that was put back from a copy of its own is brought forward from there, each event once', async (t) => {
+  const notes = tableOf('notes', 2, { key: [] });
+  const source = new ScriptedSource([items, notes]);
+  const bench = await Bench.open(t, source, { sinks: ['local'] });
+  await bench.start();
+  let sink = await bench.replay('local');
+  await sink.reaches(source.commit([insert(items, ['1', 'x']), insert(notes, ['1', 'twin'])]).endLsn);
+  await sink.stop();
+  await copyFile(sink.path, `${sink.path}.copy`);
+  sink = await bench.replay('local');
+  for (let n = 2; n <= 5; n++) await sink.reaches(source.commit([insert(items, [`${n}`, 'x']), insert(notes, ['1', 'twin'])]).endLsn);
+  await sink.stop();
+  for (const suffix of ['-wal', '-shm']) await rm(sink.path + suffix, { force: true });
+  await copyFile(`${sink.path}.copy`, sink.path);
+  assert.equal(sink.rows(notes).length, 1, 'it is back where it was');
+  sink = await bench.replay('local');
+  await sink.reaches(source.lsn);
+  assert.deepEqual([sink.rows(items).length, sink.rows(notes).length], [5, 5]);
 });
