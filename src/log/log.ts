@@ -113,8 +113,11 @@ export interface HeaderDraft {
 export interface LogReader {
   /** Undefined where the log has no place of its own for one (Kafka): then the records in it say whose they are. */
   readonly logId: string | undefined;
-  /** Whether records become visible in the order of their appends over all partitions (embedded), or each partition for itself (Kafka). */
-  readonly isOrdered: boolean;
+  /**
+   * Milliseconds for which a record may be late that another record, in another partition, names. 0 where records become visible in
+   * the order of their appends.
+   */
+  readonly lateAfter: number;
   topics(): Promise<readonly TopicSpec[]>;
   range(topic: string, partition: number): Promise<OffsetRange>;
   /**

@@ -89,8 +89,10 @@ export class EndFollower {
   async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
     const steps: Step[] = [];
     let bytes = 0;
-    let isAtEnd = false;
-    while (!isAtEnd && steps.length < maxSteps) {
+    // The end as it is now: a log that is written without pause must not keep what is there from being handed out.
+    const range = await this.#reader.range(this.#topic, 0);
+    if (this.#offset > range.end) await this.#fetch();
+    while (this.#offset < range.end && steps.length < maxSteps) {
       const from = this.#offset;
       const cursor = await this.#fetch();
       while (cursor.next()) {
@@ -105,10 +107,10 @@ export class EndFollower {
         this.#afterGap = false;
         bytes += size;
       }
-      isAtEnd = cursor.nextOffset === from;
+      if (cursor.nextOffset === from) break;
       this.#offset = Math.max(this.#offset, cursor.nextOffset);
     }
-    if (isAtEnd && this.#behind !== null && this.#met === null && (await this.#reader.range(this.#topic, 0)).end <= this.#offset) this.#ahead(this.#behind);
+    if (this.#offset >= range.end && this.#behind !== null && this.#met === null) this.#ahead(this.#behind);
     return steps;
   }
 
@@ -143,8 +145,9 @@ export class EndFollower {
       }
       this.#behind = null;
     }
-    // An END without events repeats the place: it moves nobody's position and is no link of the chain.
-    if (isLink(record)) this.#link(record, offset);
+    // One without events repeats the place of the last one with events, moves nobody's position and is no link of the chain; but where
+    // its place is not the reader's, there was another in between.
+    this.#link(record, offset);
     return record;
   }
 

@@ -121,6 +121,11 @@ export interface SchemaState {
   readonly orders: CopyOrders;
 }
 
+/** Of all that a log without a START still knows: what comes is of a higher one. */
+export function highestEpoch({ versions, copies }: SchemaState): number {
+  return Math.max(0, ...versions.map(({ version }) => version.epoch), ...[...copies.values()].map(({ place }) => place.epoch));
+}
+
 /** No table has this oid: a copy that names it is of none. */
 export const noRelation = 0;
 

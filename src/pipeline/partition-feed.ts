@@ -18,8 +18,6 @@ export interface RankedShare<T> extends Share<T> {
 
 export interface FeedOptions {
   readonly fetchBytes: number;
-  /** Milliseconds after which events that are named and not to be seen are lost, where partitions become visible apart. */
-  readonly lateAfter: number;
   readonly signal: AbortSignal;
 }
 
@@ -85,7 +83,7 @@ export class PartitionFeed<T> {
     const { topic, partition, first } = this.share.part;
     const from = (this.#offset = Math.max(this.#offset, first));
     this.#cursor = await this.#reader.fetch(topic, partition, from, this.#options.fetchBytes).catch((error: unknown) => {
-      if (this.#reader.isOrdered || !(error instanceof TailraceError && error.code === 'offset-out-of-range')) throw error;
+      if (this.#reader.lateAfter === 0 || !(error instanceof TailraceError && error.code === 'offset-out-of-range')) throw error;
       return null;
     });
     if (this.#cursor === null || this.#cursor.nextOffset <= from) await this.#nothingCame(from);
@@ -97,12 +95,12 @@ export class PartitionFeed<T> {
    * just taken the lead. They are waited for; events that do not come are gone.
    */
   async #nothingCame(from: number): Promise<void> {
-    if (this.#reader.isOrdered) this.#missing();
+    if (this.#reader.lateAfter === 0) this.#missing();
     const { topic, partition, last } = this.share.part;
     const range = await this.#reader.range(topic, partition);
     if (range.start > from) this.#missing(`they were let go of: the partition begins at ${range.start}`);
     this.#waitingSince ??= Date.now();
-    if (Date.now() - this.#waitingSince > this.#options.lateAfter) {
+    if (Date.now() - this.#waitingSince > this.#reader.lateAfter) {
       this.#missing(range.end > last ? '' : `the partition ends at ${range.end}: it was deleted, or the brokers lost what they had confirmed`);
     }
     await this.#reader.wait(topic, partition, from, this.#options.signal);

@@ -12,7 +12,7 @@ import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
 import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { appendRecord, controlDraft, type Written } from './group.ts';
-import { ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
+import { highestEpoch, ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
 import { SchemaVersions } from './schema-versions.ts';
@@ -129,9 +129,10 @@ export class Publisher {
     try {
       const reader = new ProgressReader(this.#reader, this.#topics);
       const progress = await reader.read();
-      const gap = this.#checkGap(session, progress);
-      await this.#settleCopies(session.tables, await readSchemaState(this.#reader, this.#topics), gap);
-      const taken = await this.#start(session, { reader, progress, gap });
+      const known = await readSchemaState(this.#reader, this.#topics);
+      const gap = this.#checkGap(session, progress, known);
+      await this.#settleCopies(session.tables, known, gap);
+      const taken = await this.#start(session, { reader, progress, gap, above: highestEpoch(known) });
       failpoint('publisher.started');
       const guard = new StartGuard(this.#reader, this.#topics.transaction, { start: taken.start, offset: taken.startOffset });
       const end = await this.#firstEnd(taken, session, guard);
@@ -153,12 +154,14 @@ export class Publisher {
     return this.#turns.take(() => work(this.#writer));
   }
 
-  #checkGap(session: SourceSession, progress: LogProgress): string | null {
+  #checkGap(session: SourceSession, progress: LogProgress, known: SchemaState): string | null {
     const clashes = topicClashes(this.#options.pipeline, session.tables);
     if (clashes.length > 0) {
       throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: clashRemedy });
     }
-    const gap = findGap(session.server, progress.start, progress.end);
+    // Versions are written behind a START: without one, the topic is not the one that they were written with (Kafka).
+    const isLost = progress.start === null && known.versions.length > 0;
+    const gap = isLost ? `${this.#topics.transaction} is empty, and ${this.#topics.schema} is not: it was deleted, or made again` : findGap(session.server, progress.start, progress.end);
     if (gap === null) return null;
     if (this.#options.onGap === 'stop') throw new TailraceError('gap', gap);
     this.#options.logger.warn({ gap }, 'a gap: every table is copied anew');
@@ -170,7 +173,7 @@ export class Publisher {
    * one is tried. On the embedded log nobody else can write, so the first one is valid. What stood there until then may be
    * more than when the gap was looked for: what the publisher that we replace has still written.
    */
-  async #start(session: SourceSession, of: { readonly reader: ProgressReader; readonly progress: LogProgress; readonly gap: string | null }): Promise<TakenSlot> {
+  async #start(session: SourceSession, of: { readonly reader: ProgressReader; readonly progress: LogProgress; readonly gap: string | null; readonly above: number }): Promise<TakenSlot> {
     const { server } = session;
     let { progress } = of;
     for (;;) {
@@ -178,7 +181,7 @@ export class Publisher {
       const mine: StartRecord = {
         type: 'start',
         logId: before?.logId ?? this.#writer.logId,
-        epoch: (before?.epoch ?? 0) + 1,
+        epoch: (before?.epoch ?? of.above) + 1,
         startId: startIdText(randomBytes(8)),
         systemIdentifier: server.systemIdentifier,
         timeline: server.timeline,

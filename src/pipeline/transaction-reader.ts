@@ -26,15 +26,12 @@ export interface Completer {
 }
 
 export interface TransactionReaderOptions {
-  /** Milliseconds after which events that do not come are lost. */
-  readonly late?: number;
-  /** Ends waiting for them. */
+  /** Ends waiting for events that are late. */
   readonly signal?: AbortSignal;
   readonly completer?: Completer | undefined;
 }
 
 const fetchBytes = 256 << 10;
-const lateAfter = 60_000;
 const never = new AbortController().signal;
 
 /**
@@ -45,7 +42,7 @@ export class TransactionReader {
   readonly #reader: LogReader;
   readonly #schemas: SchemaReader;
   readonly #codec: Codec;
-  readonly #waiting: { readonly lateAfter: number; readonly signal: AbortSignal };
+  readonly #signal: AbortSignal;
   readonly #completer: Completer | undefined;
   #lastTable: TableSchema | null = null;
 
@@ -53,7 +50,7 @@ export class TransactionReader {
     this.#reader = reader;
     this.#schemas = schemas;
     this.#codec = codec;
-    this.#waiting = { lateAfter: options.late ?? lateAfter, signal: options.signal ?? never };
+    this.#signal = options.signal ?? never;
     this.#completer = options.completer;
   }
 
@@ -104,7 +101,7 @@ export class TransactionReader {
       else others.push(ranked);
     }
     // Together they hold about as much as one would alone; a batch comes whole in any case.
-    const options = { ...this.#waiting, fetchBytes: Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size)) };
+    const options = { signal: this.#signal, fetchBytes: Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size)) };
     return [...byPartition.values()].map((theirs) => new PartitionFeed(this.#reader, theirs, options));
   }
 

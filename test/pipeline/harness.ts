@@ -40,7 +40,6 @@ export interface Append {
  * writer is finished, as the interface says), `after` may throw once all of it is durable.
  */
 export class WatchedLog implements Log {
-  readonly writers = 'one';
   readonly #log: Log;
   readonly appends: Append[] = [];
   before: (append: number) => void | Promise<void> = () => {};
@@ -50,6 +49,10 @@ export class WatchedLog implements Log {
 
   constructor(log: Log) {
     this.#log = log;
+  }
+
+  get writers(): Log['writers'] {
+    return this.#log.writers;
   }
 
   lead(task: string, signal: AbortSignal): Promise<Lead> {
@@ -97,7 +100,7 @@ export class WatchedLog implements Log {
   }
 }
 
-export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'onStreamAsked' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions> };
+export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'onStreamAsked' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions>; /** In place of an embedded log. */ readonly on?: Log };
 
 interface Running {
   readonly stop: AbortController;
@@ -119,7 +122,7 @@ export class Bench {
     this.directory = directory;
     this.options = parts.options;
     this.#open = parts.open;
-    this.log = new WatchedLog(openEmbeddedLog({ directory: join(directory, 'log'), ...parts.options.log }));
+    this.log = new WatchedLog(parts.options.on ?? openEmbeddedLog({ directory: join(directory, 'log'), ...parts.options.log }));
   }
 
   static async open(t: TestContext, source: ScriptedSource, options: BenchOptions = {}): Promise<Bench> {

@@ -12,6 +12,8 @@ export interface KafkaOptions {
   /** The folder with Kafka's jars (kafka-jars.ts). */
   readonly libs: string;
   readonly brokers?: number;
+  /** Of the brokers, in their order, where they have to be known before; free ones unless told. */
+  readonly ports?: readonly number[];
   /** Lines of server.properties, over those below; the same for each broker. */
   readonly settings?: Readonly<Record<string, string>>;
   /** The protocol of the port that clients use; PLAINTEXT unless told. What it needs stands in `settings`. */
@@ -31,7 +33,7 @@ export interface KafkaCluster {
 export async function startKafkaCluster(options: KafkaOptions): Promise<KafkaCluster> {
   const directory = await mkdtemp(join(tmpdir(), 'tailrace-kafka-'));
   const nodes: Node[] = [];
-  for (let id = 1; id <= (options.brokers ?? 1); id++) nodes.push({ id, port: await freePort(), controllerPort: await freePort() });
+  for (let id = 1; id <= (options.brokers ?? 1); id++) nodes.push({ id, port: options.ports?.[id - 1] ?? (await freePort()), controllerPort: await freePort() });
   const brokers = nodes.map((node) => new KafkaBroker(join(directory, String(node.id)), node, { ...options, nodes }));
   const remove = async (): Promise<void> => {
     await Promise.all(brokers.map((broker) => broker.kill()));

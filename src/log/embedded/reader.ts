@@ -20,7 +20,7 @@ export interface ReaderOptions {
 
 export class EmbeddedLogReader implements LogReader {
   readonly logId: string;
-  readonly isOrdered = true;
+  readonly lateAfter = 0;
   readonly #options: ReaderOptions;
   readonly #files = new FileCache('r', 128);
   readonly #partitions = new Map<string, PartitionReader[]>();

@@ -34,7 +34,7 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
       }
     },
     async openReader() {
-      return new KafkaLogReader(new Cluster(clusterOptions(config)), prefix);
+      return new KafkaLogReader(new Cluster(clusterOptions(config)), { prefix, lateAfter: config.late_after });
     },
   };
 }

@@ -17,16 +17,17 @@ const nothing: FetchedPartition = { error: 0, highWatermark: 0, start: 0, record
 /** Reads partitions from any offset, without a consumer group: where a reader is, it knows itself. */
 export class KafkaLogReader implements LogReader {
   readonly logId = undefined;
-  readonly isOrdered = false;
+  readonly lateAfter: number;
   readonly #cluster: Cluster;
   readonly #prefix: string;
   readonly #closed = new AbortController();
   /** What the last wait found, until it is fetched. */
   #ahead: { readonly topic: string; readonly partition: number; readonly offset: number; readonly fetched: FetchedPartition } | undefined;
 
-  constructor(cluster: Cluster, prefix: string) {
+  constructor(cluster: Cluster, { prefix, lateAfter }: { readonly prefix: string; readonly lateAfter: number }) {
     this.#cluster = cluster;
     this.#prefix = prefix;
+    this.lateAfter = lateAfter;
   }
 
   async topics(): Promise<readonly TopicSpec[]> {

@@ -35,7 +35,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
       const reader = await log.openReader();
       return {
         logId: reader.logId,
-        isOrdered: reader.isOrdered,
+        lateAfter: reader.lateAfter,
         topics: async () => strip(await reader.topics()),
         range: (topic, partition) => reader.range(prefix + topic, partition),
         fetch: (topic, partition, offset, maxBytes) => reader.fetch(prefix + topic, partition, offset, maxBytes),

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
+import { Publisher } from '../../src/pipeline/publisher.ts';
+import { SinkTopicWriter } from '../../src/pipeline/sink-topic-writer.ts';
+import { topicNames } from '../../src/pipeline/topics.ts';
+import { TailraceError } from '../../src/runtime/errors.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { addPartitions, deleteTopic, dropRecords } from '../log/kafka/raw.ts';
+import { freshLog, withoutPrefix } from '../log/kafka/prefixed-log.ts';
+import { sharedKafka } from '../support/kafka.ts';
+import { insert, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
+import { eventually } from '../support/wait.ts';
+import { Bench, tableOf } from './harness.ts';
+import { ends, starts } from './log-view.ts';
+
+const kafka = await sharedKafka();
+const needed = { skip: kafka.missing ?? false };
+const items = tableOf('items', 2);
+const orders = tableOf('orders', 2);
+
+/** A pipeline `shop` whose topics stand behind a prefix that is this test's alone. */
+async function shop(t: TestContext, config: Partial<KafkaLogConfig> = {}): Promise<{ bench: Bench; source: ScriptedSource; prefix: string }> {
+  const source = new ScriptedSource([items, orders]);
+  const { log, pipeline } = freshLog(kafka.brokers, config);
+  const prefix = `${pipeline}.`;
+  return { source, prefix, bench: await Bench.open(t, source, { on: withoutPrefix(log, prefix), sinks: ['local'] }) };
+}
+
+function isGap(pattern: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof TailraceError && error.code === 'gap', String(error));
+    assert.match(error.message, pattern);
+    return true;
+  };
+}
+
+/** What ends a sink by itself. */
+async function failure(bench: Bench, more: Parameters<Bench['replay']>[1] = {}): Promise<never> {
+  return rejected(await (await bench.replay('local', more)).ended());
+}
+
+function rejected(error: unknown): never {
+  throw error as Error;
+}
+
+test('what is published in several partitions is replayed in the order in which it was done', needed, async (t) => {
+  const { bench, source } = await shop(t, { partitions: 4 });
+  await bench.start();
+  const sink = await bench.replay('local');
+  source.commit(Array.from({ length: 20 }, (_, i) => insert(items, [`${i}`, 'first'])));
+  source.commit([truncate(items), ...Array.from({ length: 10 }, (_, i) => insert(items, [`${i}`, 'second'])), remove(items, ['3', 'second']), rekey(items, ['4', 'second'], ['40', 'moved'])]);
+  source.commit([insert(items, ['4', 'again']), update(items, ['40', 'twice']), rekey(items, ['40', 'twice'], ['41', 'on']), insert(orders, ['1', 'x'])]);
+  await sink.reaches(source.lsn);
+  const second = [0, 1, 2, 5, 6, 7, 8, 9].map((id) => [`${id}`, 'second']);
+  assert.deepEqual(sink.rows(items), [...second.slice(0, 3), ['4', 'again'], ['41', 'on'], ...second.slice(3)]);
+  assert.deepEqual(sink.rows(orders), [['1', 'x']]);
+  const partitions = (await ends(await bench.reader())).flatMap(({ parts }) => parts.map((part) => part.partition));
+  assert.ok(new Set(partitions).size > 1, 'the rows went to several partitions');
+});
+
+test('START: two publishers on one slot: whoever was replaced writes on, nothing of it counts, and it gives up before it acknowledges', needed, async (t) => {
+  const { bench, source } = await shop(t);
+  await bench.start();
+  source.commit([insert(items, ['1', 'a'])]);
+  await bench.settled();
+  const successor = await Publisher.open({ pipeline: 'shop', source, log: bench.log, codec: bench.codec, snapshot: 'never', onGap: 'stop', sinks: ['local'], logger: silentLogger, copyParallel: 1 });
+  const stop = new AbortController();
+  const { promise: streaming, resolve } = Promise.withResolvers<void>();
+  const published = successor.publish(stop.signal, resolve);
+  await streaming;
+  // Both get it from the server.
+  source.commit([insert(items, ['2', 'b'])]);
+  const replaced = await bench.ended();
+  assert.ok(replaced instanceof TailraceError && replaced.code === 'lead-lost', String(replaced));
+  source.commit([update(items, ['2', 'c'])]);
+  const sink = await bench.replay('local');
+  await sink.reaches(source.lsn);
+  assert.deepEqual(sink.rows(items), [['1', 'a'], ['2', 'c']]);
+  const written = await starts(await bench.reader());
+  assert.deepEqual(written.map(({ epoch }) => epoch), [1, 2]);
+  assert.equal(new Set(written.map(({ logId }) => logId)).size, 1, 'the log keeps its id');
+  await sink.stop();
+  stop.abort(new Error('stopped'));
+  await published;
+  await successor.close();
+});
+
+test('gap: a sink whose next transaction was let go of by the brokers stops, and says what is held', needed, async (t) => {
+  const { bench, source, prefix } = await shop(t);
+  await bench.start();
+  for (let id = 1; id <= 5; id++) source.commit([insert(items, [`${id}`, 'x'])]);
+  await bench.settled();
+  const all = (await ends(await bench.reader())).at(-1)?.at ?? 0;
+  const events = `${prefix}shop.public.items`;
+  const first = await bench.replay('local');
+  await first.reaches(source.lsn);
+  await first.stop();
+  source.commit([insert(items, ['6', 'x'])]);
+  source.commit([insert(items, ['7', 'x'])]);
+  await bench.settled();
+  await dropRecords(kafka.brokers, events, 6);
+  await assert.rejects(failure(bench), isGap(/holds 0 of the 1 events .* begins at 6/));
+  // The ENDs too: the sink's place is no longer there.
+  await dropRecords(kafka.brokers, `${prefix}shop.transaction`, all + 3);
+  await assert.rejects(failure(bench), isGap(/transactions are missing/));
+});
+
+test('gap: a topic that was deleted, or deleted and made again, is never taken for one without events', needed, async (t) => {
+  const { bench, source, prefix } = await shop(t, { late_after: 500 });
+  await bench.start();
+  const sink = await bench.replay('local');
+  source.commit([insert(items, ['1', 'a']), insert(items, ['2', 'b'])]);
+  await sink.reaches(source.lsn);
+  await sink.stop();
+  source.commit([insert(items, ['3', 'c'])]);
+  await bench.settled();
+  await bench.stop();
+  await deleteTopic(kafka.brokers, `${prefix}shop.public.items`);
+  await bench.start();
+  source.commit([insert(items, ['4', 'd'])]);
+  await bench.settled();
+  const again = await bench.replay('local');
+  // The topic is there again, and holds something; not what the END names.
+  await assert.rejects(again.ended().then(rejected), isGap(/holds 0 of the 1 events/));
+  await bench.stop();
+  await deleteTopic(kafka.brokers, `${prefix}shop.transaction`);
+  await assert.rejects(bench.start(), isGap(/shop\.transaction is empty, and shop\.schema is not/));
+  await assert.rejects(failure(bench), isGap(/where this log has never been/));
+});
+
+test('a topic to which somebody has added partitions is refused: its keys would be spread anew', needed, async (t) => {
+  const { bench, source, prefix } = await shop(t, { partitions: 2 });
+  await bench.start();
+  source.commit([insert(items, ['1', 'a'])]);
+  await bench.settled();
+  await bench.stop();
+  await addPartitions(kafka.brokers, `${prefix}shop.public.items`, 3);
+  await bench.start();
+  source.commit([insert(items, ['2', 'b'])]);
+  const error = await bench.ended();
+  assert.ok(error instanceof TailraceError && error.code === 'log-settings', String(error));
+  assert.match(error.message, /items has 3 partitions, and is to have 2/);
+});
+
+test('an event that is larger than its topic takes stops the publisher in front of it, with its table, its key and the limits', needed, async (t) => {
+  const { bench, source } = await shop(t, { max_record_size: 64 << 10 });
+  await bench.start();
+  const small = source.commit([insert(items, ['1', 'a'])]);
+  await bench.settled();
+  source.commit([insert(items, ['the-key', 'x'.repeat(100_000)])]);
+  source.commit([insert(items, ['3', 'c'])]);
+  const error = await bench.ended();
+  assert.ok(error instanceof TailraceError && error.code === 'log-record-too-large', String(error));
+  assert.match(error.message, /the-key.*shop\.public\.items.*max\.message\.bytes.*max_record_size/);
+  assert.ok(source.acknowledged.every((lsn) => lsn <= small.endLsn + 0x1000n));
+  const last = (await ends(await bench.reader())).at(-1);
+  assert.ok((last?.commitLsn ?? 0n) <= small.commitLsn);
+});
+
+test('sinks on Kafka write their own topics, and the publisher hears what they ask for', needed, async (t) => {
+  const { bench, source } = await shop(t);
+  await bench.start();
+  source.commit([insert(items, ['1', 'a'])]);
+  await bench.settled();
+  const asked = { kind: 'sink' as const, value: Buffer.from(JSON.stringify({ type: 'ask', table: 'public.items', id: 'an-ask' })) };
+  const writer = await SinkTopicWriter.open(bench.log, topicNames('shop'), 'local');
+  await writer.append(asked.kind, { key: null, value: asked.value });
+  await eventually(() => bench.publisher.session?.progress.some(({ table, sink }) => table === 'public.items' && sink === 'local'), { what: 'the copy that was asked for' });
+  await writer.close();
+});
