@@ -117,26 +117,6 @@ test('the replayer: the position moves over transactions that hold nothing for t
   assert.equal(positionOf(sink), last.commitLsn);
 });
 
-test('the replayer: the position moves over what holds nothing for the sink although there is always more of it', { timeout: 30_000 }, async (t) => {
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
-  const { source, bench } = await settingOf(t);
-  const sink = await bench.replay('local', { filter: only(items) });
-  const first = source.commit([insert(items, ['1', 'x'])]);
-  await sink.reaches(first.endLsn);
-  let now = 1_000_000;
-  let commits = 0;
-  // Each time that it looks for more there is one more: it never comes to wait.
-  bench.log.onRange = async (topic) => {
-    if (topic !== 'shop.transaction' || commits >= 30) return;
-    commits++;
-    await bench.acknowledged(source.commit([insert(orders, [`${commits}`, 'x'])]).endLsn);
-    t.mock.timers.setTime((now += 500));
-  };
-  source.commit([insert(orders, ['0', 'x'])]);
-  await eventually(() => (sink.replayer.progress.position?.commitLsn ?? 0n) > first.commitLsn || commits >= 30);
-  assert.ok(commits < 30, 'it moved while there was more');
-});
-
 test('the replayer: what a sink reports is never ahead of its replica', { timeout: 60_000 }, async (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const { source, bench } = await settingOf(t);
