@@ -72,8 +72,12 @@ export class PipelineHost {
     const data: PublisherThreadData = { role: 'publisher', config: portableConfig(this.#config), logLevel: this.#logger.level };
     const worker = this.#start(publisher, 'publisher-thread', data);
     const calls = new ThreadCalls((call) => worker.postMessage(call));
-    worker.on('exit', () => calls.gone());
     worker.on('message', (message: FromPublisher) => this.#heard(message));
+    worker.on('exit', () => {
+      calls.gone();
+      // Without effect where it said so itself; one that was ended because it did not end in time cannot.
+      this.#publisherEnded(1);
+    });
     return calls;
   }
 

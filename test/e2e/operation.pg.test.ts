@@ -66,9 +66,11 @@ test('SIGTERM while neither source nor replica answers: it ends in time, and wha
   await setting.equal();
   const ledger = new Ledger(setting.source.url, 29);
   await eventually(() => ledger.committed > 100, { what: 'some load' });
-  source.blackhole('both');
+  // The replica first: the sink goes still with what it has under way, and so does what would still come from the source.
   replica.blackhole('both');
-  await eventually(() => replica.swallowed.up > 0 && source.swallowed.down > 0, { what: 'both to be cut off in the middle of something' });
+  await eventually(() => replica.swallowed.up > 0, { what: 'the sink to be cut off in the middle of something' });
+  source.blackhole('both');
+  await eventually(() => source.swallowed.down > 0, { what: 'the publisher to be cut off in the middle of something' });
   await ledger.stop();
   process.kill(setting.daemon.pid as number, 'SIGTERM');
   assert.equal(await withinGrace(setting, 'the end of the daemon'), 0);
