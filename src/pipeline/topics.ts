@@ -1,8 +1,8 @@
 import { tableName } from '../event/table.ts';
 
 /**
- * The topics of one pipeline (PROTOCOL, Topics). A pipeline's name has no dot, so no two pipelines share a topic. What Kafka does not
- * take in a topic's name is written as `_`, as Debezium does, whatever the log: a pipeline may move from one to the other.
+ * The topics of one pipeline (PROTOCOL, Topics). A pipeline's name has no dot, so no two pipelines share a topic. A character that Kafka
+ * does not take in a topic's name is written as `_x` and its code point, whatever the log: a pipeline may move from one to the other.
  */
 export interface TopicNames {
   readonly transaction: string;
@@ -23,12 +23,17 @@ export function topicNames(pipeline: string): TopicNames {
     transaction: `${pipeline}.transaction`,
     schema: `${pipeline}.schema`,
     message: `${pipeline}.message`,
-    events: (table) => `${pipeline}.${tableName(table).replaceAll(/[^a-zA-Z0-9._-]/gu, '_')}`,
+    events: (table) => `${pipeline}.${topicPart(tableName(table))}`,
     sink: (sink) => `${pipeline}.sink.${sink}`,
     deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,
     job: (job) => `${pipeline}.job.${job}`,
     jobRows: (job) => `${pipeline}.job.${job}.rows`,
   };
+}
+
+/** Apart for names that differ in such characters alone, as `é` and `ü`; should two meet all the same, `topicClashes` names them. */
+function topicPart(name: string): string {
+  return name.replaceAll(/[^a-zA-Z0-9._-]/gu, (character) => `_x${(character.codePointAt(0) as number).toString(16)}`);
 }
 
 /** The topics that a stream writes, beside those of the sinks of its pipeline, which may replay it. */
