@@ -1,0 +1,60 @@
+import { test } from 'node:test';
+import { ledgerSetting } from '../support/shop.ts';
+import { eventually } from '../support/wait.ts';
+
+const schema = `
+  CREATE TABLE grown (id int PRIMARY KEY, v text); INSERT INTO grown SELECT n, 'v' FROM generate_series(1, 20) n;
+  CREATE TABLE rewritten (id int PRIMARY KEY, v text); INSERT INTO rewritten SELECT n, 'v' FROM generate_series(1, 20) n;
+  CREATE TABLE swapped (id int PRIMARY KEY, v text); INSERT INTO swapped SELECT n, 'v' FROM generate_series(1, 20) n;
+  CREATE TABLE remade (id int PRIMARY KEY, v text); INSERT INTO remade SELECT n, 'v' FROM generate_series(1, 20) n;
+  CREATE TABLE emptied (id int PRIMARY KEY, v text); INSERT INTO emptied SELECT n, 'v' FROM generate_series(1, 20) n`;
+
+/** What native subscriptions pass over in silence: none of it is followed by a row of the table. */
+const changes: readonly (readonly [rule: string, table: string, sql: string])[] = [
+  ['D1: a column with a constant default arrives for the rows that stand, without another row', 'grown', `ALTER TABLE grown ADD COLUMN level int NOT NULL DEFAULT 7`],
+  ['D1: a column with a volatile default arrives for the rows that stand', 'rewritten', `ALTER TABLE rewritten ADD COLUMN token text DEFAULT md5(random()::text)`],
+  ['D2: a column that is dropped and added under the same name is another one', 'swapped', `ALTER TABLE swapped DROP COLUMN v; ALTER TABLE swapped ADD COLUMN v text DEFAULT 'new'`],
+  ['D7: a table that is dropped and made again in the same shape is another one', 'remade', `DROP TABLE remade; CREATE TABLE remade (id int PRIMARY KEY, v text); INSERT INTO remade VALUES (1, 'again'), (99, 'other')`],
+  ['D11: VACUUM FULL and CLUSTER change nothing', 'emptied', `VACUUM FULL emptied`],
+];
+
+test('DDL that no row tells of is brought right by itself, in both replicas', async (t) => {
+  const setting = await ledgerSetting(t, { schema });
+  const { source, daemon } = setting;
+  daemon.start();
+  await daemon.streaming();
+  const tables = ['grown', 'rewritten', 'swapped', 'remade', 'emptied'];
+  await setting.equal(tables);
+  for (const [rule, table, sql] of changes) {
+    await t.test(rule, async () => {
+      for (const statement of sql.split('; ')) await source.sql(statement);
+      await setting.equal([table]);
+    });
+  }
+  await t.test('D12: DDL that is rolled back changes nothing', async () => {
+    await source.sql('BEGIN; ALTER TABLE grown ADD COLUMN gone int DEFAULT 1; ROLLBACK');
+    await source.sql(`INSERT INTO grown VALUES (100, 'after', 1)`);
+    await setting.equal(['grown']);
+  });
+  await t.test('the same while nothing runs: it is noticed at the start', async () => {
+    await daemon.stop();
+    await source.sql(`ALTER TABLE grown ADD COLUMN later text DEFAULT 'later'`);
+    await source.sql(`ALTER TABLE rewritten ADD COLUMN again text DEFAULT md5(random()::text)`);
+    daemon.start();
+    await daemon.streaming();
+    await setting.equal(['grown', 'rewritten']);
+  });
+});
+
+test('D3: what a replica does not follow by itself stops its sink with the statement to run, and loses nothing', async (t) => {
+  const setting = await ledgerSetting(t, { schema: 'CREATE TABLE renamed (id int PRIMARY KEY, a text); INSERT INTO renamed VALUES (1, \'one\')' });
+  const { source, replica, daemon } = setting;
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal(['renamed']);
+  await source.sql('ALTER TABLE renamed RENAME COLUMN a TO b');
+  await source.sql(`INSERT INTO renamed VALUES (2, 'two')`);
+  const stopped = await eventually(async () => (await daemon.status()).sinks.find(({ name, error }) => name === 'reporting' && error?.code === 'sink-shape'), { what: 'the sink to say so', timeoutMs: 30_000 });
+  await replica.sql((/Run at the replica: (.*?)\. The sink/.exec(stopped.error?.remedy ?? '')?.[1] ?? 'SELECT 1'));
+  await eventually(async () => (await replica.sql('SELECT b FROM renamed ORDER BY id')).map(({ b }) => b).join() === 'one,two', { what: 'the sink to go on', timeoutMs: 30_000 });
+});
