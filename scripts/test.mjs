@@ -137,8 +137,9 @@ async function sharedServer(files) {
 
 /** One Kafka for all files of the run: each takes topics of its own in it (test/support/kafka.ts). */
 async function sharedKafka(files) {
+  if (!files.some((file) => file.includes('.kafka.'))) return undefined;
   const { BROKERS_VARIABLE, startSharedKafka } = await import('../test/support/shared-kafka.ts');
-  if (!files.some((file) => file.includes('.kafka.')) || process.env[BROKERS_VARIABLE]) return undefined;
+  if (process.env[BROKERS_VARIABLE]) return undefined;
   const kafka = await startSharedKafka();
   // Where there is none, each file finds that out by itself, and says why as it skips its tests.
   if (kafka.missing !== undefined) return undefined;
