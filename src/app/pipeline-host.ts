@@ -53,6 +53,7 @@ export class PipelineHost {
   readonly #sinks = new Map<string, SinkReport>();
   #jobs: readonly JobStatus[] = [];
   #stopping = false;
+  #publisherOver = false;
   /** Of the first sink that stopped for good. */
   #exit = 0;
   #sinksStarted = false;
@@ -75,8 +76,8 @@ export class PipelineHost {
     worker.on('message', (message: FromPublisher) => this.#heard(message));
     worker.on('exit', () => {
       calls.gone();
-      // Without effect where it said so itself; one that was ended because it did not end in time cannot.
-      this.#publisherEnded(1);
+      // It said so itself, or was ended because it did not end in time.
+      if (!this.#publisherOver) this.#publisherEnded(1);
     });
     return calls;
   }
@@ -210,6 +211,7 @@ export class PipelineHost {
 
   /** Without its publisher a pipeline is over: a dead pipeline must not look alive. */
   #publisherEnded(exit: number): void {
+    this.#publisherOver = true;
     void Promise.all([this.#stopThreads(() => true), this.#control?.close()]).then(() => this.#end(exit));
   }
 
