@@ -18,10 +18,10 @@ function measured(): readonly HotPathFigure[] {
 }
 
 // No machine's speed is in this. The CPU is compared with that of a loop in the same process, and the limit is some times what was
-// seen; bytes allocated are the same on every machine, and a text a row is more than is left here.
+// seen; bytes allocated are some 8 % more on a busy machine (549 to 591 were seen), and a text a value is more than is left here.
 test('a row on the hot path costs no more than some copies of its bytes, and makes no garbage but its change', (t) => {
   const [copying, capture, apply] = measured() as [HotPathFigure, HotPathFigure, HotPathFigure];
-  for (const [{ what, cpu, allocated }, most] of [[capture, 590], [apply, 420]] as const) {
+  for (const [{ what, cpu, allocated }, most] of [[capture, 640], [apply, 420]] as const) {
     const ratio = cpu / copying.cpu;
     const bytes = allocated / rows;
     t.diagnostic(`${what}: ${ratio.toFixed(1)} times copying, ${bytes.toFixed(0)} bytes a row`);
