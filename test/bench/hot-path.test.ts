@@ -18,12 +18,14 @@ function measured(): readonly HotPathFigure[] {
 }
 
 // No machine's speed is in this. The CPU is compared with that of a loop in the same process, and the limit is some times what was
-// seen; bytes allocated are some 8 % more on a busy machine (549 to 591 were seen), and a text a value is more than is left here.
+// seen. A busy machine allocates more (472 to 591 bytes were seen), so the least of three runs counts: a text a row is more
+// than is left here.
 test('a row on the hot path costs no more than some copies of its bytes, and makes no garbage but its change', (t) => {
-  const [copying, capture, apply] = measured() as [HotPathFigure, HotPathFigure, HotPathFigure];
-  for (const [{ what, cpu, allocated }, most] of [[capture, 640], [apply, 420]] as const) {
-    const ratio = cpu / copying.cpu;
-    const bytes = allocated / rows;
+  const runs = Array.from({ length: 3 }, () => measured() as [copying: HotPathFigure, capture: HotPathFigure, apply: HotPathFigure]);
+  for (const [part, most] of [[1, 590], [2, 420]] as const) {
+    const what = runs[0]?.[part].what;
+    const ratio = Math.min(...runs.map((run) => run[part].cpu / run[0].cpu));
+    const bytes = Math.min(...runs.map((run) => run[part].allocated)) / rows;
     t.diagnostic(`${what}: ${ratio.toFixed(1)} times copying, ${bytes.toFixed(0)} bytes a row`);
     assert.ok(ratio < 25, `${what}: ${ratio.toFixed(1)} times the CPU of copying the bytes once`);
     assert.ok(bytes > 50 && bytes < most, `${what}: ${bytes.toFixed(0)} bytes of the heap a row`);
