@@ -35,5 +35,8 @@ function takeSignals(): AbortSignal {
 
 const terminal = createTerminal({ stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, environment: process.env });
 const code = await runCli(process.argv.slice(2), { terminal, environment: process.env, version, takeSignals });
-// Not by exit(): what is still being written to a pipe would be lost.
+// Not by exit() here: what is still being written to a pipe would be lost. Once nothing is left to wait for, by exit() after all: left
+// to itself, Node then takes its environment apart, and has been seen to do that for ever (24.21: it counted a request as open that no
+// event would end any more).
 process.exitCode = code;
+process.once('beforeExit', () => process.exit());

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { after } from 'node:test';
+import pg from 'pg';
 import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
@@ -62,6 +63,24 @@ export async function freshDatabase(scope?: Scope): Promise<TestDatabase> {
   const url = await server.createDatabase(name);
   scope?.after(() => dropDatabase(server, name));
   return { name, url, sql: (text, params) => server.sql(text, params, name) };
+}
+
+/** The same database by one connection that stays, for whoever asks it thousands of questions. */
+export function keptOpen({ name, url }: TestDatabase, scope: Scope): TestDatabase {
+  const client = new pg.Client({ connectionString: url, application_name: 'tailrace-test' });
+  // Its server may go before the scope has ended.
+  client.on('error', () => {});
+  const connected = client.connect();
+  scope.after(() => client.end());
+  return {
+    name,
+    url,
+    sql: async <Row>(text: string, params?: readonly unknown[]): Promise<Row[]> => {
+      await connected;
+      const result: unknown = await client.query(text, params === undefined ? undefined : [...params]);
+      return ((Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }).rows;
+    },
+  };
 }
 
 /** What must end before a database goes: `after` hooks run first in, first out, and a daemon comes after its databases. */

@@ -7,7 +7,7 @@ import type { PipelineConfig } from '../../src/config/pipeline-schema.ts';
 import { TestDaemon } from './daemon.ts';
 import { decodedByLog, decodedByServer, difference, openDecodingSlot, type DecodedChanges } from './decoding-oracle.ts';
 import { columnsOf, rowsOfPostgres, rowsOfSqlite, tablesOfSqlite, type ExactRows, type TypedColumn } from './exact-rows.ts';
-import { freshDatabase, startPostgres, type PostgresVersion, type Scope, type TestDatabase } from './postgres.ts';
+import { freshDatabase, keptOpen, startPostgres, type PostgresVersion, type Scope, type TestDatabase } from './postgres.ts';
 import type { Scenario, ScenariosOptions, Stage } from './scenarios.ts';
 import { tempDirectory } from './temp.ts';
 import { eventually } from './wait.ts';
@@ -207,12 +207,12 @@ function stages(source: TestDatabase, scenario: Scenario, index: number): Run[] 
 }
 
 async function databases(scope: Scope, version: PostgresVersion | undefined): Promise<() => Promise<TestDatabase>> {
-  if (version === undefined) return () => freshDatabase(scope);
+  if (version === undefined) return async () => keptOpen(await freshDatabase(scope), scope);
   const server = await startPostgres({ version }, scope);
   return async () => {
     const url = await server.createDatabase();
     const name = new URL(url).pathname.slice(1);
-    return { name, url, sql: (text, params) => server.sql(text, params, name) };
+    return keptOpen({ name, url, sql: (text, params) => server.sql(text, params, name) }, scope);
   };
 }
 

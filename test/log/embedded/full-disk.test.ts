@@ -16,7 +16,7 @@ async function smallDisk(t: TestContext, size: number): Promise<string | undefin
   const directory = await tempDirectory(scope);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', directory], { encoding: 'utf8' });
   if (mounted.status !== 0) {
-    t.skip(`SKIPPED: a full disk needs the right to mount: ${mounted.error?.message ?? mounted.stderr.trim()}`);
+    t.skip(`platform: a full disk needs the right to mount: ${mounted.error?.message ?? mounted.stderr.trim().split('\n')[0]}`);
     return undefined;
   }
   scope.after(() => spawnSync('umount', [directory]));
