@@ -3,6 +3,7 @@ import { clusterOptions, kafkaLogConfig } from '../../../src/log/kafka/index.ts'
 import { deleteRecordsApi } from '../../../src/log/kafka/protocol/record-apis.ts';
 import type { Api } from '../../../src/log/kafka/protocol/wire.ts';
 import { deleteTopics } from '../../../src/log/kafka/topics.ts';
+import { TailraceError } from '../../../src/runtime/errors.ts';
 
 /** What somebody else does to topics behind our back. */
 export async function behindOurBack(brokers: readonly string[], act: (cluster: Cluster) => Promise<void>): Promise<void> {
@@ -17,9 +18,10 @@ export async function behindOurBack(brokers: readonly string[], act: (cluster: C
 export function deleteTopic(brokers: readonly string[], topic: string): Promise<void> {
   return behindOurBack(brokers, async (cluster) => {
     await deleteTopics(cluster, [topic]);
+    // A broker may know the topic for a while after the controller has deleted it.
     await cluster.patiently(async () => {
       cluster.forget(topic);
-      if ((await cluster.partitions(topic)) !== undefined) throw new Error(`${topic} is still there`);
+      if ((await cluster.partitions(topic)) !== undefined) throw new TailraceError('log-unreachable', `${topic} is still there`);
       return true;
     });
   });
