@@ -10,12 +10,14 @@ test('floats stand as REAL and give the text that Postgres itself writes', async
       `SELECT ((random() - 0.5) * 10 ^ (random() * ${factor * 2} - ${factor}))::${type}::text AS text FROM generate_series(1, 10000)
        UNION ALL SELECT (n * 10.0 ^ e)::${type}::text FROM generate_series(-9, 9) n, generate_series(-20, 20) e`,
     );
-    let real = 0;
+    const asText: string[] = [];
     for (const { text } of rows) {
       const value = toSqlite(form, Buffer.from(text), 0, text.length);
       assert.equal(toPostgresText(form, value), text);
-      if (typeof value === 'number') real++;
+      const size = Math.abs(Number(text));
+      // Of some whole numbers that a double has with a gap to the next, Postgres writes more digits than tell them apart.
+      if (typeof value !== 'number' && !(size > 2 ** 53 && size < 1e23)) asText.push(text);
     }
-    assert.ok(real >= rows.length - 5, `${rows.length - real} of ${rows.length} ${type} stand as TEXT`);
+    assert.deepEqual(asText, [], `${type} that stand as TEXT`);
   }
 });
