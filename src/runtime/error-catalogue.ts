@@ -71,7 +71,7 @@ export const catalogue = {
   'sink-unreachable': entry('retry', 3, 'The replica cannot be reached or went away.', 'Check that it runs; Tailrace tries again by itself, and neither the source nor other sinks wait for it.'),
   'sink-refused': entry('operator', 3, 'The replica refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),
   'sink-conflict': entry('operator', 3, 'The replica has a table that is in the way or does not fit.', 'Empty, rename or drop the table, or let the sink write to another schema.'),
-  'sink-shape': entry('operator', 4, 'A table changed its shape in a way that the replica does not follow by itself.', 'See the message for the statement to run at the replica.'),
+  'sink-shape': entry('operator', 4, 'A table changed its shape, and the replica cannot follow by itself.', 'See the message for the statements to run at the replica, or for what is in the way there.'),
   'sink-lost': entry('operator', 4, 'What a sink had filled is gone, was replaced, or is damaged.', 'Put it back from a copy, or run tailrace sinks forget and let it be filled anew.'),
   'sink-data': entry('operator', 4, 'The replica does not accept a row.', 'Mend the row or the replica, or configure on_error: dead-letter for this sink.'),
 

@@ -1,6 +1,7 @@
 import { describe, type TestContext } from 'node:test';
 import type { TableShape } from '../../src/event/table.ts';
 import type { Sink, SinkSession } from '../../src/sink/sink.ts';
+import { sinkDdlRules } from './sink-ddl.ts';
 import { sinkKeyedRules } from './sink-keyed.ts';
 import { sinkKeylessRules } from './sink-keyless.ts';
 import { sinkModelRules } from './sink-model.ts';
@@ -51,6 +52,7 @@ export function sinkContract(name: string, harness: SinkHarness): void {
     sinkKeyedRules(harness);
     sinkKeylessRules(harness);
     sinkShapeRules(harness);
+    sinkDdlRules(harness);
     sinkRefusalRules(harness);
     sinkModelRules(harness);
     sinkVerifierRules(harness);

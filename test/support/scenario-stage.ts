@@ -149,7 +149,7 @@ export class ScenarioStage {
       const log = await decodedByLog(config);
       for (const run of this.runs) {
         if (run.failure === null && run.scenario.decoding !== false) run.failure = decodedMisfit(run, server, log);
-        if (run.failure === null) run.failure = await this.#wholeMisfit(run, config);
+        if (run.failure === null && run.scenario.whole !== false) run.failure = await this.#wholeMisfit(run, config);
       }
     }
   }

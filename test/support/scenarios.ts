@@ -30,6 +30,8 @@ export interface Scenario {
   readonly published?: readonly string[];
   /** False where the log rightly says something else than test_decoding: partitions under their root, filtered rows. */
   readonly decoding?: boolean;
+  /** False where old events have columns, or a key, that a reader of the topic alone cannot bring together with what the table is now. */
+  readonly whole?: boolean;
 }
 
 export type Step = string | ((stage: Stage) => Promise<void>);

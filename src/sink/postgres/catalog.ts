@@ -24,6 +24,8 @@ export interface UniqueIndex {
   readonly columns: readonly string[];
   /** The equality of each column's operator class: `OPERATOR(pg_catalog.=)`. */
   readonly equals: readonly string[];
+  /** Of the constraint that it stands for; null for an index alone. */
+  readonly constraint: string | null;
 }
 
 /** A table at the replica as its catalog has it. */
@@ -50,7 +52,8 @@ SELECT c.relkind AS kind,
   coalesce((SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'bare', format_type(a.atttypid, -1),
       'notNull', a.attnotnull, 'filled', a.atthasdef OR a.attidentity <> '', 'fixed', a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum)
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
-  coalesce((SELECT json_agg(json_build_object('name', (SELECT x.relname FROM pg_class x WHERE x.oid = i.indexrelid), 'columns', k.columns, 'equals', k.equals) ORDER BY i.indisprimary DESC)
+  coalesce((SELECT json_agg(json_build_object('name', (SELECT x.relname FROM pg_class x WHERE x.oid = i.indexrelid), 'columns', k.columns, 'equals', k.equals,
+      'constraint', (SELECT x.conname FROM pg_constraint x WHERE x.conindid = i.indexrelid AND x.contype IN ('p', 'u'))) ORDER BY i.indisprimary DESC)
     FROM pg_index i CROSS JOIN LATERAL (
       SELECT json_agg(a.attname ORDER BY n) AS columns, json_agg(format('OPERATOR(%I.%s)', s.nspname, o.oprname) ORDER BY n) AS equals
       FROM generate_series(0, i.indnkeyatts - 1) n

@@ -6,7 +6,8 @@ import type { ReplicaConnection } from './connection.ts';
 import { mismatches } from './fit.ts';
 import { ownTablesExist, readOwned, type SinkName } from './own-tables.ts';
 import { recordOf, shapeChange } from './shape-change.ts';
-import { conflict, gone, unfollowed } from './shape-errors.ts';
+import { conflict, gone, incomplete, unfollowed } from './shape-errors.ts';
+import { planOf } from './shape-plan.ts';
 import { checkOwner, isEmpty, noisy, wantedTable } from './targets.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 
@@ -89,8 +90,10 @@ async function checkTable(
     if (!quiet && (found.triggers || found.foreignKeys)) throw noisy(table, name);
     const wanted = await wantedTable(query, table, leftOut);
     if (owned !== undefined) {
-      const wrong = unfollowed(shapeChange(owned.source, recordOf(table, leftOut)), { table, name, wanted, found });
-      if (wrong !== undefined) throw wrong;
+      const { steps, undone } = planOf(shapeChange(owned.source, recordOf(table, leftOut)), { table, name, wanted, found });
+      if (undone.length > 0) throw incomplete(table, undone);
+      const byHand = steps.filter((step) => step.byHand === true);
+      if (byHand.length > 0) throw unfollowed(table, byHand.map((step) => step.what).join('; '), byHand);
       return undefined;
     }
     const problems = mismatches(wanted, found);

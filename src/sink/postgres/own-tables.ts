@@ -162,6 +162,22 @@ export async function readOwned(query: Query, target: QualifiedName): Promise<Ow
   return rows[0];
 }
 
+/** The table that this sink has filled from the source table of this relid, under whatever name. */
+export async function readMoved(query: Query, { pipeline, sink }: SinkName, relid: number): Promise<{ readonly target: QualifiedName; readonly source: RecordedTable } | undefined> {
+  const rows = await query<{ target: QualifiedName; source: RecordedTable }>(
+    `SELECT json_build_object('schema', target_schema, 'name', target_name) AS target, source FROM tailrace.tables
+     WHERE pipeline = $1 AND sink = $2 AND source ->> 'relid' = $3 ORDER BY updated_at DESC LIMIT 1`,
+    [pipeline, sink, String(relid)],
+  );
+  return rows[0];
+}
+
+export async function moveOwned(query: Query, from: QualifiedName, { to, source }: { readonly to: QualifiedName; readonly source: RecordedTable }): Promise<void> {
+  await query('UPDATE tailrace.tables SET target_schema = $3, target_name = $4, source = $5, updated_at = now() WHERE target_schema = $1 AND target_name = $2', [
+    from.schema, from.name, to.schema, to.name, JSON.stringify(source),
+  ]);
+}
+
 /** Whether this sink has written tables: it cannot have done so without a position. */
 export async function ownsTables(query: Query, { pipeline, sink }: SinkName): Promise<boolean> {
   const rows = await query('SELECT FROM tailrace.tables WHERE pipeline = $1 AND sink = $2 LIMIT 1', [pipeline, sink]);

@@ -2,6 +2,7 @@ import type { RowChange } from '../../event/change.ts';
 import { samePosition, type Position } from '../../event/position.ts';
 import type { TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
+import type { Logger } from '../../runtime/logger.ts';
 import type { BlockedKey, SinkSession, TableChanges, TableOperation } from '../sink.ts';
 import { BatchWriter, fewRows } from './batch-writer.ts';
 import type { ReplicaConnection } from './connection.ts';
@@ -24,6 +25,7 @@ export interface Opened {
 export interface SessionOptions {
   readonly config: NamingConfig;
   readonly owner: SinkName;
+  readonly logger: Logger;
   /** Connects anew; a session outlives its connection so that it can find out what became of its last commit. */
   connect(): Promise<Opened>;
 }
@@ -87,7 +89,7 @@ export class PostgresSinkSession implements SinkSession {
 
   async write({ table, changes, coverage }: TableChanges): Promise<void> {
     this.#mustBeOpen();
-    const target = await this.#target(table);
+    const target = await this.#target(table, coverage);
     const rows = this.#behindTruncate(target, changes);
     if (rows.length === 0) return;
     const { rowWriter, batchWriter } = this.#parts;
@@ -98,7 +100,7 @@ export class PostgresSinkSession implements SinkSession {
   async tryWrite({ table, changes, coverage }: TableChanges): Promise<Error | null> {
     this.#mustBeOpen();
     const { sender, rowWriter } = this.#parts;
-    const target = await this.#target(table);
+    const target = await this.#target(table, coverage);
     await sender.flush();
     sender.run(`SAVEPOINT ${savepoint}`);
     try {
@@ -172,11 +174,11 @@ export class PostgresSinkSession implements SinkSession {
     this.#parts.targets.settle(committed);
   }
 
-  async #target(table: TableSchema): Promise<Target> {
+  async #target(table: TableSchema, coverage: TableChanges['coverage']): Promise<Target> {
     const ready = this.#parts.targets.ready(table);
     if (ready !== undefined) return ready;
     await this.#parts.sender.flush();
-    return this.#parts.targets.prepare(table);
+    return this.#parts.targets.prepare(table, coverage);
   }
 
   /** A truncate makes everything before it void: only the last one and what follows is sent. */
@@ -215,12 +217,12 @@ interface Parts {
   readonly batchWriter: BatchWriter;
 }
 
-function partsOf(connection: ReplicaConnection, { config, owner }: SessionOptions): Parts {
+function partsOf(connection: ReplicaConnection, { config, owner, logger }: SessionOptions): Parts {
   const sender = new Sender(connection.wire);
   const rowWriter = new RowWriter(sender);
   return {
     sender,
-    targets: new Targets({ config, owner, query: connection.query, quiet: connection.quiet }),
+    targets: new Targets({ config, owner, query: connection.query, quiet: connection.quiet, logger }),
     rowWriter,
     batchWriter: new BatchWriter(sender, rowWriter),
   };

@@ -5,6 +5,8 @@ export interface RecordedColumn {
   readonly name: string;
   readonly attnum: number | null;
   readonly type: string;
+  /** What a type of the user's is made of; missing for the server's own types. */
+  readonly definition?: string;
   readonly leftOut: boolean;
 }
 
@@ -26,7 +28,9 @@ export function recordOf(table: TableSchema, leftOut: Uint8Array | null): Record
     schema,
     name,
     version: { epoch: version.epoch, number: version.number },
-    columns: columns.map((column, i) => ({ name: column.name, attnum: column.attnum, type: column.type, leftOut: leftOut?.[i] === 1 })),
+    columns: columns.map((column, i) => ({
+      name: column.name, attnum: column.attnum, type: column.type, ...(column.definition === undefined ? {} : { definition: column.definition }), leftOut: leftOut?.[i] === 1,
+    })),
     key: key.map((index) => columns[index]?.name as string),
   };
 }
@@ -39,18 +43,21 @@ export interface ColumnChange {
 }
 
 export interface ShapeChange {
-  /** Followed by itself: columns that the replica lacks, and columns that it has too many. */
+  /** Names of columns that the replica lacks, and of those that it has too many. */
   readonly added: readonly string[];
   readonly dropped: readonly string[];
-  /** Not followed: somebody has to say what becomes of the values that are there. */
   readonly changed: readonly ColumnChange[];
   readonly keyChanged: boolean;
+  /** Names of the key's columns before. */
+  readonly keyBefore: readonly string[];
+  /** The name has gone to another table: the rows that stand are not its own. */
+  readonly otherTable: boolean;
 }
 
 /**
  * What became of a source table between two versions. Columns are told apart by attnum: a column dropped and added again
- * under its name is another one, whose old values are gone. A table that was dropped and made again counts by names, because
- * its attnums begin anew; its rows come anew too.
+ * under its name is another one, whose old values are gone. Where the name has gone to another table, columns count by names: its
+ * attnums have nothing to do with those before, and its rows come anew.
  */
 export function shapeChange(before: RecordedTable, after: RecordedTable): ShapeChange {
   const sameTable = before.relid === after.relid;
@@ -71,7 +78,7 @@ export function shapeChange(before: RecordedTable, after: RecordedTable): ShapeC
     const parts = table.key.map((name) => table.columns.find((column) => column.name === name));
     return parts.map((column) => String(sameTable ? (column?.attnum ?? column?.name) : column?.name)).toSorted().join();
   };
-  return { added, dropped: dropped.map((column) => column.name), changed, keyChanged: keyOf(before) !== keyOf(after) };
+  return { added, dropped: dropped.map((column) => column.name), changed, keyChanged: keyOf(before) !== keyOf(after), keyBefore: before.key, otherTable: !sameTable };
 }
 
 function columnChanges(before: RecordedColumn, after: RecordedColumn): ColumnChange[] {
@@ -79,7 +86,8 @@ function columnChanges(before: RecordedColumn, after: RecordedColumn): ColumnCha
   if (after.leftOut) return [];
   const changes: ColumnChange[] = [];
   if (before.name !== after.name) changes.push({ what: 'renamed', before, after });
-  if (before.type !== after.type) changes.push({ what: 'retyped', before, after });
+  const redefined = before.definition !== undefined && before.definition !== after.definition;
+  if (before.type !== after.type || redefined) changes.push({ what: 'retyped', before, after });
   return changes;
 }
 

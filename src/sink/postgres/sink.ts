@@ -52,9 +52,9 @@ export class PostgresSink implements Sink {
   }
 
   async open({ signal }: { readonly signal: AbortSignal }): Promise<PostgresSinkSession> {
-    const { pipeline, sink } = this.#context;
+    const { pipeline, sink, logger } = this.#context;
     const connect = (): Promise<Opened> => this.#openConnection(signal);
-    return new PostgresSinkSession(await connect(), { config: this.#config, owner: { pipeline, sink }, connect });
+    return new PostgresSinkSession(await connect(), { config: this.#config, owner: { pipeline, sink }, logger, connect });
   }
 
   async forget(): Promise<void> {

@@ -1,12 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { tableName, type TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
-import { quoteIdentifier as quote, quoteLiteral, quoteQualified } from '../../runtime/postgres/quote.ts';
+import { failpoint } from '../../runtime/failpoint.ts';
+import type { Logger } from '../../runtime/logger.ts';
+import { quoteIdentifier as quote, quoteQualified } from '../../runtime/postgres/quote.ts';
+import type { TableChanges } from '../sink.ts';
 import { readTable, readTypes, type Query, type ReplicaTable } from './catalog.ts';
 import { keyIndex, mismatches, type WantedColumn, type WantedTable } from './fit.ts';
-import { readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
-import { conflict, gone, unfollowed } from './shape-errors.ts';
+import { codeFor } from './errors.ts';
+import { moveOwned, readMoved, readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
+import { conflict, gone, incomplete, unfollowed } from './shape-errors.ts';
 import { isOlder, recordOf, shapeChange } from './shape-change.ts';
+import { planOf, type Step } from './shape-plan.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 import type { QualifiedName, Target } from './target.ts';
 
@@ -16,14 +21,16 @@ export interface TargetsOptions {
   readonly query: Query;
   /** Whether triggers and foreign keys of the replica stay quiet. */
   readonly quiet: boolean;
+  readonly logger: Logger;
 }
+
+const savepoint = 'tailrace_ddl';
 
 let lastId = 0;
 
 /**
  * The replica's tables of one session. A table is looked at when it is met for the first time, and again when its version
- * changes: then it is made, or follows the columns that were added and dropped, inside the open transaction and before the
- * first row that needs it (PROTOCOL, Applying).
+ * changes: then it is made, or brought to the new shape, inside the open transaction and before the first row that needs it (PROTOCOL, Applying).
  */
 export class Targets {
   readonly #options: TargetsOptions;
@@ -45,19 +52,23 @@ export class Targets {
   }
 
   /** Makes the target ready. Whatever was collected for the replica must have been sent. */
-  async prepare(table: TableSchema): Promise<Target> {
+  async prepare(table: TableSchema, coverage: TableChanges['coverage']): Promise<Target> {
     const { config, owner, query } = this.#options;
     const name = targetName(config, table);
     const leftOut = leftOutColumns(config, table);
     const wanted = await wantedTable(query, table, leftOut);
-    const [owned, found] = [await readOwned(query, name), await readTable(query, name)];
+    let [owned, found] = [await readOwned(query, name), await readTable(query, name)];
+    if (owned === undefined && found === undefined) {
+      owned = await this.#moved(table, name);
+      if (owned !== undefined) found = await readTable(query, name);
+    }
     if (owned === undefined) {
       if (found === undefined) await create(query, name, wanted);
       else await takeOver(query, { table, name, wanted, found });
     } else {
       checkOwner(owned, { owner, table, name });
       if (found === undefined) throw gone(table, name);
-      await this.#follow({ table, name, wanted, found, owned, leftOut });
+      await this.#follow({ table, name, wanted, found, owned, leftOut }, coverage);
     }
     const source = recordOf(table, leftOut);
     if (!isDeepStrictEqual(owned?.source, source)) await writeOwned(query, name, { ...owner, source });
@@ -75,28 +86,56 @@ export class Targets {
     }
   }
 
-  /** The owned table follows what became of its source. */
-  async #follow(what: Known & { readonly owned: OwnedTable; readonly leftOut: Uint8Array | null }): Promise<void> {
-    const { table, name, wanted, found, owned, leftOut } = what;
+  /** The owned table follows what became of its source (docs/adr/0035). */
+  async #follow(what: Known & { readonly owned: OwnedTable; readonly leftOut: Uint8Array | null }, coverage: TableChanges['coverage']): Promise<void> {
+    const { table, owned, leftOut } = what;
     if (isOlder(table.version, owned.source.version)) {
       throw new TailraceError('internal', `a change of ${tableName(table)} came in an older version than the replica's table has`);
     }
-    const change = shapeChange(owned.source, recordOf(table, leftOut));
-    const wrong = unfollowed(change, { table, name, wanted, found });
-    if (wrong !== undefined) throw wrong;
-    const statements = change.dropped
-      .filter((column) => found.columns.some((one) => one.name === column))
-      .map((column) => `DROP COLUMN ${quote(column)}`);
-    const defaults: string[] = [];
-    for (const column of change.added) {
-      const type = wanted.columns.find((one) => one.name === column)?.type.type as string;
-      const missing = table.columns.find((one) => one.name === column)?.missing;
-      statements.push(`ADD COLUMN ${quote(column)} ${type}${missing === undefined ? '' : ` DEFAULT ${quoteLiteral(missing)}`}`);
-      // For the rows that are there, as at the source: what later ones hold is the source's to say.
-      if (missing !== undefined) defaults.push(`ALTER COLUMN ${quote(column)} DROP DEFAULT`);
+    const { steps, undone } = planOf(shapeChange(owned.source, recordOf(table, leftOut)), what);
+    if (undone.length > 0) throw incomplete(table, undone);
+    // Without a copy to come nothing brings the values that ALTER TABLE has written anew.
+    const byHand = steps.filter((step) => step.byHand === true || (step.anew !== undefined && coverage === 'partial'));
+    if (byHand.length > 0) throw unfollowed(table, byHand.map((step) => step.what).join('; '), byHand);
+    for (const step of steps) {
+      await this.#run(step).catch((error: unknown) => {
+        if (codeFor(error) !== 'sink-conflict' && codeFor(error) !== 'sink-data') throw error;
+        throw unfollowed(table, `${step.what}, and the replica cannot follow (${(error as Error).message})`, steps);
+      });
+      failpoint('ddl.mid');
     }
-    const alter = `ALTER TABLE ${quoteQualified(name.schema, name.name)}`;
-    for (const parts of [statements, defaults]) if (parts.length > 0) await this.#options.query(`${alter} ${parts.join(', ')}`);
+    const { logger } = this.#options;
+    if (steps.length > 0) logger.info({ table: tableName(table), changes: steps.map((step) => step.what) }, 'a table at the replica followed its source');
+  }
+
+  async #run(step: Step): Promise<void> {
+    const { query } = this.#options;
+    if (step.anew === undefined) return void (await query(step.sql));
+    await query(`SAVEPOINT ${savepoint}`);
+    try {
+      await query(step.sql);
+    } catch (error) {
+      if (codeFor(error) !== 'sink-data') throw error;
+      await query(`ROLLBACK TO SAVEPOINT ${savepoint}`);
+      await query(step.anew);
+    }
+    await query(`RELEASE SAVEPOINT ${savepoint}`);
+  }
+
+  /** The replica's table goes with a source table that has another name now, unless its new place is taken. */
+  async #moved(table: TableSchema, to: QualifiedName): Promise<OwnedTable | undefined> {
+    const { query, owner, logger } = this.#options;
+    const from = await readMoved(query, owner, table.relid);
+    if (from === undefined || (await readTable(query, from.target)) === undefined) return undefined;
+    if (from.target.schema !== to.schema) {
+      await makeSchema(query, to.schema);
+      await query(`ALTER TABLE ${quoteQualified(from.target.schema, from.target.name)} SET SCHEMA ${quote(to.schema)}`);
+    }
+    if (from.target.name !== to.name) await query(`ALTER TABLE ${quoteQualified(to.schema, from.target.name)} RENAME TO ${quote(to.name)}`);
+    const source = { ...from.source, schema: table.schema, name: table.name };
+    await moveOwned(query, from.target, { to, source });
+    logger.info({ table: tableName(table), before: tableName(from.source) }, 'a table at the replica was renamed with its source');
+    return { ...owner, source };
   }
 
   #keep(what: Known & { readonly leftOut: Uint8Array | null }): Target {
@@ -149,10 +188,14 @@ export async function wantedTable(query: Query, table: TableSchema, leftOut: Uin
   };
 }
 
-async function create(query: Query, name: QualifiedName, wanted: WantedTable): Promise<void> {
-  const schemas = await query('SELECT FROM pg_namespace WHERE nspname = $1', [name.schema]);
+async function makeSchema(query: Query, schema: string): Promise<void> {
+  const schemas = await query('SELECT FROM pg_namespace WHERE nspname = $1', [schema]);
   // Not IF NOT EXISTS alone: that asks for the right to create schemas even where the schema is there.
-  if (schemas.length === 0) await query(`CREATE SCHEMA IF NOT EXISTS ${quote(name.schema)}`);
+  if (schemas.length === 0) await query(`CREATE SCHEMA IF NOT EXISTS ${quote(schema)}`);
+}
+
+async function create(query: Query, name: QualifiedName, wanted: WantedTable): Promise<void> {
+  await makeSchema(query, name.schema);
   const parts = wanted.columns.map((column) => `${quote(column.name)} ${column.type.type}`);
   if (wanted.key.length > 0) parts.push(`PRIMARY KEY (${wanted.key.map(quote).join(', ')})`);
   await query(`CREATE TABLE ${quoteQualified(name.schema, name.name)} (${parts.join(', ')})`);

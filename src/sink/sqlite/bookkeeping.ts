@@ -14,6 +14,11 @@ export interface TableRecord {
   readonly key: readonly string[];
 }
 
+interface SourceName {
+  readonly schema: string;
+  readonly name: string;
+}
+
 export interface RecordedColumn extends Pick<Column, 'name' | 'attnum' | 'typeOid' | 'typmod' | 'type' | 'baseTypeOid'> {
   /** Its name at the replica; null when it is left out. */
   readonly replica: string | null;
@@ -92,17 +97,30 @@ export class Bookkeeping {
     this.#db.prepare('DELETE FROM _tailrace_blocked WHERE sink = ? AND source = ?').run(this.#sink, table);
   }
 
-  table(source: { readonly schema: string; readonly name: string }): TableRecord | undefined {
+  table(source: SourceName): TableRecord | undefined {
     return readTable(this.#db, this.#sink, source);
   }
 
-  saveTable(source: { readonly schema: string; readonly name: string }, record: TableRecord): void {
+  saveTable(source: SourceName, record: TableRecord): void {
     this.#db
       .prepare(
         `INSERT INTO _tailrace_tables VALUES (?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (sink, source_schema, source_name) DO UPDATE SET name = excluded.name, relid = excluded.relid, columns = excluded.columns, key = excluded.key`,
       )
       .run(record.name, this.#sink, source.schema, source.name, record.relid, JSON.stringify(record.columns), JSON.stringify(record.key));
+  }
+
+  /** The table that this sink has filled from the source table of this relid, under whatever name. */
+  moved({ relid }: { readonly relid: number }): { readonly source: SourceName; readonly record: TableRecord } | undefined {
+    const row = this.#db.prepare('SELECT source_schema, source_name FROM _tailrace_tables WHERE sink = ? AND relid = ?').get(this.#sink, relid) as Record<string, string> | undefined;
+    if (row === undefined) return undefined;
+    const source = { schema: String(row['source_schema']), name: String(row['source_name']) };
+    return { source, record: this.table(source) as TableRecord };
+  }
+
+  moveTable(from: SourceName, to: SourceName, record: TableRecord): void {
+    this.#db.prepare('DELETE FROM _tailrace_tables WHERE sink = ? AND source_schema = ? AND source_name = ?').run(this.#sink, from.schema, from.name);
+    this.saveTable(to, record);
   }
 
   /** Who fills the table of this name in the file, if any sink does. */
@@ -120,7 +138,7 @@ export function hasBookkeeping(db: DatabaseSync): boolean {
   return db.prepare("SELECT 1 FROM sqlite_schema WHERE name = '_tailrace_tables'").get() !== undefined;
 }
 
-export function readTable(db: DatabaseSync, sink: string, source: { readonly schema: string; readonly name: string }): TableRecord | undefined {
+export function readTable(db: DatabaseSync, sink: string, source: SourceName): TableRecord | undefined {
   const row = db
     .prepare('SELECT name, relid, columns, key FROM _tailrace_tables WHERE sink = ? AND source_schema = ? AND source_name = ?')
     .get(sink, source.schema, source.name) as Record<string, string | number> | undefined;

@@ -77,12 +77,14 @@ function isRowidKey(table: ReplicaTable): boolean {
   return table.key.length === 1 && table.columns[table.key[0] as number]?.form === 'integer';
 }
 
-export function createTableSql(table: ReplicaTable): string {
+/** `own`: declarations of more columns, not of the source. */
+export function createTableSql(table: ReplicaTable, own: readonly string[] = []): string {
   const rowid = isRowidKey(table);
   const lines = table.columns.map((column, i) => {
     const primary = rowid && table.key[0] === i ? ' PRIMARY KEY' : '';
     return `${quote(column.name)} ${storageOf(column.form)}${primary}`;
   });
+  lines.push(...own);
   const keyed = table.key.length > 0 && !rowid;
   if (keyed) lines.push(`PRIMARY KEY (${table.key.map((i) => quote((table.columns[i] as ReplicaColumn).name)).join(', ')})`);
   return `CREATE TABLE ${quote(table.name)} (\n  ${lines.join(',\n  ')}\n) STRICT${keyed ? ', WITHOUT ROWID' : ''}`;

@@ -2,12 +2,15 @@ import type { DatabaseSync } from 'node:sqlite';
 import { type TableSchema, tableName } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
+import { failpoint } from '../../runtime/failpoint.ts';
+import type { TableChanges } from '../sink.ts';
 import type { Bookkeeping, TableRecord } from './bookkeeping.ts';
 import { isEmpty, misfits, readExisting, type ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
-import { createTableSql, fold, type Placement, placeTable, type ReplicaColumn, type ReplicaTable } from './replica-table.ts';
+import { rebuild } from './rebuild.ts';
+import { createTableSql, fold, type Placement, placeTable, type ReplicaColumn, replicaName, type ReplicaTable } from './replica-table.ts';
 import { storageOf, toSqlite } from './representation.ts';
-import { recordOf, shapeChange } from './shape-change.ts';
+import { recordOf, refill, shapeChange, type ShapeChange, type ShapeProblem } from './shape-change.ts';
 import { resultCode } from './sqlite-error.ts';
 
 /** Makes replica tables, takes over those that fit, and lets them follow their source. Runs inside the open transaction. */
@@ -24,10 +27,27 @@ export class ReplicaTables {
     this.#logger = logger;
   }
 
-  /** The replica's table for this shape, ready to be written. Throws `sink-conflict`, `sink-shape`, `sink-lost`, `config-invalid`. */
-  prepare(table: TableSchema): ReplicaTable {
-    const record = this.#books.table(table);
-    return record === undefined ? this.#first(table) : this.#follow(table, record);
+  /**
+   * The replica's table for this shape, ready to be written. `coverage` says whether a copy follows where values cannot be told.
+   * Throws `sink-conflict`, `sink-shape`, `sink-lost`, `config-invalid`.
+   */
+  prepare(table: TableSchema, coverage: TableChanges['coverage']): ReplicaTable {
+    const record = this.#books.table(table) ?? this.#moved(table);
+    return record === undefined ? this.#first(table) : this.#follow(table, record, coverage);
+  }
+
+  /** The replica's table goes with a source table that has another name now, unless its new place is taken. */
+  #moved(table: TableSchema): TableRecord | undefined {
+    const moved = this.#books.moved(table);
+    const name = replicaName(table, this.#placement);
+    if (moved === undefined || readExisting(this.#db, moved.record.name) === undefined) return undefined;
+    const isSame = fold(name) === fold(moved.record.name);
+    if (!isSame && readExisting(this.#db, name) !== undefined) return undefined;
+    if (!isSame) this.#alter(`ALTER TABLE ${quote(moved.record.name)} RENAME TO ${quote(name)}`, `${tableName(moved.source)} is called ${tableName(table)} now`);
+    const record = { ...moved.record, name };
+    this.#books.moveTable(moved.source, table, record);
+    this.#logger.info({ table: tableName(table), before: tableName(moved.source) }, 'a table at the replica was renamed with its source');
+    return record;
   }
 
   #first(table: TableSchema): ReplicaTable {
@@ -41,39 +61,57 @@ export class ReplicaTables {
     return replica;
   }
 
-  #follow(table: TableSchema, record: TableRecord): ReplicaTable {
-    const target = placeTable(table, this.#placement).name;
+  #follow(table: TableSchema, record: TableRecord, coverage: TableChanges['coverage']): ReplicaTable {
+    const target = replicaName(table, this.#placement);
     // An operator who has renamed the table at the replica, as asked, finds it taken on under its new name.
     const existing = readExisting(this.#db, record.name) ?? readExisting(this.#db, target);
     if (existing === undefined) throw new TailraceError('sink-lost', `the table ${record.name}, which holds ${tableName(table)}, is gone from the replica`);
     const change = shapeChange(record, existing, table, this.#placement);
-    if (change.problem !== undefined) throw new TailraceError('sink-shape', change.problem.message, { remedy: change.problem.remedy });
-    const at = quote(existing.name);
-    for (const name of change.drop) this.#dropColumn(existing, name);
-    for (const name of change.add) {
-      const column = change.table.columns.find((each) => each.name === name) as ReplicaColumn;
-      this.#db.exec(`ALTER TABLE ${at} ADD COLUMN ${quote(name)} ${storageOf(column.form)}`);
-      const { missing } = column.source;
-      // The rows that are there have it at the source, which sent none of them.
-      if (missing !== undefined) this.#db.prepare(`UPDATE ${at} SET ${quote(name)} = ?`).run(toSqlite(column.form, Buffer.from(missing), 0, Buffer.byteLength(missing)));
-    }
+    const problem = change.problem ?? (coverage === 'partial' && change.retyped.length > 0 ? notCopied(table, change.retyped) : undefined);
+    if (problem !== undefined) throw new TailraceError('sink-shape', problem.message, { remedy: problem.remedy });
+    this.#bring(existing.name, change);
     const next = recordOf(table, change.table);
     if (JSON.stringify(next) !== JSON.stringify(record)) this.#books.saveTable(table, next);
-    if (change.drop.length > 0 || change.add.length > 0)
-      this.#logger.info({ table: tableName(table), added: change.add, dropped: change.drop }, 'a table at the replica followed its source');
+    const { drop, rename, add, rebuild: again, otherTable } = change;
+    if (drop.length + rename.length + add.length > 0 || again !== undefined || otherTable)
+      this.#logger.info({ table: tableName(table), added: add, dropped: [...drop, ...(again?.drop ?? [])], renamed: rename, rebuilt: again !== undefined, otherTable }, 'a table at the replica followed its source');
     return change.table;
   }
 
-  #dropColumn(existing: ExistingTable, name: string): void {
+  #bring(name: string, change: ShapeChange): void {
+    const at = quote(name);
+    if (change.otherTable) this.#db.exec(`DELETE FROM ${at}`);
+    for (const column of change.drop) this.#alter(`ALTER TABLE ${at} DROP COLUMN ${quote(column)}`, `column ${column} of ${name} was dropped at the source`);
+    // Names can go round in a circle: a new one that is still in use waits under another.
+    const waiting = change.rename.map(({ to }, i) => (change.rename.some((other) => fold(other.from) === fold(to)) ? `_tailrace_${i}` : to));
+    const renames = [...change.rename.map(({ from }, i) => [from, waiting[i]]), ...change.rename.map(({ to }, i) => [waiting[i], to])] as [string, string][];
+    for (const [from, to] of renames) if (from !== to) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
+    for (const column of change.add) this.#addColumn(at, change.table.columns.find((each) => each.name === column) as ReplicaColumn);
+    failpoint('ddl.mid');
+    if (change.rebuild !== undefined) rebuild(this.#db, readExisting(this.#db, name) as ExistingTable, { table: change.table, plan: change.rebuild });
+  }
+
+  #addColumn(at: string, { name, form, source: { missing } }: ReplicaColumn): void {
+    this.#db.exec(`ALTER TABLE ${at} ADD COLUMN ${quote(name)} ${storageOf(form)}`);
+    // The rows that are there have it at the source, which sent none of them.
+    if (missing !== undefined) this.#db.prepare(`UPDATE ${at} SET ${quote(name)} = ?`).run(toSqlite(form, Buffer.from(missing), 0, Buffer.byteLength(missing)));
+  }
+
+  #alter(sql: string, why: string): void {
     try {
-      this.#db.exec(`ALTER TABLE ${quote(existing.name)} DROP COLUMN ${quote(name)}`);
+      this.#db.exec(sql);
     } catch (error) {
-      // SQLITE_ERROR is all that it says when an index, a view or a trigger of the user's names the column.
+      // SQLITE_ERROR is all that it says when an index, a view or a trigger of the user's is in the way.
       if (resultCode(error) !== 1) throw error;
-      const remedy = `Drop the index, view, trigger or constraint at the replica that uses ${existing.name}.${name}; the sink then drops the column.`;
-      throw new TailraceError('sink-shape', `column ${name} of ${existing.name} was dropped at the source and is in use at the replica`, { remedy, cause: error });
+      const remedy = `Drop the index, view, trigger or constraint at the replica that is in the way of: ${sql}. The sink then goes on by itself.`;
+      throw new TailraceError('sink-shape', `${why}, and something at the replica is in the way`, { remedy, cause: error });
     }
   }
+}
+
+/** With `snapshot: never` nothing brings the values that ALTER TABLE has written anew. */
+function notCopied(table: TableSchema, columns: readonly string[]): ShapeProblem {
+  return { message: `${columns.join(', ')} of ${tableName(table)} changed its type, and no copy brings the values`, remedy: refill };
 }
 
 interface Found {

@@ -17,7 +17,7 @@ export type Form = 'integer' | 'boolean' | 'float4' | 'float8' | 'bytea' | 'text
 export type StorageType = 'INTEGER' | 'ANY' | 'BLOB' | 'TEXT';
 export type SqliteValue = null | number | bigint | string | Uint8Array;
 
-export function formOf(column: Column): Form {
+export function formOf(column: Pick<Column, 'baseTypeOid'>): Form {
   switch (column.baseTypeOid) {
     case 16:
       return 'boolean';

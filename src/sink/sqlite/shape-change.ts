@@ -3,16 +3,35 @@ import type { RecordedColumn, TableRecord } from './bookkeeping.ts';
 import type { ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
 import { fold, type Placement, placeTable, replicaName, type ReplicaTable } from './replica-table.ts';
+import { type Form, formOf } from './representation.ts';
 
-/** What it takes to bring a replica table to a new shape of its source. */
+/** What it takes to bring a replica table to a new shape of its source, in the order in which it is done (docs/adr/0035). */
 export interface ShapeChange {
   readonly table: ReplicaTable;
-  /** Names at the replica, dropped before anything is added. */
-  readonly drop: readonly string[];
+  /** The name has gone to another table: the rows that stand are not its own. */
+  readonly otherTable: boolean;
   /** Names at the replica. */
+  readonly drop: readonly string[];
+  readonly rename: readonly Rename[];
   readonly add: readonly string[];
+  /** Where SQLite cannot alter the table (its key, a column's kind of value): it is made again out of its own rows. */
+  readonly rebuild: Rebuild | undefined;
+  /** Names of columns whose values may read differently now: a copy brings them, where there is one. */
+  readonly retyped: readonly string[];
   /** Why it cannot be done by itself, with what to do; the first of them if there are several. */
   readonly problem: ShapeProblem | undefined;
+}
+
+export interface Rename {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface Rebuild {
+  /** By name at the replica: the form that a column's values have so far, where it is another one now. */
+  readonly forms: ReadonlyMap<string, Form>;
+  /** Names at the replica that go with the old table, because SQLite drops no column of a key. */
+  readonly drop: readonly string[];
 }
 
 export interface ShapeProblem {
@@ -22,56 +41,101 @@ export interface ShapeProblem {
 
 /**
  * Compares what stands in the file with a table's schema. Columns are known by their attnum, which a rename keeps and a
- * column dropped and added again does not. Added and dropped columns are followed; what an operator has done by hand at the
- * replica is accepted; everything else is a problem.
+ * column dropped and added again does not. What an operator has done by hand at the replica is accepted.
  */
 export function shapeChange(record: TableRecord, existing: ExistingTable, table: TableSchema, placement: Placement): ShapeChange {
-  const source = tableName(table);
-  const problems: ShapeProblem[] = [];
   const matches = table.columns.map((column) => match(record, table, column));
-  const leftOut = new Set(placement.leaveOut[source] ?? []);
   const stands = (name: string): boolean => existing.columns.some((column) => fold(column.name) === fold(name));
-
   const known = table.columns.map((column, i) => {
     const recorded = matches[i];
-    if (recorded === undefined || recorded.replica === null) return undefined;
-    const renamed = recorded.name !== column.name;
-    return renamed && stands(column.name) && !stands(recorded.replica) ? column.name : recorded.replica;
+    return recorded === undefined || recorded.replica === null || isRenamed(recorded, column) ? undefined : recorded.replica;
   });
-  const placed = placeTable(table, placement, known);
-  const at = quote(existing.name);
+  const placed = { ...placeTable(table, placement, known), name: existing.name };
+  const nameOf = (i: number): string | undefined => placed.columns[placed.index[i] as number]?.name;
 
+  const gone = record.columns.flatMap((column) => (column.replica !== null && !matches.includes(column) && stands(column.replica) ? [column.replica] : []));
+  const rename = table.columns.flatMap((column, i): Rename[] => {
+    const [recorded, to] = [matches[i], nameOf(i)];
+    if (recorded === undefined || recorded.replica === null || to === undefined || !isRenamed(recorded, column)) return [];
+    return stands(recorded.replica) ? [{ from: recorded.replica, to }] : [];
+  });
+  const isDone = (to: string): boolean => !rename.some((one) => fold(one.to) === fold(to)) && table.columns.some((_, i) => nameOf(i) === to && matches[i] !== undefined);
+  const drop = gone.filter((name) => !isDone(name));
+  const add = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : []));
+  const compared: Compared = { record, existing, table, placement, matches, placed, nameOf };
+  return {
+    table: placed, otherTable: record.relid !== table.relid, rename, add, ...rebuilt(compared, drop),
+    retyped: table.columns.flatMap((column, i) => (matches[i] === undefined || nameOf(i) === undefined || sameValues(matches[i], column) ? [] : [column.name])),
+    problem: [...leftOutProblems(compared), ...nameProblems(compared, { rename, add, drop })][0],
+  };
+}
+
+interface Compared {
+  readonly record: TableRecord;
+  readonly existing: ExistingTable;
+  readonly table: TableSchema;
+  readonly placement: Placement;
+  /** What is recorded of each column of the source. */
+  readonly matches: readonly (RecordedColumn | undefined)[];
+  readonly placed: ReplicaTable;
+  /** The name at the replica of a column of the source. */
+  readonly nameOf: (index: number) => string | undefined;
+}
+
+function isRenamed(recorded: RecordedColumn, column: Column): boolean {
+  return fold(recorded.name) !== fold(column.name);
+}
+
+function rebuilt({ existing, table, matches, placed, nameOf }: Compared, drop: readonly string[]): Pick<ShapeChange, 'drop' | 'rebuild'> {
+  const inKey = (name: string): boolean => existing.columns.some((column) => column.key > 0 && fold(column.name) === fold(name));
+  const forms = new Map<string, Form>();
   for (const [i, column] of table.columns.entries()) {
-    const recorded = matches[i];
-    const name = known[i];
-    if (recorded === undefined) continue;
-    if (leftOut.has(column.name)) {
-      if (name !== undefined && stands(name))
-        problems.push({ message: `column ${column.name} of ${source} is to be left out and stands at the replica`, remedy: `Run at the replica: ALTER TABLE ${at} DROP COLUMN ${quote(name)}` });
-    } else if (name === undefined)
-      problems.push({ message: `column ${column.name} of ${source} was left out so far, so the rows at the replica lack it`, remedy: refill });
-    else if (!sameValues(recorded, column))
-      problems.push({ message: `column ${column.name} of ${source} changed its type from ${recorded.type} to ${column.type}`, remedy: refill });
-    else if (recorded.name !== column.name && fold(name) === fold(recorded.replica ?? '') && fold(name) !== fold(column.name))
-      problems.push({ message: `column ${recorded.name} of ${source} is called ${column.name} now`, remedy: `Run at the replica: ALTER TABLE ${at} RENAME COLUMN ${quote(name)} TO ${quote(column.name)}` });
+    const [recorded, name] = [matches[i], nameOf(i)];
+    if (recorded !== undefined && name !== undefined && formOf(recorded) !== formOf(column)) forms.set(name, formOf(recorded));
   }
+  // Of the key that stands: under the names that its columns get.
+  const key = existing.columns.filter((column) => column.key > 0).map(({ name }) => fold(nameAfter(name, { matches, nameOf })));
+  const wanted = placed.key.map((i) => fold(placed.columns[i]?.name ?? ''));
+  const sameKey = key.toSorted().join('\0') === wanted.toSorted().join('\0');
+  const withTable = drop.filter(inKey);
+  if (sameKey && forms.size === 0 && withTable.length === 0) return { drop, rebuild: undefined };
+  return { drop: drop.filter((name) => !inKey(name)), rebuild: { forms, drop: withTable } };
+}
 
-  const key = table.key.map((i) => matches[i]?.name);
-  if (key.length !== record.key.length || key.some((name, i) => name !== record.key[i]))
-    problems.push({ message: `the key of ${source} was (${record.key.join(', ')}) and is (${table.key.map((i) => table.columns[i]?.name).join(', ')}) now`, remedy: refill });
+function nameAfter(name: string, { matches, nameOf }: Pick<Compared, 'matches' | 'nameOf'>): string {
+  const index = matches.findIndex((recorded) => recorded?.replica != null && fold(recorded.replica) === fold(name));
+  return (index < 0 ? undefined : nameOf(index)) ?? name;
+}
+
+/** What the configuration asks for, not the source: what it costs goes by the operator's own hand alone. */
+function leftOutProblems({ existing, table, placement, matches }: Compared): ShapeProblem[] {
+  const source = tableName(table);
+  const at = quote(existing.name);
+  const leftOut = new Set(placement.leaveOut[source] ?? []);
+  const problems = table.columns.flatMap((column, i): ShapeProblem[] => {
+    const recorded = matches[i];
+    if (recorded === undefined) return [];
+    if (!leftOut.has(column.name)) return recorded.replica === null ? [{ message: `column ${column.name} of ${source} was left out so far, so the rows at the replica lack it`, remedy: refill }] : [];
+    const stands = recorded.replica !== null && existing.columns.some((one) => fold(one.name) === fold(recorded.replica ?? ''));
+    return stands ? [{ message: `column ${column.name} of ${source} is to be left out and stands at the replica`, remedy: `Run at the replica: ALTER TABLE ${at} DROP COLUMN ${quote(recorded.replica ?? '')}` }] : [];
+  });
   const target = replicaName(table, placement);
   if (fold(target) !== fold(existing.name))
     problems.push({ message: `${source} stands at the replica as ${existing.name} and is to be ${target}`, remedy: `Run at the replica: ALTER TABLE ${at} RENAME TO ${quote(target)}` });
-
-  const drop = record.columns.flatMap((column) => (column.replica !== null && !matches.includes(column) && stands(column.replica) ? [column.replica] : []));
-  const add = placed.columns.flatMap(({ source: column, name }) => (matches[table.columns.indexOf(column)] === undefined ? [name] : []));
-  for (const name of add)
-    if (stands(name) && !drop.some((dropped) => fold(dropped) === fold(name)))
-      problems.push({ message: `${source} has a new column ${name}, and the replica has one of its own of that name`, remedy: `Run at the replica: ALTER TABLE ${at} RENAME COLUMN ${quote(name)} TO …, or drop it` });
-  return { table: { ...placed, name: existing.name }, drop, add, problem: problems[0] };
+  return problems;
 }
 
-const refill =
+/** A name that a column is to get is one that the operator has given to a column of his own. */
+function nameProblems({ existing, table }: Compared, { rename, add, drop }: Pick<ShapeChange, 'rename' | 'add' | 'drop'>): ShapeProblem[] {
+  const leaving = new Set([...drop, ...rename.map(({ from }) => from)].map(fold));
+  const isTaken = (name: string): boolean => !leaving.has(fold(name)) && existing.columns.some((column) => fold(column.name) === fold(name));
+  return [...add, ...rename.map(({ to }) => to)].filter(isTaken).map((name) => ({
+    message: `${tableName(table)} has a column ${name} now, and the replica has one of its own of that name`,
+    remedy: `Run at the replica: ALTER TABLE ${quote(existing.name)} RENAME COLUMN ${quote(name)} TO …, or drop it`,
+  }));
+}
+
+export const refill =
   'Run tailrace sinks forget for this sink, drop the table at the replica, and start again: the sink fills it anew.';
 
 function match(record: TableRecord, table: TableSchema, column: Column): RecordedColumn | undefined {

@@ -68,7 +68,7 @@ export class SqliteSession implements SinkSession {
   }
 
   async write(changes: TableChanges): Promise<void> {
-    this.#run(() => (this.#missing += this.#writer(changes.table).write(changes)));
+    this.#run(() => (this.#missing += this.#writer(changes).write(changes)));
   }
 
   async tryWrite(changes: TableChanges): Promise<Error | null> {
@@ -76,7 +76,7 @@ export class SqliteSession implements SinkSession {
     return this.#run(() => {
       db.exec('SAVEPOINT change');
       try {
-        this.#missing += this.#writer(changes.table).write(changes);
+        this.#missing += this.#writer(changes).write(changes);
       } catch (error) {
         if (!isRefusal(error) || !db.isTransaction) throw error;
         db.exec('ROLLBACK TO change; RELEASE change');
@@ -141,12 +141,12 @@ export class SqliteSession implements SinkSession {
     this.#forgetShapes();
   }
 
-  #writer(table: TableSchema): TableWriter {
+  #writer({ table, coverage }: TableChanges): TableWriter {
     const name = JSON.stringify([table.schema, table.name]);
     const known = this.#writers.get(table);
     if (known !== undefined && this.#current.get(name) === table) return known;
     const before = this.#current.get(name);
-    const writer = new TableWriter(this.#file.db, table, this.#tables.prepare(table));
+    const writer = new TableWriter(this.#file.db, table, this.#tables.prepare(table, coverage));
     if (before !== undefined) this.#writers.delete(before);
     this.#writers.set(table, writer);
     this.#current.set(name, table);
