@@ -44,3 +44,27 @@ test('DDL that no row tells of is brought right by itself, in both replicas', as
     await setting.equal(['grown', 'rewritten']);
   });
 });
+
+test('D11: in a publication for all tables a table that was unlogged for a while, live or while nothing runs, has what happened meanwhile', async (t) => {
+  const setting = await ledgerSetting(t, {
+    schema: `CREATE TABLE logged (id int PRIMARY KEY, v text); INSERT INTO logged SELECT n, 'v' FROM generate_series(1, 20) n; CREATE PUBLICATION all_tables FOR ALL TABLES`,
+    inSource: '  publication: all_tables\n',
+  });
+  const { source, daemon } = setting;
+  const away = async (n: number): Promise<void> => {
+    await source.sql('ALTER TABLE logged SET UNLOGGED');
+    await source.sql(`DELETE FROM logged WHERE id < ${n}; UPDATE logged SET v = 'unseen ${n}' WHERE id = ${n + 1}; INSERT INTO logged VALUES (${100 + n}, 'unseen')`);
+    await source.sql('ALTER TABLE logged SET LOGGED');
+  };
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal(['logged']);
+  await away(3);
+  await setting.equal(['logged']);
+  await daemon.stop();
+  await away(6);
+  daemon.start();
+  await daemon.streaming();
+  await source.sql(`UPDATE logged SET v = 'seen' WHERE id = 15`);
+  await setting.equal(['logged']);
+});

@@ -51,6 +51,7 @@ export function doubtOf(change: Change): Doubt | null {
   if (keyIsUnseen(change)) return { reason: 'its key was changed, which the stream does not tell with replica identity full', surplus: true };
   const surplus = keyIsTouched(change);
   if (change.uncertain || isMadeAgain(change)) return { reason: 'which of its columns rows were written for could not be told', surplus };
+  if (isRetyped(change)) return { reason: 'a column has another type, in which what is stored may read differently', surplus };
   return typesReadDifferently(change) ? { reason: 'a type of its columns was altered, so that stored values read differently', surplus } : null;
 }
 
@@ -79,6 +80,17 @@ function isMadeAgain({ before, now }: Change): boolean {
   const [old, current] = [numbers(before.shape), numbers(now.shape)];
   const gone = before.shape.columns.filter((column) => !current.has(column.attnum)).map((column) => column.name);
   return now.shape.columns.some((column) => !old.has(column.attnum) && gone.includes(column.name));
+}
+
+/** Types whose values have one text, whichever of them they stand in: text, varchar. */
+const texts: readonly number[] = [25, 1043];
+
+/** Not every change of type writes rows anew: cidr becomes inet as it is stored, and `10.0.0.1/32` reads `10.0.0.1`. */
+function isRetyped({ before, now }: Change): boolean {
+  return now.shape.columns.some(({ attnum, baseTypeOid }) => {
+    const old = attnum === null ? undefined : before.shape.columns.find((column) => column.attnum === attnum);
+    return old !== undefined && old.baseTypeOid !== baseTypeOid && !(texts.includes(old.baseTypeOid) && texts.includes(baseTypeOid));
+  });
 }
 
 /** A label that is called otherwise, an attribute that came or went; not a new label, nor a type that merely came into use. */
