@@ -12,6 +12,11 @@ export interface DeadLetterOptions {
   readonly logger: Logger;
 }
 
+/** The replica refuses a row. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof TailraceError && error.code === 'sink-data';
+}
+
 /**
  * Writes to the sink past blocked keys, and takes aside what the replica refuses (PROTOCOL, Poison). A dead letter is
  * durable in its topic before the position passes it; its key is blocked in the replica in the same transaction.
@@ -33,7 +38,7 @@ export class DeadLetters {
 
   /** Whether the error is one of the data, and the config says to take such data aside. */
   takes(error: unknown): boolean {
-    return this.#options.onError === 'dead-letter' && error instanceof TailraceError && error.code === 'sink-data';
+    return this.#options.onError === 'dead-letter' && isRefusal(error);
   }
 
   /** `SinkSession.write`, as long as none of the table's keys is blocked. */

@@ -10,8 +10,9 @@ import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
 import { encodeControl, type EndRecord, type Part, type SinkRecord } from './control-records.ts';
 import type { SharesByTopic } from './commit-order.ts';
 import type { CoverageMap } from './coverage.ts';
-import { DeadLetters } from './dead-letters.ts';
+import { DeadLetters, isRefusal } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
+import { withoutVoid } from './renewal.ts';
 import { runsOf, togetherOf, type ReplayPart, type ShapeOf } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
@@ -248,14 +249,21 @@ export class Replayer {
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
       await this.#write(runs, to, (changes) => this.#deadLetters.write(changes));
     } catch (error) {
-      if (!this.#deadLetters.takes(error)) throw error;
+      const left = isRefusal(error) ? await this.#withoutVoid(batch) : batch;
+      if (left === batch && !this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
       this.#applied = before;
+      if (left !== batch) return this.#apply(left, to);
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
       // transaction each, because a dead letter says where it came from.
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart: true });
       await this.#write(runs, to, (changes, end) => this.#deadLetters.writeEach(changes, end));
     }
+  }
+
+  #withoutVoid(batch: readonly ReplayPart<Tag>[]): Promise<readonly ReplayPart<Tag>[]> {
+    const { reader, codec, sinkName: sink, logger } = this.#options;
+    return withoutVoid({ reader, topics: this.#topics, schemas: this.#schemas, codec, sink, coverage: this.#coverage, logger }, batch, { position: this.#session.position, tables: this.#tables });
   }
 
   /** `write` hears also of which transaction the last of the changes is. */

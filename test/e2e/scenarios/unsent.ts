@@ -22,6 +22,18 @@ export const unsent: readonly Scenario[] = [
       `UPDATE t SET b = 'seen' WHERE id = 8`,
     ],
   },
+  {
+    title: 'D11: an update of a row that came while its table was out of the publication, with a value that is not sent again',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, a text, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL; INSERT INTO t VALUES (1, 'a', repeat('x', 5000))`,
+    steps: [
+      (stage) => inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} DROP TABLE ${table}`),
+      `INSERT INTO t VALUES (2, 'unseen', repeat('y', 5000))`,
+      async (stage) => {
+        await inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} ADD TABLE ${table}`);
+        await stage.sql(`UPDATE t SET a = 'seen' WHERE id = 2`);
+      },
+    ],
+  },
   { title: 'D4: every row written anew by a type with USING, and no row after it', setup: keyed, steps: ['ALTER TABLE t ALTER a TYPE int USING length(a) * 3'] },
   { title: 'D4: text to jsonb writes other texts', setup: `CREATE TABLE t (id int PRIMARY KEY, j text); INSERT INTO t VALUES (1, '{"b": 1,   "a": 2, "a": 3}')`, steps: ['ALTER TABLE t ALTER j TYPE jsonb USING j::jsonb'] },
   { title: 'D4: cidr to inet: no row is written, and every value reads otherwise', setup: `CREATE TABLE t (id int PRIMARY KEY, net cidr); INSERT INTO t VALUES (1, '10.0.0.0/8'), (2, '10.1.2.3/32')`, steps: ['ALTER TABLE t ALTER net TYPE inet', `INSERT INTO t VALUES (3, '10.1.2.3/8')`] },
