@@ -98,7 +98,7 @@ try {
     });
   }
 
-  const sink = createPostgresSink(postgresSinkConfig.parse({ url }), { pipeline: 'bench', sink: 'postgres', logger: silentLogger });
+  const sink = createPostgresSink(postgresSinkConfig.parse({ url }), { pipeline: 'bench', sink: 'postgres', logger: silentLogger, ddl: 'apply' });
   const session = await sink.open({ signal: new AbortController().signal });
   const [worker] = await server.sql<{ pid: number }>("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tailrace/%'", [], 'replica');
   const pid = worker?.pid ?? 0;

@@ -70,7 +70,7 @@ try {
   reference.close();
 
   const config = sqliteSinkConfig.parse({ path: join(directory, 'sink.sqlite') });
-  const sink = createSqliteSink(config, { pipeline: 'bench', sink: 'sqlite', logger: silentLogger });
+  const sink = createSqliteSink(config, { pipeline: 'bench', sink: 'sqlite', ddl: 'apply', logger: silentLogger });
   const session = await sink.open({ signal: new AbortController().signal });
   let lsn = 1;
   for (const [what, op, status] of [['sink: inserts', 'c', 'new'], ['sink: updates', 'u', 'paid'], ['sink: deletes', 'd', '']] as const) {

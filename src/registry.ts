@@ -9,7 +9,7 @@ import type { Log } from './log/log.ts';
 import type { Claim } from './runtime/claim.ts';
 import type { Finding } from './runtime/finding.ts';
 import type { Logger } from './runtime/logger.ts';
-import type { Sink } from './sink/sink.ts';
+import type { DdlPolicy, Sink } from './sink/sink.ts';
 import { createPostgresSink, postgresSinkConfig } from './sink/postgres/index.ts';
 import { createSqliteSink, sqliteSinkClaims, sqliteSinkConfig } from './sink/sqlite/index.ts';
 import { createPostgresSource, postgresSourceClaims, postgresSourceConfig } from './source/postgres/index.ts';
@@ -29,6 +29,7 @@ export interface LogContext extends PluginContext {
 export interface SinkContext extends PluginContext {
   /** The sink's name, unique in its pipeline. */
   readonly sink: string;
+  readonly ddl: DdlPolicy;
 }
 
 /**

@@ -31,7 +31,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
     ...config.sinks.map(async (sink) => {
       const its = (sink.from === undefined ? tables : await outputsOf(config, sink.from)).filter((table) => matchesFilter(sink.tables, table));
-      return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name }).check(its));
+      return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name, ddl: config.ddl }).check(its));
     }),
   ]);
   return [source, ...others];

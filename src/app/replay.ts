@@ -45,7 +45,7 @@ export async function replaySink(config: PipelineConfig, request: ReplayRequest)
     throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(request.sink, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
   }
   const placed = elsewhere(config, own.name, request.to);
-  const sink = createSink(placed, { pipeline: config.name, sink: own.name, logger });
+  const sink = createSink(placed, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
   return withLogReader(config, async (reader) => {
     const replayer = await Replayer.open({
       topics: own.from === undefined ? topicNames(config.name) : streamTopics(config.name, own.from), sinkName: own.name, sink, reader,

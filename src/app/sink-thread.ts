@@ -12,5 +12,5 @@ await runFollower(data, ({ config, logger }) => {
   const own = config.sinks.find((sink) => sink.name === data.sink);
   if (own === undefined) throw new TailraceError('internal', `there is no sink ${data.sink}`);
   const topics = own.from === undefined ? topicNames(config.name) : streamTopics(config.name, own.from);
-  return { sink: createSink(own, { pipeline: config.name, sink: own.name, logger }), topics, filter: own.tables, onError: own.on_error };
+  return { sink: createSink(own, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger }), topics, filter: own.tables, onError: own.on_error };
 });

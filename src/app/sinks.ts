@@ -30,7 +30,7 @@ export async function forgetSink(config: PipelineConfig, name: string, logger: L
     if (own === undefined && !inLog) {
       throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(name, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
     }
-    if (own !== undefined) await createSink(own, { ...context, sink: name }).forget();
+    if (own !== undefined) await createSink(own, { ...context, sink: name, ddl: config.ddl }).forget();
     if (inLog) {
       const batch = writer.batch(topic, 0);
       batch.add(controlDraft(encodeControl({ type: 'forgotten' }), Date.now()));

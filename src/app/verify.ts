@@ -85,7 +85,7 @@ async function verifyPipeline(config: PipelineConfig, request: VerifyRequest, si
         if (request.sink !== undefined && own.name !== request.sink) continue;
         // What a stream gives has no table at the source to be compared with.
         if (own.from !== undefined) continue;
-        const verified: VerifiedSink = { name: own.name, tables: own.tables, open: () => createSink(own, { ...context, sink: own.name }).openVerifier() };
+        const verified: VerifiedSink = { name: own.name, tables: own.tables, open: () => createSink(own, { ...context, sink: own.name, ddl: config.ddl }).openVerifier() };
         const verification = await verifier.sink(verified);
         sinks.push(verification);
         request.onSink(pipeline, verification);

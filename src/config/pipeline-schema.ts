@@ -133,6 +133,7 @@ export interface PipelineConfig {
   readonly log: LogConfig & LogKeys;
   readonly format: FormatConfig;
   readonly on_gap: 'stop' | 'snapshot';
+  readonly ddl: 'apply' | 'pause' | 'ignore';
   readonly streams: readonly StreamConfig[];
   readonly jobs: readonly JobConfig[];
   readonly sinks: readonly SinkConfig[];
@@ -165,6 +166,10 @@ export const pipelineSchema = z
       .enum(['stop', 'snapshot'])
       .default('stop')
       .describe('What happens when changes are missing between the log and the source: stop and say so, or say so and copy every table anew.'),
+    ddl: z
+      .enum(['apply', 'pause', 'ignore'])
+      .default('apply')
+      .describe('What sinks do when a table changes its shape: apply it; pause, that is stop before it and say what to run at the replica, and go on once that is done; or ignore it, so that replicas keep the columns that they have. A change of key always needs one of the first two.'),
     streams: z.array(streamSchema).default([]).describe('Continual calculations over the captured tables, whose results are tables of their own.'),
     jobs: z.array(jobSchema).default([]).describe('Queries that are run on a replica at set times, and whose results are kept.'),
     sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),

@@ -41,6 +41,12 @@ export interface Sink {
   query?(request: SinkQuery): Promise<QueryResult>;
 }
 
+/**
+ * What a sink does when a source table changes its shape: follow it; stop and say what to run, until somebody has; or leave the
+ * replica's table as it is, without new columns.
+ */
+export type DdlPolicy = 'apply' | 'pause' | 'ignore';
+
 export interface SinkSession {
   /** Where the replica stands; null for a sink that never committed. Follows each commit. */
   readonly position: Position | null;

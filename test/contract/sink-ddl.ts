@@ -221,4 +221,51 @@ export function sinkDdlRules(harness: SinkHarness): void {
     await apply(session, positionAt(2), step);
     assert.deepEqual(sorted(await replica.rows(next)), sorted(rows));
   });
+
+  test('ddl: pause stops before any change of shape with the statements to run, and goes on once somebody has run them', async (t) => {
+    const replica = await harness.replica(t);
+    const session = await openSession(t, replica.sink({ ddl: 'pause' }));
+    await apply(session, positionAt(1), changes(table, [insert(table, rows[0])]));
+    const shapes: readonly Partial<TableSpec>[] = [
+      { columns: [columns[0], ['label', 'text'], columns[2]] },
+      { columns: [columns[0], ['label', 'text'], columns[2], ['extra', 'text']], attnums: [1, 2, 3, 4] },
+      { columns: [columns[0], ['label', 'text'], ['extra', 'text']], attnums: [1, 2, 4] },
+    ];
+    let before = table;
+    for (const [i, spec] of shapes.entries()) {
+      const next = altered(before, { columns, ...spec });
+      const step = changes(next, [insert(next, [String(i + 2), 'b', 'y', 'z'].slice(0, next.columns.length))]);
+      const error = await apply(session, positionAt(i + 2), step).then(() => assert.fail('it was followed'), (reason: unknown) => reason as { code: string; remedy: string });
+      assert.equal(error.code, 'sink-shape');
+      await session.abort();
+      await replica.sql(/Run at the replica: (.*?)\. The sink/.exec(error.remedy)?.[1] ?? 'a statement is missing');
+      await apply(session, positionAt(i + 2), step);
+      before = next;
+    }
+    assert.deepEqual((await replica.rows(before)).length, 4);
+    const renamed = { ...altered(before, { columns: shapes[2]?.columns ?? [], attnums: [1, 2, 4] }), name: 'folk' };
+    const error = await apply(session, positionAt(9), changes(renamed, [])).then(() => assert.fail('it was followed'), (reason: unknown) => reason as { code: string; remedy: string });
+    await session.abort();
+    await replica.sql(/Run at the replica: (.*?)\. The sink/.exec(error.remedy)?.[1] ?? 'a statement is missing');
+    await apply(session, positionAt(9), changes(renamed, [insert(renamed, ['9', 'i', 'w'])]));
+    assert.equal((await replica.rows(renamed)).length, 5);
+  });
+
+  test('ddl: ignore leaves a table the columns that it has, under their names, and another key stops the sink', async (t) => {
+    const replica = await harness.replica(t);
+    const session = await openSession(t, replica.sink({ ddl: 'ignore' }));
+    await apply(session, positionAt(1), changes(table, [insert(table, rows[0])]));
+    const wider = become({ columns: [columns[0], ['label', 'text'], columns[2], ['extra', 'integer']] });
+    await apply(session, positionAt(2), changes(wider, [insert(wider, ['2', 'b', 'y', '5']), update(wider, ['1', 'A', undefined, '6'])]));
+    const narrower = altered(wider, { columns: [columns[0], ['label', 'text']], attnums: [1, 2] });
+    await apply(session, positionAt(3), changes(narrower, [insert(narrower, ['3', 'c']), remove(narrower, ['2', null])]));
+    await session.close();
+    // What is known of it outlives the session.
+    const second = await openSession(t, replica.sink({ ddl: 'ignore' }));
+    await apply(second, positionAt(4), changes(narrower, [insert(narrower, ['4', 'd'])]));
+    assert.deepEqual(await replica.columns(table), ['id', 'name', 'note']);
+    assert.deepEqual(sorted(await replica.rows(table)), sorted([['1', 'A', 'x'], ['3', 'c', null], ['4', 'd', null]]));
+    const rekeyed = altered(narrower, { columns: [columns[0], ['label', 'text']], attnums: [1, 2], key: [1] });
+    await assert.rejects(apply(second, positionAt(5), changes(rekeyed, [])), { code: 'sink-shape' });
+  });
 }

@@ -1,6 +1,6 @@
 import { describe, type TestContext } from 'node:test';
 import type { TableShape } from '../../src/event/table.ts';
-import type { Sink, SinkSession } from '../../src/sink/sink.ts';
+import type { DdlPolicy, Sink, SinkSession } from '../../src/sink/sink.ts';
 import { sinkDdlRules } from './sink-ddl.ts';
 import { sinkKeyedRules } from './sink-keyed.ts';
 import { sinkKeylessRules } from './sink-keyless.ts';
@@ -24,6 +24,8 @@ export interface SinkSettings {
   readonly rename?: Readonly<Record<string, string>>;
   /** Columns left out, by `schema.table`. */
   readonly leftOut?: Readonly<Record<string, readonly string[]>>;
+  /** `apply` unless told. */
+  readonly ddl?: DdlPolicy;
 }
 
 export interface ReplicaUnderTest {

@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ledgerSetting } from '../support/shop.ts';
+import { eventually } from '../support/wait.ts';
 
 const schema = `
   CREATE TABLE grown (id int PRIMARY KEY, v text); INSERT INTO grown SELECT n, 'v' FROM generate_series(1, 20) n;
@@ -67,4 +69,18 @@ test('D11: in a publication for all tables a table that was unlogged for a while
   await daemon.streaming();
   await source.sql(`UPDATE logged SET v = 'seen' WHERE id = 15`);
   await setting.equal(['logged']);
+});
+
+test('D3: with ddl: pause a change of shape stops its sinks with the statement to run, and they go on by themselves once it has been run', async (t) => {
+  const setting = await ledgerSetting(t, { schema: `CREATE TABLE renamed (id int PRIMARY KEY, a text); INSERT INTO renamed VALUES (1, 'one')`, yaml: 'ddl: pause\n' });
+  const { source, replica, daemon } = setting;
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal(['renamed']);
+  await source.sql('ALTER TABLE renamed RENAME COLUMN a TO b');
+  await source.sql(`INSERT INTO renamed VALUES (2, 'two')`);
+  const stopped = await eventually(async () => (await daemon.status()).sinks.find(({ name, error }) => name === 'reporting' && error?.code === 'sink-shape'), { what: 'the sink to say so' });
+  assert.match(stopped.error?.message ?? '', /column a was renamed to b/);
+  await replica.sql(/Run at the replica: (.*?)\. The sink/.exec(stopped.error?.remedy ?? '')?.[1] ?? 'a statement is missing');
+  await eventually(async () => (await replica.sql('SELECT b FROM renamed ORDER BY id')).map(({ b }) => b).join() === 'one,two', { what: 'the sink to go on' });
 });

@@ -226,7 +226,7 @@ export class Bench {
 
   sqlite(name = 'local', more: { readonly busyTimeout?: string } = {}): { readonly sink: Sink; readonly path: string } {
     const path = join(this.directory, `${name}.sqlite`);
-    return { path, sink: createSqliteSink(sqliteSinkConfig.parse({ path, busy_timeout: more.busyTimeout }), { pipeline: 'shop', sink: name, logger: silentLogger }) };
+    return { path, sink: createSqliteSink(sqliteSinkConfig.parse({ path, busy_timeout: more.busyTimeout }), { pipeline: 'shop', sink: name, ddl: 'apply', logger: silentLogger }) };
   }
 
   /** A sink that follows the log until it is stopped. */

@@ -1,4 +1,5 @@
 import type { Column } from '../../event/table.ts';
+import { quoteQualified } from '../../runtime/postgres/quote.ts';
 import { typeDefinition } from '../../runtime/postgres/type-definition.ts';
 import type { QualifiedName } from './target.ts';
 
@@ -72,6 +73,11 @@ WHERE s.nspname = $1 AND c.relname = $2`;
 export async function readTable(query: Query, name: QualifiedName): Promise<ReplicaTable | undefined> {
   const rows = await query<ReplicaTable>(tableQuery, [name.schema, name.name]);
   return rows[0];
+}
+
+export async function isEmpty(query: Query, name: QualifiedName): Promise<boolean> {
+  const rows = await query<{ empty: boolean }>(`SELECT NOT EXISTS (SELECT FROM ${quoteQualified(name.schema, name.name)}) AS empty`);
+  return rows[0]?.empty === true;
 }
 
 /**

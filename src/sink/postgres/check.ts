@@ -1,14 +1,14 @@
 import { tableName, type TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
-import { readTable, type Query } from './catalog.ts';
+import { isEmpty, readTable, type Query } from './catalog.ts';
 import type { ReplicaConnection } from './connection.ts';
 import { mismatches } from './fit.ts';
 import { ownTablesExist, readOwned, type SinkName } from './own-tables.ts';
 import { recordOf, shapeChange } from './shape-change.ts';
 import { conflict, gone, incomplete, unfollowed } from './shape-errors.ts';
 import { planOf } from './shape-plan.ts';
-import { checkOwner, isEmpty, noisy, wantedTable } from './targets.ts';
+import { checkOwner, noisy, wantedTable } from './targets.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 
 export interface CheckOptions {

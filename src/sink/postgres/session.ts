@@ -3,7 +3,7 @@ import { samePosition, type Position } from '../../event/position.ts';
 import type { TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
-import type { BlockedKey, SinkSession, TableChanges, TableOperation } from '../sink.ts';
+import type { BlockedKey, DdlPolicy, SinkSession, TableChanges, TableOperation } from '../sink.ts';
 import { BatchWriter, fewRows } from './batch-writer.ts';
 import type { ReplicaConnection } from './connection.ts';
 import { codeFor } from './errors.ts';
@@ -26,6 +26,7 @@ export interface SessionOptions {
   readonly config: NamingConfig;
   readonly owner: SinkName;
   readonly logger: Logger;
+  readonly ddl: DdlPolicy;
   /** Connects anew; a session outlives its connection so that it can find out what became of its last commit. */
   connect(): Promise<Opened>;
 }
@@ -217,12 +218,12 @@ interface Parts {
   readonly batchWriter: BatchWriter;
 }
 
-function partsOf(connection: ReplicaConnection, { config, owner, logger }: SessionOptions): Parts {
+function partsOf(connection: ReplicaConnection, { config, owner, logger, ddl }: SessionOptions): Parts {
   const sender = new Sender(connection.wire);
   const rowWriter = new RowWriter(sender);
   return {
     sender,
-    targets: new Targets({ config, owner, query: connection.query, quiet: connection.quiet, logger }),
+    targets: new Targets({ config, owner, query: connection.query, quiet: connection.quiet, logger, ddl }),
     rowWriter,
     batchWriter: new BatchWriter(sender, rowWriter),
   };

@@ -22,6 +22,8 @@ export interface Place {
   readonly name: QualifiedName;
   readonly wanted: WantedTable;
   readonly found: ReplicaTable;
+  /** A column that stands under the name and of the type of one to be added is that one: somebody was asked to add it. */
+  readonly accept?: boolean;
 }
 
 /**
@@ -117,16 +119,21 @@ function nameBefore(change: ShapeChange, place: Place, name: string): string {
 
 /** The rows that are there get a constant default as at the source; what later ones hold is the source's to say. */
 function added(change: ShapeChange, place: Place): Step[] {
-  if (change.added.length === 0) return [];
-  const columns = change.added.map((name) => ({
+  const due = change.added.filter((name) => place.accept !== true || change.dropped.includes(name) || !isAdded(place, name));
+  if (due.length === 0) return [];
+  const columns = due.map((name) => ({
     name,
     type: place.wanted.columns.find((one) => one.name === name)?.type.type as string,
     missing: place.table.columns.find((one) => one.name === name)?.missing,
   }));
   const adds = columns.map(({ name, type, missing }) => `ADD COLUMN ${quote(name)} ${type}${missing === undefined ? '' : ` DEFAULT ${quoteLiteral(missing)}`}`);
   const defaults = columns.filter(({ missing }) => missing !== undefined).map(({ name }) => `ALTER COLUMN ${quote(name)} DROP DEFAULT`);
-  const what = `added: ${change.added.join(', ')}`;
+  const what = `added: ${due.join(', ')}`;
   return [adds, defaults].filter((parts) => parts.length > 0).map((parts) => ({ what, sql: `${alter(place)} ${parts.join(', ')}` }));
+}
+
+function isAdded({ wanted, found }: Place, name: string): boolean {
+  return found.columns.some((column) => column.name === name && column.type === wanted.columns.find((one) => one.name === name)?.type.type);
 }
 
 /** The columns of the new key as they are called before the plan begins. */

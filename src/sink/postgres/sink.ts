@@ -4,7 +4,7 @@ import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import type { Sink } from '../sink.ts';
+import type { DdlPolicy, Sink } from '../sink.ts';
 import type { QueryResult, SinkQuery } from '../query.ts';
 import type { SinkVerifier } from '../verifier.ts';
 import { checkReplica } from './check.ts';
@@ -17,6 +17,7 @@ import { openPostgresSinkVerifier } from './verifier.ts';
 
 export interface PostgresSinkContext extends SinkName {
   readonly logger: Logger;
+  readonly ddl: DdlPolicy;
   /** How long a lock at the replica is waited for; 10 s unless told. */
   readonly lockTimeoutMs?: number;
   /** How long an answer may stand still before its session is looked after; 15 s unless told. */
@@ -52,9 +53,9 @@ export class PostgresSink implements Sink {
   }
 
   async open({ signal }: { readonly signal: AbortSignal }): Promise<PostgresSinkSession> {
-    const { pipeline, sink, logger } = this.#context;
+    const { pipeline, sink, logger, ddl } = this.#context;
     const connect = (): Promise<Opened> => this.#openConnection(signal);
-    return new PostgresSinkSession(await connect(), { config: this.#config, owner: { pipeline, sink }, logger, connect });
+    return new PostgresSinkSession(await connect(), { config: this.#config, owner: { pipeline, sink }, logger, ddl, connect });
   }
 
   async forget(): Promise<void> {

@@ -1,30 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
 import { tableName, type TableSchema } from '../../event/table.ts';
-import { TailraceError } from '../../runtime/errors.ts';
-import { failpoint } from '../../runtime/failpoint.ts';
-import type { Logger } from '../../runtime/logger.ts';
+import type { TailraceError } from '../../runtime/errors.ts';
 import { quoteIdentifier as quote, quoteQualified } from '../../runtime/postgres/quote.ts';
 import type { TableChanges } from '../sink.ts';
-import { readTable, readTypes, type Query, type ReplicaTable } from './catalog.ts';
+import { isEmpty, readTable, readTypes, type Query, type ReplicaTable } from './catalog.ts';
 import { keyIndex, mismatches, type WantedColumn, type WantedTable } from './fit.ts';
-import { codeFor } from './errors.ts';
-import { moveOwned, readMoved, readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
-import { conflict, gone, incomplete, unfollowed } from './shape-errors.ts';
-import { isOlder, recordOf, shapeChange } from './shape-change.ts';
-import { planOf, type Step } from './shape-plan.ts';
+import { follow, kept, moved, mustBeNewer, type Followed, type FollowOptions } from './follow.ts';
+import { readOwned, writeOwned, type OwnedTable, type SinkName } from './own-tables.ts';
+import { conflict, gone } from './shape-errors.ts';
+import { recordOf } from './shape-change.ts';
 import { leftOutColumns, targetName, type NamingConfig } from './target-name.ts';
 import type { QualifiedName, Target } from './target.ts';
 
-export interface TargetsOptions {
+export interface TargetsOptions extends FollowOptions {
   readonly config: NamingConfig;
-  readonly owner: SinkName;
-  readonly query: Query;
   /** Whether triggers and foreign keys of the replica stay quiet. */
   readonly quiet: boolean;
-  readonly logger: Logger;
 }
-
-const savepoint = 'tailrace_ddl';
 
 let lastId = 0;
 
@@ -57,23 +49,29 @@ export class Targets {
     const name = targetName(config, table);
     const leftOut = leftOutColumns(config, table);
     const wanted = await wantedTable(query, table, leftOut);
-    let [owned, found] = [await readOwned(query, name), await readTable(query, name)];
-    if (owned === undefined && found === undefined) {
-      owned = await this.#moved(table, name);
-      if (owned !== undefined) found = await readTable(query, name);
-    }
-    if (owned === undefined) {
-      if (found === undefined) await create(query, name, wanted);
-      else await takeOver(query, { table, name, wanted, found });
-    } else {
-      checkOwner(owned, { owner, table, name });
-      if (found === undefined) throw gone(table, name);
-      await this.#follow({ table, name, wanted, found, owned, leftOut }, coverage);
-    }
-    const source = recordOf(table, leftOut);
-    if (!isDeepStrictEqual(owned?.source, source)) await writeOwned(query, name, { ...owner, source });
-    const ready = await readTable(query, name);
-    return this.#keep({ table, name, wanted, leftOut, found: ready as ReplicaTable });
+    const owned = (await readOwned(query, name)) ?? (await moved(this.#options, table, name));
+    const found = await readTable(query, name);
+    if (owned !== undefined && found !== undefined) return this.#owned({ table, name, wanted, found, owned, leftOut }, coverage);
+    if (owned !== undefined) throw gone(table, name);
+    if (found === undefined) await create(query, name, wanted);
+    else await takeOver(query, { table, name, wanted, found });
+    await writeOwned(query, name, { ...owner, source: recordOf(table, leftOut) });
+    return this.#keep({ table, name, wanted, leftOut, found: await this.#read(name) });
+  }
+
+  async #owned(what: Followed, coverage: TableChanges['coverage']): Promise<Target> {
+    const { owner, query, ddl } = this.#options;
+    const { table, name, owned } = what;
+    checkOwner(owned, { owner, table, name });
+    mustBeNewer(table, owned);
+    if (ddl !== 'ignore') await follow(this.#options, what, coverage);
+    const { wanted, leftOut, source } = ddl === 'ignore' ? kept(what) : { ...what, source: recordOf(table, what.leftOut) };
+    if (!isDeepStrictEqual(owned.source, source)) await writeOwned(query, name, { ...owner, source });
+    return this.#keep({ table, name, wanted, leftOut, found: await this.#read(name) });
+  }
+
+  async #read(name: QualifiedName): Promise<ReplicaTable> {
+    return (await readTable(this.#options.query, name)) as ReplicaTable;
   }
 
   /** The transaction is over. */
@@ -84,58 +82,6 @@ export class Targets {
       if (target.stage === 'open') target.stage = committed ? 'kept' : 'none';
       target.dirty = false;
     }
-  }
-
-  /** The owned table follows what became of its source (docs/adr/0035). */
-  async #follow(what: Known & { readonly owned: OwnedTable; readonly leftOut: Uint8Array | null }, coverage: TableChanges['coverage']): Promise<void> {
-    const { table, owned, leftOut } = what;
-    if (isOlder(table.version, owned.source.version)) {
-      throw new TailraceError('internal', `a change of ${tableName(table)} came in an older version than the replica's table has`);
-    }
-    const { steps, undone } = planOf(shapeChange(owned.source, recordOf(table, leftOut)), what);
-    if (undone.length > 0) throw incomplete(table, undone);
-    // Without a copy to come nothing brings the values that ALTER TABLE has written anew.
-    const byHand = steps.filter((step) => step.byHand === true || (step.anew !== undefined && coverage === 'partial'));
-    if (byHand.length > 0) throw unfollowed(table, byHand.map((step) => step.what).join('; '), byHand);
-    for (const step of steps) {
-      await this.#run(step).catch((error: unknown) => {
-        if (codeFor(error) !== 'sink-conflict' && codeFor(error) !== 'sink-data') throw error;
-        throw unfollowed(table, `${step.what}, and the replica cannot follow (${(error as Error).message})`, steps);
-      });
-      failpoint('ddl.mid');
-    }
-    const { logger } = this.#options;
-    if (steps.length > 0) logger.info({ table: tableName(table), changes: steps.map((step) => step.what) }, 'a table at the replica followed its source');
-  }
-
-  async #run(step: Step): Promise<void> {
-    const { query } = this.#options;
-    if (step.anew === undefined) return void (await query(step.sql));
-    await query(`SAVEPOINT ${savepoint}`);
-    try {
-      await query(step.sql);
-    } catch (error) {
-      if (codeFor(error) !== 'sink-data') throw error;
-      await query(`ROLLBACK TO SAVEPOINT ${savepoint}`);
-      await query(step.anew);
-    }
-    await query(`RELEASE SAVEPOINT ${savepoint}`);
-  }
-
-  /** The replica's table goes with a source table that has another name now, unless its new place is taken. */
-  async #moved(table: TableSchema, to: QualifiedName): Promise<OwnedTable | undefined> {
-    const { query, owner, logger } = this.#options;
-    const from = await readMoved(query, owner, table.relid);
-    if (from === undefined || (await readTable(query, from.target)) === undefined) return undefined;
-    if (from.target.schema !== to.schema) {
-      await makeSchema(query, to.schema);
-      await query(`ALTER TABLE ${quoteQualified(from.target.schema, from.target.name)} SET SCHEMA ${quote(to.schema)}`);
-    }
-    if (from.target.name !== to.name) await query(`ALTER TABLE ${quoteQualified(to.schema, from.target.name)} RENAME TO ${quote(to.name)}`);
-    const source = { ...from.source, schema: table.schema, name: table.name };
-    await moveOwned(query, from.target, { to, source });
-    logger.info({ table: tableName(table), before: tableName(from.source) }, 'a table at the replica was renamed with its source');
-    return { ...owner, source };
   }
 
   #keep(what: Known & { readonly leftOut: Uint8Array | null }): Target {
@@ -206,11 +152,6 @@ async function takeOver(query: Query, { table, name, wanted, found }: Known): Pr
   const problems = mismatches(wanted, found);
   if (problems.length > 0) throw conflict(table, name, `does not fit: ${problems.join('; ')}`);
   if (!(await isEmpty(query, name))) throw conflict(table, name, 'holds rows that Tailrace did not write');
-}
-
-export async function isEmpty(query: Query, name: QualifiedName): Promise<boolean> {
-  const rows = await query<{ empty: boolean }>(`SELECT NOT EXISTS (SELECT FROM ${quoteQualified(name.schema, name.name)}) AS empty`);
-  return rows[0]?.empty === true;
 }
 
 export function checkOwner(owned: OwnedTable, what: { readonly owner: SinkName; readonly table: TableSchema; readonly name: QualifiedName }): void {

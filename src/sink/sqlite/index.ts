@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Logger } from '../../runtime/logger.ts';
 import { parseTimer } from '../../runtime/units.ts';
-import type { Sink } from '../sink.ts';
+import type { DdlPolicy, Sink } from '../sink.ts';
 import { SqliteSink } from './sqlite-sink.ts';
 
 const name = z.string().min(1);
@@ -29,9 +29,10 @@ export interface SqliteSinkContext {
   readonly pipeline: string;
   readonly sink: string;
   readonly logger: Logger;
+  readonly ddl: DdlPolicy;
 }
 
-export function createSqliteSink(config: z.output<typeof sqliteSinkConfig>, { pipeline, sink, logger }: SqliteSinkContext): Sink {
+export function createSqliteSink(config: z.output<typeof sqliteSinkConfig>, { pipeline, sink, logger, ddl }: SqliteSinkContext): Sink {
   const leaveOut = Object.fromEntries(Object.entries(config.columns).map(([table, { exclude }]) => [table, exclude]));
   return new SqliteSink({
     path: config.path,
@@ -40,5 +41,6 @@ export function createSqliteSink(config: z.output<typeof sqliteSinkConfig>, { pi
     // Neither name has a dot.
     sink: `${pipeline}.${sink}`,
     logger,
+    ddl,
   });
 }

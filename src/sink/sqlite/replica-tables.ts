@@ -3,14 +3,14 @@ import { type TableSchema, tableName } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { failpoint } from '../../runtime/failpoint.ts';
-import type { TableChanges } from '../sink.ts';
+import type { DdlPolicy, TableChanges } from '../sink.ts';
 import type { Bookkeeping, TableRecord } from './bookkeeping.ts';
 import { isEmpty, misfits, readExisting, type ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
 import { rebuild } from './rebuild.ts';
 import { createTableSql, fold, type Placement, placeTable, type ReplicaColumn, replicaName, type ReplicaTable } from './replica-table.ts';
 import { storageOf, toSqlite } from './representation.ts';
-import { recordOf, refill, shapeChange, type ShapeChange, type ShapeProblem } from './shape-change.ts';
+import { recordOf, refill, shapeChange, type Rename, type ShapeChange, type ShapeProblem } from './shape-change.ts';
 import { resultCode } from './sqlite-error.ts';
 
 /** Makes replica tables, takes over those that fit, and lets them follow their source. Runs inside the open transaction. */
@@ -18,12 +18,14 @@ export class ReplicaTables {
   readonly #db: DatabaseSync;
   readonly #books: Bookkeeping;
   readonly #placement: Placement;
+  readonly #ddl: DdlPolicy;
   readonly #logger: Logger;
 
-  constructor(db: DatabaseSync, books: Bookkeeping, { placement, logger }: { placement: Placement; logger: Logger }) {
+  constructor(db: DatabaseSync, books: Bookkeeping, { placement, ddl, logger }: { readonly placement: Placement; readonly ddl: DdlPolicy; readonly logger: Logger }) {
     this.#db = db;
     this.#books = books;
     this.#placement = placement;
+    this.#ddl = ddl;
     this.#logger = logger;
   }
 
@@ -40,10 +42,17 @@ export class ReplicaTables {
   #moved(table: TableSchema): TableRecord | undefined {
     const moved = this.#books.moved(table);
     const name = replicaName(table, this.#placement);
-    if (moved === undefined || readExisting(this.#db, moved.record.name) === undefined) return undefined;
+    if (moved === undefined) return undefined;
     const isSame = fold(name) === fold(moved.record.name);
-    if (!isSame && readExisting(this.#db, name) !== undefined) return undefined;
-    if (!isSame) this.#alter(`ALTER TABLE ${quote(moved.record.name)} RENAME TO ${quote(name)}`, `${tableName(moved.source)} is called ${tableName(table)} now`);
+    const old = readExisting(this.#db, moved.record.name);
+    const taken = isSame ? undefined : readExisting(this.#db, name);
+    if ((old === undefined) === (taken === undefined)) return undefined;
+    if (old !== undefined && !isSame) {
+      const sql = `ALTER TABLE ${quote(moved.record.name)} RENAME TO ${quote(name)}`;
+      const what = `${tableName(moved.source)} is called ${tableName(table)} now`;
+      if (this.#ddl === 'pause') throw paused(what, [sql]);
+      this.#alter(sql, what);
+    }
     const record = { ...moved.record, name };
     this.#books.moveTable(moved.source, table, record);
     this.#logger.info({ table: tableName(table), before: tableName(moved.source) }, 'a table at the replica was renamed with its source');
@@ -66,9 +75,12 @@ export class ReplicaTables {
     // An operator who has renamed the table at the replica, as asked, finds it taken on under its new name.
     const existing = readExisting(this.#db, record.name) ?? readExisting(this.#db, target);
     if (existing === undefined) throw new TailraceError('sink-lost', `the table ${record.name}, which holds ${tableName(table)}, is gone from the replica`);
-    const change = shapeChange(record, existing, table, this.#placement);
+    const change = shapeChange(record, existing, table, { ...this.#placement, ddl: this.#ddl });
     const problem = change.problem ?? (coverage === 'partial' && change.retyped.length > 0 ? notCopied(table, change.retyped) : undefined);
     if (problem !== undefined) throw new TailraceError('sink-shape', problem.message, { remedy: problem.remedy });
+    if (this.#ddl === 'ignore') return change.table;
+    const steps = this.#ddl === 'pause' ? statements(this.#db, existing, change) : [];
+    if (steps.length > 0) throw paused(`${tableName(table)} changed its shape`, steps);
     this.#bring(existing.name, change);
     const next = recordOf(table, change.table);
     if (JSON.stringify(next) !== JSON.stringify(record)) this.#books.saveTable(table, next);
@@ -82,10 +94,7 @@ export class ReplicaTables {
     const at = quote(name);
     if (change.otherTable) this.#db.exec(`DELETE FROM ${at}`);
     for (const column of change.drop) this.#alter(`ALTER TABLE ${at} DROP COLUMN ${quote(column)}`, `column ${column} of ${name} was dropped at the source`);
-    // Names can go round in a circle: a new one that is still in use waits under another.
-    const waiting = change.rename.map(({ to }, i) => (change.rename.some((other) => fold(other.from) === fold(to)) ? `_tailrace_${i}` : to));
-    const renames = [...change.rename.map(({ from }, i) => [from, waiting[i]]), ...change.rename.map(({ to }, i) => [waiting[i], to])] as [string, string][];
-    for (const [from, to] of renames) if (from !== to) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
+    for (const { from, to } of inTurn(change.rename)) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
     for (const column of change.add) this.#addColumn(at, change.table.columns.find((each) => each.name === column) as ReplicaColumn);
     failpoint('ddl.mid');
     if (change.rebuild !== undefined) rebuild(this.#db, readExisting(this.#db, name) as ExistingTable, { table: change.table, plan: change.rebuild });
@@ -107,6 +116,29 @@ export class ReplicaTables {
       throw new TailraceError('sink-shape', `${why}, and something at the replica is in the way`, { remedy, cause: error });
     }
   }
+}
+
+/** Names can go round in a circle: a new one that is still in use waits under another. */
+function inTurn(renames: readonly Rename[]): readonly Rename[] {
+  const waiting = renames.map(({ to }, i) => (renames.some((other) => fold(other.from) === fold(to)) ? `_tailrace_${i}` : to));
+  return [...renames.map(({ from }, i) => ({ from, to: waiting[i] as string })), ...renames.map(({ to }, i) => ({ from: waiting[i] as string, to }))].filter(({ from, to }) => from !== to);
+}
+
+/** What an operator would run to bring the table to its new shape; for one that has to be made again, the new table. */
+function statements(db: DatabaseSync, existing: ExistingTable, change: ShapeChange): readonly string[] {
+  const at = quote(existing.name);
+  const form = (name: string): string => storageOf((change.table.columns.find((column) => column.name === name) as ReplicaColumn).form);
+  return [
+    ...(change.otherTable && !isEmpty(db, existing.name) ? [`DELETE FROM ${at}`] : []),
+    ...change.drop.map((name) => `ALTER TABLE ${at} DROP COLUMN ${quote(name)}`),
+    ...inTurn(change.rename).map(({ from, to }) => `ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`),
+    ...change.add.map((name) => `ALTER TABLE ${at} ADD COLUMN ${quote(name)} ${form(name)}`),
+    ...(change.rebuild === undefined ? [] : [`and make the table again as ${createTableSql(change.table).replaceAll(/\s+/g, ' ')}`]),
+  ];
+}
+
+function paused(what: string, steps: readonly string[]): TailraceError {
+  return new TailraceError('sink-shape', `${what}; with ddl: pause that is for somebody to follow`, { remedy: `Run at the replica: ${steps.join('; ')}. The sink goes on by itself once it fits.` });
 }
 
 /** With `snapshot: never` nothing brings the values that ALTER TABLE has written anew. */

@@ -3,7 +3,8 @@ import type { RecordedColumn, TableRecord } from './bookkeeping.ts';
 import type { ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
 import { fold, type Placement, placeTable, replicaName, type ReplicaTable } from './replica-table.ts';
-import { type Form, formOf } from './representation.ts';
+import type { DdlPolicy } from '../sink.ts';
+import { type Form, formOf, storageOf } from './representation.ts';
 
 /** What it takes to bring a replica table to a new shape of its source, in the order in which it is done (docs/adr/0035). */
 export interface ShapeChange {
@@ -43,8 +44,9 @@ export interface ShapeProblem {
  * Compares what stands in the file with a table's schema. Columns are known by their attnum, which a rename keeps and a
  * column dropped and added again does not. What an operator has done by hand at the replica is accepted.
  */
-export function shapeChange(record: TableRecord, existing: ExistingTable, table: TableSchema, placement: Placement): ShapeChange {
+export function shapeChange(record: TableRecord, existing: ExistingTable, table: TableSchema, placement: ShapeOptions): ShapeChange {
   const matches = table.columns.map((column) => match(record, table, column));
+  if (placement.ddl === 'ignore') return ignored({ record, existing, table, placement, matches });
   const stands = (name: string): boolean => existing.columns.some((column) => fold(column.name) === fold(name));
   const known = table.columns.map((column, i) => {
     const recorded = matches[i];
@@ -61,7 +63,8 @@ export function shapeChange(record: TableRecord, existing: ExistingTable, table:
   });
   const isDone = (to: string): boolean => !rename.some((one) => fold(one.to) === fold(to)) && table.columns.some((_, i) => nameOf(i) === to && matches[i] !== undefined);
   const drop = gone.filter((name) => !isDone(name));
-  const add = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : []));
+  const isAdded = (name: string, i: number): boolean => placement.ddl === 'pause' && !drop.includes(name) && existing.columns.some((one) => one.name === name && one.type === storageOf(formOf(table.columns[i] as Column)));
+  const add = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : [])).filter((name) => !isAdded(name, table.columns.findIndex((_, i) => nameOf(i) === name)));
   const compared: Compared = { record, existing, table, placement, matches, placed, nameOf };
   return {
     table: placed, otherTable: record.relid !== table.relid, rename, add, ...rebuilt(compared, drop),
@@ -70,11 +73,28 @@ export function shapeChange(record: TableRecord, existing: ExistingTable, table:
   };
 }
 
+/** The replica's table stays as it is; what the source added since is left out. */
+function ignored(what: Omit<Compared, 'placed' | 'nameOf'>): ShapeChange {
+  const { record, existing, table, placement, matches } = what;
+  const source = tableName(table);
+  const fresh = table.columns.filter((_, i) => matches[i] === undefined).map(({ name }) => name);
+  const leaveOut = { ...placement.leaveOut, [source]: [...(placement.leaveOut[source] ?? []), ...fresh] };
+  const placed = { ...placeTable(table, { ...placement, leaveOut }, matches.map((recorded) => recorded?.replica ?? undefined)), name: existing.name };
+  const sameKey = table.key.length === record.key.length && table.key.every((i) => record.key.includes(matches[i]?.name ?? ''));
+  const problem = sameKey && record.relid === table.relid ? undefined : { message: `the key of ${source} is another one, or it is another table, which ddl: ignore cannot leave as it was`, remedy: refill };
+  return { table: placed, otherTable: false, drop: [], rename: [], add: [], rebuild: undefined, retyped: [], problem: leftOutProblems({ ...what, placed, nameOf: () => undefined })[0] ?? problem };
+}
+
+/** Where columns go, and what a change of shape comes to; it is followed unless told. */
+export interface ShapeOptions extends Placement {
+  readonly ddl?: DdlPolicy;
+}
+
 interface Compared {
   readonly record: TableRecord;
   readonly existing: ExistingTable;
   readonly table: TableSchema;
-  readonly placement: Placement;
+  readonly placement: ShapeOptions;
   /** What is recorded of each column of the source. */
   readonly matches: readonly (RecordedColumn | undefined)[];
   readonly placed: ReplicaTable;
@@ -91,7 +111,10 @@ function rebuilt({ existing, table, matches, placed, nameOf }: Compared, drop: r
   const forms = new Map<string, Form>();
   for (const [i, column] of table.columns.entries()) {
     const [recorded, name] = [matches[i], nameOf(i)];
-    if (recorded !== undefined && name !== undefined && formOf(recorded) !== formOf(column)) forms.set(name, formOf(recorded));
+    if (recorded === undefined || name === undefined) continue;
+    const [before, now] = [formOf(recorded), formOf(column)];
+    const isDone = storageOf(before) !== storageOf(now) && existing.columns.some((one) => one.name === name && one.type === storageOf(now));
+    if (before !== now && !isDone) forms.set(name, before);
   }
   // Of the key that stands: under the names that its columns get.
   const key = existing.columns.filter((column) => column.key > 0).map(({ name }) => fold(nameAfter(name, { matches, nameOf })));

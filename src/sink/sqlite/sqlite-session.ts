@@ -2,7 +2,7 @@ import { type Position, samePosition } from '../../event/position.ts';
 import type { TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
-import type { BlockedKey, SinkSession, TableChanges } from '../sink.ts';
+import type { BlockedKey, DdlPolicy, SinkSession, TableChanges } from '../sink.ts';
 import { Bookkeeping } from './bookkeeping.ts';
 import type { DatabaseFile } from './database-file.ts';
 import type { Placement } from './replica-table.ts';
@@ -14,6 +14,7 @@ export interface SqliteSessionOptions {
   /** `pipeline.sink`: whose position and tables these are. */
   readonly sink: string;
   readonly placement: Placement;
+  readonly ddl: DdlPolicy;
   readonly logger: Logger;
   /** Told of each commit: from then on a missing file is a loss and no beginning. */
   readonly onCommit: () => void;

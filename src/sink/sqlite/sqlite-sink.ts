@@ -3,7 +3,7 @@ import { type TableSchema, tableName } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
-import type { Sink, SinkSession } from '../sink.ts';
+import type { DdlPolicy, Sink, SinkSession } from '../sink.ts';
 import type { QueryResult, SinkQuery } from '../query.ts';
 import type { SinkVerifier } from '../verifier.ts';
 import { Bookkeeping, hasBookkeeping, readOwner, readTable } from './bookkeeping.ts';
@@ -24,6 +24,7 @@ export interface SqliteSinkOptions {
   /** `pipeline.sink`. */
   readonly sink: string;
   readonly logger: Logger;
+  readonly ddl: DdlPolicy;
 }
 
 export class SqliteSink implements Sink {
@@ -54,11 +55,11 @@ export class SqliteSink implements Sink {
 
   async open({ signal }: { readonly signal: AbortSignal }): Promise<SinkSession> {
     signal.throwIfAborted();
-    const { path, busyTimeout, logger, sink, placement } = this.#options;
+    const { path, busyTimeout, logger, sink, placement, ddl } = this.#options;
     if (this.#committed && !exists(path)) throw new TailraceError('sink-lost', `${path}: the file is gone`);
     const file = new DatabaseFile(path, { busyTimeout, logger });
     try {
-      return new SqliteSession(file, { sink, placement, logger, onCommit: () => (this.#committed = true) });
+      return new SqliteSession(file, { sink, placement, logger, ddl, onCommit: () => (this.#committed = true) });
     } catch (error) {
       file.close();
       throw error;

@@ -23,8 +23,8 @@ export function sinkOf(database: TestDatabase, settings: PostgresSinkSettings = 
   const config = postgresSinkConfig.parse({
     url: settings.url ?? database.url, schema: settings.schema, rename: settings.rename, columns,
   });
-  const { sink = 'replica', logger = silentLogger, lockTimeoutMs = 2000, stallMs = 15_000 } = settings;
-  return createPostgresSink(config, { pipeline: 'shop', sink, logger, lockTimeoutMs, stallMs });
+  const { sink = 'replica', logger = silentLogger, lockTimeoutMs = 2000, stallMs = 15_000, ddl = 'apply' } = settings;
+  return createPostgresSink(config, { pipeline: 'shop', sink, logger, ddl, lockTimeoutMs, stallMs });
 }
 
 export async function rowsOf(database: TestDatabase, table: TableShape, options: { columns?: readonly string[]; renamed?: string } = {}): Promise<(string | null)[][]> {

@@ -57,7 +57,7 @@ export async function sqliteReplica(t: TestContext, options: { readonly busyTime
 export function openSink(path: string, settings: SinkSettings = {}, busyTimeout = '300ms'): Sink {
   const columns = Object.fromEntries(Object.entries(settings.leftOut ?? {}).map(([table, exclude]) => [table, { exclude }]));
   const config = sqliteSinkConfig.parse({ path, rename: settings.rename ?? {}, columns, busy_timeout: busyTimeout });
-  return createSqliteSink(config, { pipeline: 'shop', sink: settings.sink ?? 'local', logger: silentLogger });
+  return createSqliteSink(config, { pipeline: 'shop', sink: settings.sink ?? 'local', ddl: settings.ddl ?? 'apply', logger: silentLogger });
 }
 
 /** While it is spoiled, a COMMIT on this file goes through and then says that reading or writing failed, as a bad disk might. */
