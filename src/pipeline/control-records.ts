@@ -3,6 +3,7 @@ import type { TableFilter } from '../event/table-pattern.ts';
 import type { RegisteredSchema, SchemaVersion, TableShape, TableState } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
+import { endText, readEnd } from './end-json.ts';
 
 /**
  * The records of the topics that hold no events: JSON, one object a record, told apart by `type`. LSNs are in Postgres's
@@ -212,6 +213,8 @@ export type ControlRecord = JobRunRecord | TransactionRecord | SchemaTopicRecord
 const lsnFields = new Set(['commitLsn', 'endLsn', 'lsn']);
 
 export function encodeControl(record: ControlRecord): Uint8Array {
+  const text = record.type === 'end' ? endText(record) : null;
+  if (text !== null) return Buffer.from(text);
   return Buffer.from(
     JSON.stringify(record, (field, value: unknown) => {
       if (typeof value !== 'bigint') return value;
@@ -222,6 +225,8 @@ export function encodeControl(record: ControlRecord): Uint8Array {
 
 /** Reads a record of one of our own topics. `where` names the place for the error. */
 export function decodeControl<T extends ControlRecord>(value: Slice, where: string): T {
+  const end = readEnd(value);
+  if (end !== null) return end as ControlRecord as T;
   try {
     const text = Buffer.from(value.bytes.buffer, value.bytes.byteOffset + value.start, value.end - value.start).toString();
     return revive(JSON.parse(text) as Written) as T;

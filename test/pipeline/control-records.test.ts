@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeControl, encodeControl, type ControlRecord } from '../../src/pipeline/control-records.ts';
+import { formatLsn } from '../../src/event/lsn.ts';
+import { readEnd } from '../../src/pipeline/end-json.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 
 /** Plain objects, as literals make them. */
@@ -74,5 +76,32 @@ test('LSNs stand in Postgres\'s own form, other large integers as decimal digits
 test('what is no control record is damage, and the message names the place', () => {
   for (const value of ['', '{', '[]', 'null', '7', '{"type":"eXd"}', '{}', '{"type":"end","epoch":1,"commitLsn":"zzz"}', '{"type":"position"}', '\u0000']) {
     assert.throws(() => decode(Buffer.from(value)), (error: unknown) => error instanceof TailraceError && error.code === 'log-damaged' && error.message.includes('shop.transaction at offset 3'), value);
+  }
+});
+
+test('an END that is written by hand has the bytes that JSON would write, and is read as what JSON would read', () => {
+  const plain = end.filter(({ snapshot }) => snapshot === null).map((record) => ({ ...record, snapshot: null }));
+  fc.assert(fc.property(plain, fc.nat(), (record, cut) => {
+    const { type, startId, epoch, commitLsn, endLsn, commitTime, previous, parts } = record;
+    const ordered = {
+      type, startId, epoch, commitLsn: formatLsn(commitLsn), endLsn: formatLsn(endLsn), commitTime: String(commitTime),
+      previous: { epoch: previous.epoch, commitLsn: formatLsn(previous.commitLsn) }, snapshot: null,
+      parts: parts.map(({ topic, partition, count, first, last, bytes }) => ({ topic, partition, count, first, last, bytes })),
+    };
+    const bytes = Buffer.from(JSON.stringify(ordered));
+    assert.deepEqual(Buffer.from(encodeControl(record)), bytes);
+    const read = readEnd({ bytes, start: 0, end: bytes.length });
+    // What it cannot read is left to JSON; what it reads is right.
+    if (read !== null) assert.deepEqual(read, record);
+    assert.equal(readEnd({ bytes, start: 0, end: cut % bytes.length }), null);
+  }));
+});
+
+test('nearly every END is read by hand, with the topics of any number of tables', () => {
+  for (let n = 0; n < 200; n++) {
+    const parts = Array.from({ length: 5 }, (_, i) => ({ topic: `shop.public.tafel_ü_${(n + i) % 100}`, partition: 0, count: 2, first: n, last: n + 1, bytes: 400 }));
+    const record = { type: 'end' as const, startId: '0011223344556677', epoch: 3, commitLsn: 0x16_b374_d848n, endLsn: 0x16_b374_d900n, commitTime: 1_790_000_000_000_000n, previous: { epoch: 2, commitLsn: 5n }, snapshot: null, parts };
+    const bytes = encodeControl(record);
+    assert.deepEqual(readEnd({ bytes, start: 0, end: bytes.length }), record);
   }
 });
