@@ -1,3 +1,5 @@
+import { copySlice } from '../runtime/slice.ts';
+
 /**
  * Scratch memory that grows and is used again for every row: a codec writes a record's parts into it and hands out
  * slices. Growing moves the memory, so slices are taken only when everything is written.
@@ -48,7 +50,7 @@ export class ByteWriter {
     let at = this.length;
     // A loop beats the call into `set` for the short values that most columns are.
     if (size <= 32) for (let i = start; i < end; i++) bytes[at++] = source[i] as number;
-    else bytes.set(source.subarray(start, end), at);
+    else copySlice({ bytes: source, start, end }, bytes, at);
     this.length += size;
   }
 

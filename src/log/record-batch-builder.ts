@@ -1,4 +1,5 @@
 import { TailraceError } from '../runtime/errors.ts';
+import { copySlice } from '../runtime/slice.ts';
 import type { BatchBuilder, RecordDraft } from './log.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { BATCH_HEADER, MAX_BATCH, writeBatchHeader, type Stamp } from './record-batch.ts';
@@ -176,10 +177,10 @@ function writeBytes(bytes: Buffer, at: number, slice: { bytes: Uint8Array; start
   const length = slice.end - slice.start;
   at = writeVarint(bytes, at, length);
   if (length >= 40) {
-    bytes.set(slice.bytes.subarray(slice.start, slice.end), at);
+    copySlice(slice, bytes, at);
     return at + length;
   }
-  // Measured: below 40 bytes a loop is faster than the view that set() needs.
+  // Measured: below 40 bytes a loop is faster.
   const source = slice.bytes;
   for (let i = slice.start; i < slice.end; i++) bytes[at++] = source[i] as number;
   return at;

@@ -29,6 +29,9 @@ export interface WriterOptions {
   readonly journalSize: number;
 }
 
+/** What a reader fetches at a time: a batch comes whole, and one that is cut off is read again. */
+const maxBatch = 256 << 10;
+
 /**
  * The writer of an embedded log. An append goes to the journal with one fdatasync, then to the topic files, and is then
  * published. At a certain size a new journal file is begun; the old one goes as soon as all that it holds is durable in the
@@ -88,7 +91,8 @@ export class EmbeddedLogWriter implements LogWriter {
   }
 
   batch(topic: string, partition: number): RecordBatchBuilder {
-    return new RecordBatchBuilder(this.#partition(topic, partition), this.#pool);
+    const { stamp } = this.#partition(topic, partition);
+    return new RecordBatchBuilder({ topic, partition, stamp, maxBatch }, this.#pool);
   }
 
   createTopic(spec: TopicSpec): Promise<void> {
