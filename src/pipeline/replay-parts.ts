@@ -69,3 +69,23 @@ function stretches<T>(batch: readonly ReplayPart<T>[]): readonly { readonly part
   }
   return found;
 }
+
+/** The same runs, each of them read while the one before it is being written. */
+export async function* ahead<T>(runs: AsyncGenerator<Run<T>>): AsyncGenerator<Run<T>> {
+  const read = (): Promise<IteratorResult<Run<T>>> => {
+    const next = runs.next();
+    // Whoever asks for it hears of it; nobody asks where the one before could not be written.
+    next.catch(() => undefined);
+    return next;
+  };
+  let next = read();
+  try {
+    for (let result = await next; result.done !== true; result = await next) {
+      next = read();
+      yield result.value;
+    }
+  } finally {
+    await next.catch(() => undefined);
+    await runs.return(undefined);
+  }
+}

@@ -13,7 +13,7 @@ import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isRefusal } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { withoutVoid } from './renewal.ts';
-import { runsOf, togetherOf, type ReplayPart, type ShapeOf } from './replay-parts.ts';
+import { ahead, runsOf, togetherOf, type ReplayPart, type ShapeOf } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
@@ -268,14 +268,14 @@ export class Replayer {
 
   /** `write` hears also of which transaction the last of the changes is. */
   async #write(
-    runs: AsyncIterable<Run<Tag>> | Iterable<Run<Tag>>,
+    runs: AsyncGenerator<Run<Tag>>,
     to: Position,
     write: (changes: TableChanges, end: EndRecord) => Promise<void>,
   ): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
-    for await (const run of runs) {
+    for await (const run of ahead(runs)) {
       await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) }, run.last.end);
       this.#applied += run.changes.length;
     }
@@ -298,7 +298,7 @@ export class Replayer {
     if (this.#passed === null || Date.now() - this.#passed.since < after) return;
     const { step } = this.#passed;
     this.#passed = null;
-    await this.#write([], this.#position(step), async () => {});
+    await this.#write(runsOf<Tag>([], { newReader: this.#newReader, reader: this.#events, maxBytes: pieceBytes }), this.#position(step), async () => {});
   }
 
   /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */
