@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { runCli } from './cli/cli.ts';
 import { createTerminal, unforeseenText } from './cli/terminal.ts';
+
+// Loading a command would let the heap grow to twice what is kept of it. The threads of the daemon are set otherwise (app.ts).
+setFlagsFromString('--optimize-for-size');
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as { version: string };
 

@@ -4,7 +4,7 @@ import type { StartGuard } from './start-guard.ts';
 import type { Turnstile } from './turnstile.ts';
 
 /** A group is handed over when it is this large; one more may be filled while it is on its way, so memory is twice this. */
-const groupBytes = 4 << 20;
+const groupBytes = 1 << 20;
 
 export interface FeederOptions {
   readonly writer: LogWriter;

@@ -21,8 +21,8 @@ test('memory: while the log takes nothing, two groups are held and no more is re
   bench.log.before = () => gate.promise;
   const { endLsn } = source.commit(rows(100));
   const taken = (): number => bench.publisher.session?.counts.changes ?? 0;
-  // A group on its way and a full one behind it: 4 MiB each.
-  const held = 2 * 4 * 4;
+  // A group on its way and a full one behind it: 1 MiB each.
+  const held = 2 * 4;
   await eventually(() => taken() >= held, { what: 'two groups' });
   for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(taken(), held, 'rows of a quarter of a MiB');

@@ -138,7 +138,7 @@ export class PostgresSource implements Source {
     const timeouts = streamTimeouts(found.facts.walSenderTimeoutMs);
     const { messages, origin } = this.#config;
     const options = {
-      ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 8 << 20, slot, publication, origin,
+      ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 4 << 20, slot, publication, origin,
       wantsMessage: (prefix: string) => prefix === watermarkPrefix || messages.some((pattern) => matchesText(pattern, prefix)),
       onFailed: () => control.destroy(),
     };
