@@ -2,22 +2,20 @@ import type { Codec } from '../codec/codec.ts';
 import type { Lsn } from '../event/lsn.ts';
 import type { Position } from '../event/position.ts';
 import { matchesFilter, type TableFilter } from '../event/table-pattern.ts';
-import { tableName, type TableSchema } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
-import { encodeControl, type EndRecord, type Part, type SinkRecord } from './control-records.ts';
-import type { SharesByTopic } from './commit-order.ts';
+import { encodeControl, type EndRecord, type SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isRefusal } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { withoutVoid } from './renewal.ts';
-import { ahead, runsOf, togetherOf, type ReplayPart, type ShapeOf } from './replay-parts.ts';
+import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
+import { SinkPart } from './sink-part.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
-import type { Share } from './partition-feed.ts';
 import { TransactionReader, type Run } from './transaction-reader.ts';
 import { RowCompleter } from './whole/row-completer.ts';
 import { WholeRows } from './whole/whole-rows.ts';
@@ -82,8 +80,7 @@ export class Replayer {
   readonly #events: TransactionReader;
   readonly #completer: RowCompleter | undefined;
   readonly #deadLetters: DeadLetters;
-  /** Whether a topic is this sink's, and of which table: asked once a topic. */
-  readonly #tables = new Map<string, string | null>();
+  readonly #own: SinkPart;
   #last: Step | null = null;
   #offset: number;
   /** The last transaction that was taken in and holds nothing for this sink: the replica's position is behind it. */
@@ -104,6 +101,7 @@ export class Replayer {
     this.#offset = parts.follower.offset;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
+    this.#own = new SinkPart({ topics: options.topics, filter: options.filter, schemas: parts.schemas, coverage: parts.coverage });
     const { reader, codec } = options;
     this.#completer = options.sink.wholeRows === true ? new RowCompleter(new WholeRows({ reader, schemas: parts.schemas, codec: () => codec })) : undefined;
     this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer });
@@ -140,8 +138,8 @@ export class Replayer {
       applied: this.#applied,
       missing: this.#session.missing + (this.#completer?.missing ?? 0),
       blockedKeys: this.#deadLetters.blockedKeys,
-      copying: [...this.#tables.values()].filter((table) => table !== null && this.#last !== null && this.#coverage.at(table, this.#last.end) === 'copying') as string[],
-      awaiting: [...this.#tables.values()].filter((table) => table !== null && this.#coverage.isAwaiting(table)) as string[],
+      copying: this.#own.tables().filter((table) => this.#last !== null && this.#coverage.at(table, this.#last.end) === 'copying'),
+      awaiting: this.#own.tables().filter((table) => this.#coverage.isAwaiting(table)),
     };
   }
 
@@ -175,8 +173,7 @@ export class Replayer {
   async #take(steps: readonly Step[]): Promise<void> {
     const batch: ReplayPart<Tag>[] = [];
     for (const part of togetherOf(steps, this.#options.sink.inCommitOrder === true)) {
-      const shares = await this.#shares(part);
-      const shapes = await this.#shapes(part);
+      const { shares, shapes } = await this.#own.of(part);
       if (shares.size > 0 || shapes.length > 0) batch.push({ shares, shapes });
     }
     await this.#move(steps, batch);
@@ -194,52 +191,6 @@ export class Replayer {
     }
     await this.#apply(batch, this.#position(moving));
     this.#passed = null;
-  }
-
-  /** What a transaction says of the shape of this sink's tables. */
-  async #shapes(steps: readonly Step[]): Promise<readonly ShapeOf<Tag>[]> {
-    const shapes: ShapeOf<Tag>[] = [];
-    for (const { end } of steps) {
-      if (end.shapes === undefined || !this.#coverage.concerns(end)) continue;
-      for (const { version } of end.shapes) {
-        const table = await this.#schemas.get(version);
-        const coverage = matchesFilter(this.#options.filter, table) ? this.#coverage.at(tableName(table), end) : 'pass-over';
-        if (coverage !== 'pass-over') shapes.push({ table, tag: coverage, end });
-      }
-    }
-    return shapes;
-  }
-
-  /** What of these transactions is for this sink, by topic, each in the order of the ENDs. */
-  async #shares(steps: readonly Step[]): Promise<SharesByTopic<Tag>> {
-    const shares = new Map<string, Share<TableChanges['coverage']>[]>();
-    for (const { end, afterGap } of steps) {
-      if (afterGap) this.#coverage.forgetCopies();
-      this.#coverage.pass(end);
-      if (!this.#coverage.concerns(end)) continue;
-      for (const part of end.parts) {
-        const met = this.#tables.get(part.topic);
-        const table = met === undefined ? await this.#table(part) : met;
-        if (table === null) continue;
-        const coverage = this.#coverage.at(table, end);
-        if (coverage === 'pass-over') continue;
-        const share = { end, part, tag: coverage };
-        const before = shares.get(part.topic);
-        if (before === undefined) shares.set(part.topic, [share]);
-        else before.push(share);
-      }
-    }
-    return shares;
-  }
-
-  /** The table of a topic that is met for the first time; null when this sink does not take it. */
-  async #table(part: Part): Promise<string | null> {
-    const find = (): TableSchema | undefined => this.#schemas.tables().find((table) => this.#topics.events(table) === part.topic);
-    if (find() === undefined) await this.#schemas.refresh();
-    const table = find();
-    const name = table !== undefined && matchesFilter(this.#options.filter, table) ? tableName(table) : null;
-    this.#tables.set(part.topic, name);
-    return name;
   }
 
   async #apply(batch: readonly ReplayPart<Tag>[], to: Position): Promise<void> {
@@ -263,7 +214,7 @@ export class Replayer {
 
   #withoutVoid(batch: readonly ReplayPart<Tag>[]): Promise<readonly ReplayPart<Tag>[]> {
     const { reader, codec, sinkName: sink, logger } = this.#options;
-    return withoutVoid({ reader, topics: this.#topics, schemas: this.#schemas, codec, sink, coverage: this.#coverage, logger }, batch, { position: this.#session.position, tables: this.#tables });
+    return withoutVoid({ reader, topics: this.#topics, schemas: this.#schemas, codec, sink, coverage: this.#coverage, logger }, batch, { position: this.#session.position, tables: this.#own.byTopic });
   }
 
   /** `write` hears also of which transaction the last of the changes is. */
