@@ -101,13 +101,15 @@ async function sinkOf(arena: Arena, kind: 'postgres' | 'sqlite', name: string): 
 }
 
 function sqliteProbe(path: string, { table, each }: Progress): Looker {
-  const database = new DatabaseSync(path, { readOnly: true });
+  // The daemon makes the file.
+  let database: DatabaseSync | null = null;
   const ask = (sql: string): number => {
     try {
+      database ??= new DatabaseSync(path, { readOnly: true });
       return Number(Object.values(database.prepare(sql).get() ?? {})[0] ?? 0);
     } catch {
       return 0;
     }
   };
-  return { seen: async () => ask(`SELECT max(id) FROM ${table}`) * each, close: () => database.close() };
+  return { seen: async () => ask(`SELECT max(id) FROM ${table}`) * each, close: () => database?.close() };
 }
