@@ -7,6 +7,7 @@ import type { Finding } from '../../runtime/finding.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
+import { rowName, throwDamaged } from '../damaged.ts';
 import { ExtraWriter } from '../extra.ts';
 import { KeyColumns } from '../key-columns.ts';
 import { writeLong, writeUtf8 } from './avro-bytes.ts';
@@ -122,8 +123,7 @@ export class AvroCodec implements Codec {
       const bytes = new Uint8Array(value.bytes.subarray(0, value.length));
       return { op: record.op, table, ordinal: record.ordinal, bytes, oldKind, oldAt, newAt, end: bytes.length };
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw new TailraceError('log-damaged', `a record of ${tableName(table)} (op ${record.op}, ordinal ${record.ordinal}) does not fit its schema: ${error.message}`);
+      throwDamaged(error, rowName(record, table));
     }
   }
 
@@ -131,8 +131,7 @@ export class AvroCodec implements Codec {
     try {
       return { op: 'm', ...readAvroMessage(value), ordinal };
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw new TailraceError('log-damaged', `a logical message (ordinal ${ordinal}) does not fit its schema: ${error.message}`);
+      throwDamaged(error, `a logical message (ordinal ${ordinal})`);
     }
   }
 

@@ -6,11 +6,12 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
+import { rowName, throwDamaged } from '../damaged.ts';
 import { ExtraWriter } from '../extra.ts';
 import { type JsonRowPlan, planJsonRow, writeColumn, writeImage } from '../json-row.ts';
 import { KeyColumns } from '../key-columns.ts';
 import { EnvelopeWriter } from './envelope.ts';
-import { readJsonRow } from './json-decode.ts';
+import { readJsonMessage, readJsonRow } from './json-decode.ts';
 
 /**
  * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"), without schemas:
@@ -92,21 +93,16 @@ export class JsonCodec implements Codec {
       const bytes = new Uint8Array(value.bytes.subarray(0, value.length));
       return { op: record.op, table, ordinal: record.ordinal, bytes, oldKind, oldAt, newAt, end: bytes.length };
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      // The text around the fault may be a row's value: only the place is told.
-      throw new TailraceError('log-damaged', `a record of ${tableName(table)} (op ${record.op}, ordinal ${record.ordinal}) does not fit its schema: ${error.message}`);
+      throwDamaged(error, rowName(record, table));
     }
   }
 
   decodeMessage(value: Slice, ordinal: number): MessageChange {
     try {
-      const { message } = JSON.parse(Buffer.from(value.bytes.subarray(Math.max(value.start, 0), value.end)).toString()) as { message?: { prefix?: unknown; content?: unknown } };
-      const { prefix, content } = message ?? {};
-      if (typeof prefix === 'string' && typeof content === 'string') return { op: 'm', prefix, content: Buffer.from(content, 'base64'), ordinal };
+      return { op: 'm', ...readJsonMessage(value), ordinal };
     } catch (error) {
-      if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
+      throwDamaged(error, `a logical message (ordinal ${ordinal})`);
     }
-    throw new TailraceError('log-damaged', `a logical message (ordinal ${ordinal}) is not in Debezium's envelope`);
   }
 
   #plan(table: TableSchema): JsonRowPlan {

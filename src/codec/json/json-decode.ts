@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { Slice } from '../../runtime/slice.ts';
 import type { ByteWriter } from '../byte-writer.ts';
 import type { EncodedRow } from '../codec.ts';
 import { ExtraReader, type ImageNotes } from '../extra.ts';
@@ -59,4 +60,21 @@ function image(plan: JsonRowPlan, notes: ImageNotes, writer: ByteWriter, already
   const at = writer.length;
   readImage(reader, plan, notes, writer);
   return at;
+}
+
+/** What `encodeMessage` wrote. Throws a `SyntaxError`, with nothing of the content in it. */
+export function readJsonMessage(value: Slice): { readonly prefix: string; readonly content: Uint8Array } {
+  const { message } = (parse(value) ?? {}) as { message?: { prefix?: unknown; content?: unknown } | null };
+  const { prefix, content } = message ?? {};
+  if (typeof prefix !== 'string' || typeof content !== 'string') throw new SyntaxError("no message in Debezium's envelope");
+  return { prefix, content: Buffer.from(content, 'base64') };
+}
+
+function parse({ bytes, start, end }: Slice): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.subarray(Math.max(start, 0), end)).toString());
+  } catch {
+    // The parser's own message quotes what it could not read.
+    throw new SyntaxError('no JSON');
+  }
 }

@@ -118,3 +118,12 @@ test('a record that says after twice is damaged', () => {
   const record = { op: 'c' as const, ordinal: 0, key: nothing, value: { bytes: text, start: 0, end: text.length }, extra: nothing };
   assert.throws(() => codec.decodeRow(record, table), { code: 'log-damaged' });
 });
+
+test('a damaged message is named by its place, and nothing of its content is told', () => {
+  for (const [text, why] of [['{"message":secret', /: no JSON$/], ['null', /envelope$/], ['{"message":null}', /envelope$/], ['{"message":{"prefix":"secret"}}', /envelope$/]] as const) {
+    const bytes = Buffer.from(text);
+    const decode = (): unknown => codec.decodeMessage({ bytes, start: 0, end: bytes.length }, 7);
+    assert.throws(decode, { code: 'log-damaged', message: why });
+    assert.throws(decode, (error: Error) => error.message.includes('ordinal 7') && !error.message.includes('secret'));
+  }
+});
