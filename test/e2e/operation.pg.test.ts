@@ -72,8 +72,10 @@ test('SIGTERM while neither source nor replica answers: it ends in time, and wha
   source.blackhole('both');
   await eventually(() => source.swallowed.down > 0, { what: 'the publisher to be cut off in the middle of something' });
   await ledger.stop();
+  const before = setting.daemon.output.length;
   process.kill(setting.daemon.pid as number, 'SIGTERM');
   assert.equal(await withinGrace(setting, 'the end of the daemon'), 0);
+  assert.doesNotMatch(setting.daemon.output.slice(before), /"part":"\(publisher\)"[^\n]*did not end in time/, 'the publisher ended by itself');
   source.blackhole('both', false);
   replica.blackhole('both', false);
   setting.daemon.start();

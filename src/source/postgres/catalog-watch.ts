@@ -85,6 +85,11 @@ export class CatalogWatch implements CatalogReader {
     await (await this.#connection?.catch(() => undefined))?.close();
   }
 
+  /** Ends its session without waiting for what it is doing. */
+  destroy(): void {
+    void this.#connection?.then((connection) => connection.destroy(), () => undefined);
+  }
+
   /** Null when the rows cannot be asked now. */
   async #judge(query: Query, known: KnownTable, now: Change['now']): Promise<TableLook | null> {
     const state = readState(known.state);

@@ -24,10 +24,14 @@ export interface SessionParts {
   readonly catalog: CatalogWatch;
 }
 
+/** From a stop on, how long a question that is under way may still be answered. */
+const answerDeadlineMs = 2000;
+
 /** The slot, taken: a replication connection beside an ordinary one, and one that watches the catalog, and others for snapshots while one is made. */
 export class PostgresSession implements SourceSession {
   readonly #parts: SessionParts;
   #tables: readonly TableShape[];
+  #patience: NodeJS.Timeout | undefined;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -88,14 +92,25 @@ export class PostgresSession implements SourceSession {
     return tables;
   }
 
+  /** What was read may still ask for a table's shape, so the other sessions are left alone at first; but nobody waits for a server that is silent. */
   stop(): void {
     this.#parts.taken.stream.stop();
+    this.#patience ??= setTimeout(() => this.#giveUp(), answerDeadlineMs);
   }
 
   async close(): Promise<void> {
     const { taken, control, snapshots, catalog } = this.#parts;
+    clearTimeout(this.#patience);
     snapshots.destroy();
     await taken.stream.close();
     await Promise.all([taken.dispose(), control.close(), catalog.close()]);
+  }
+
+  #giveUp(): void {
+    const { control, snapshots, catalog, watch } = this.#parts;
+    snapshots.destroy();
+    catalog.destroy();
+    watch.destroy();
+    control.destroy();
   }
 }

@@ -43,6 +43,7 @@ export class TableWatch {
   /** Of the catalog when it was last looked through. */
   #signature: string | null = null;
   #waits = false;
+  #connection: PgConnection | null = null;
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
@@ -54,19 +55,25 @@ export class TableWatch {
     return this.#leftOut;
   }
 
+  /** Ends its session, if there is one, without waiting for what it is doing. */
+  destroy(): void {
+    this.#connection?.destroy();
+  }
+
   /** A cheap question; only where its answer has changed the catalog is looked through as for a new connection. */
   async look(): Promise<NewTables> {
     const { control, names, open } = this.#options;
     try {
       const signature = await control.exclusively((query) => readSignature(query, names.publication));
       if (signature === this.#signature) return nothingNew;
-      const connection = await open();
+      const connection = (this.#connection = await open());
       try {
         const found = await connection.exclusively((query) => this.#takeIn(query));
         this.#signature = signature;
         this.#waits = false;
         return found;
       } finally {
+        this.#connection = null;
         await connection.close();
       }
     } catch (error) {
