@@ -67,6 +67,11 @@ export class CapturedTables {
     });
   }
 
+  /** What the stream has made of a table by now. */
+  now(table: TableShape): TableShape {
+    return this.#tables.get(table.relid) ?? table;
+  }
+
   truncated(shape: TableShape): void {
     this.#truncated.add(shape.relid);
   }

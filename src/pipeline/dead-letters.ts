@@ -17,6 +17,11 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof TailraceError && error.code === 'sink-data';
 }
 
+/** The replica cannot follow a table's change of shape. */
+export function isOfShape(error: unknown): boolean {
+  return error instanceof TailraceError && error.code === 'sink-shape';
+}
+
 /**
  * Writes to the sink past blocked keys, and takes aside what the replica refuses (PROTOCOL, Poison). A dead letter is
  * durable in its topic before the position passes it; its key is blocked in the replica in the same transaction.

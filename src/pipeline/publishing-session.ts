@@ -287,9 +287,10 @@ export class PublishingSession {
 
   /** The rows of a copy, as events of the transaction whose commit is being held (`CopyWriter`). */
   async writeCopy(piece: CopyPiece): Promise<void> {
-    const target = this.#targets.get(piece.shape) ?? (await this.#tables.meet(piece.shape));
+    const shape = piece.begins === true ? this.#tables.now(piece.shape) : piece.shape;
+    const target = this.#targets.get(shape) ?? (await this.#tables.meet(shape));
     if (piece.truncate) {
-      this.#encoder.truncate(this.#feeder.group, target, { op: 't', tables: [piece.shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
+      this.#encoder.truncate(this.#feeder.group, target, { op: 't', tables: [shape], ordinal: this.#ordinal++, cascade: false, restartIdentity: false });
     }
     for await (const block of piece.blocks) {
       for (const { bytes, at, end } of block) {

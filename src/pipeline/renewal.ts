@@ -1,5 +1,6 @@
 import type { Codec } from '../codec/codec.ts';
 import { isAfter, type Position } from '../event/position.ts';
+import { tableName } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { EndRecord, Place } from './control-records.ts';
@@ -26,17 +27,21 @@ export interface RenewalOptions {
 const most = 1 << 16;
 
 /**
- * The batch without the events of tables that a copy further on empties first: they are void. A replica may refuse them, because rows
- * had changed without an event before. The batch itself where there are none. `tables`: by topic.
+ * The batch without the events and shapes of tables that a copy further on empties first: they are void. A replica may refuse them,
+ * because rows had changed without an event before. The batch itself where there are none. `tables`: by topic.
  */
 export async function withoutVoid<T>(
   options: RenewalOptions,
   batch: readonly ReplayPart<T>[],
   { position, tables }: { readonly position: Position | null; readonly tables: ReadonlyMap<string, string | null> },
 ): Promise<readonly ReplayPart<T>[]> {
+  const names = new Set(batch.flatMap(({ shapes }) => shapes.map(({ table }) => tableName(table))));
   const topics = new Set(batch.flatMap(({ shares }) => [...shares.keys()]));
-  const renewals = await renewalsAhead(options, position, new Map([...tables].filter(([topic]) => topics.has(topic))));
-  const left = batch.map(({ shares, shapes }) => ({ shapes, shares: new Map([...shares].flatMap((entry) => behind(entry, renewals))) }));
+  const renewals = await renewalsAhead(options, position, new Map([...tables].filter(([topic, table]) => topics.has(topic) || (table !== null && names.has(table)))));
+  const left = batch.map(({ shares, shapes }) => ({
+    shapes: shapes.filter(({ table, end }) => ![...renewals].some(([topic, place]) => tables.get(topic) === tableName(table) && isAfter(place, end))),
+    shares: new Map([...shares].flatMap((entry) => behind(entry, renewals))),
+  }));
   if (count(left) === count(batch)) return batch;
   for (const [topic, place] of renewals) {
     const table = tables.get(topic) as string;
@@ -47,7 +52,7 @@ export async function withoutVoid<T>(
 }
 
 function count<T>(batch: readonly ReplayPart<T>[]): number {
-  return batch.reduce((sum, { shares }) => sum + [...shares.values()].reduce((own, list) => own + list.length, 0), 0);
+  return batch.reduce((sum, { shares, shapes }) => sum + shapes.length + [...shares.values()].reduce((own, list) => own + list.length, 0), 0);
 }
 
 function behind<T>([topic, shares]: readonly [string, readonly Share<T>[]], renewals: ReadonlyMap<string, Place>): [string, readonly Share<T>[]][] {

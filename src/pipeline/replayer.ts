@@ -8,7 +8,7 @@ import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
 import { encodeControl, type EndRecord, type SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
-import { DeadLetters, isRefusal } from './dead-letters.ts';
+import { DeadLetters, isOfShape, isRefusal } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { withoutVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
@@ -200,7 +200,7 @@ export class Replayer {
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
       await this.#write(runs, to, (changes) => this.#deadLetters.write(changes));
     } catch (error) {
-      const left = isRefusal(error) ? await this.#withoutVoid(batch) : batch;
+      const left = isRefusal(error) || isOfShape(error) ? await this.#withoutVoid(batch) : batch;
       if (left === batch && !this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
       this.#applied = before;

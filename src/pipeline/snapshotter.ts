@@ -23,7 +23,9 @@ export interface CopyWriter {
 }
 
 export interface CopyPiece {
+  /** As the rows were read. Without rows, where a copy begins: the table, which may have another shape by now. */
   readonly shape: TableShape;
+  readonly begins?: true;
   readonly truncate: boolean;
   /** By blocks, so that no promise is made a row. */
   readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
@@ -98,9 +100,12 @@ export class Snapshotter {
   /** Begins beside the copies that run; one of the whole table for the same addressee gives way to it. */
   add(job: CopyJob): void {
     const { startId, transactionOffset } = this.#options;
-    const copy = new Copy(job, { newId: () => `${startId}:${++this.#count}`, transactionOffset });
-    const at = this.#copies.findIndex(({ job: other }) => isSame(other, job));
-    if (at >= 0) this.#end(...this.#copies.splice(at, 1));
+    const others = this.#copies.filter((other) => isSame(other.job, job));
+    for (const other of others) this.#copies.splice(this.#copies.indexOf(other), 1);
+    this.#end(...others);
+    // What one that has not begun was to take away is still there.
+    const replaces = job.replaces || others.some((other) => other.job.replaces && !other.hasBegun);
+    const copy = new Copy({ ...job, replaces }, { newId: () => `${startId}:${++this.#count}`, transactionOffset });
     this.#copies.push(copy);
     if (job.stopped === true) {
       copy.phase = 'over';
@@ -269,7 +274,7 @@ export class Snapshotter {
     const { table, replaces } = copy.job;
     this.#watermarks.set(content, () => async (writer) => {
       if (copy.phase === 'over') return;
-      await writer.writeCopy({ shape: table, truncate: replaces, blocks: [], record: (place) => copy.begin(place) });
+      await writer.writeCopy({ shape: table, begins: true, truncate: replaces, blocks: [], record: (place) => copy.begin(place) });
     });
     await this.#options.reader.watermark(content);
   }
@@ -316,5 +321,7 @@ export class Snapshotter {
 /** Copies of some rows stand for themselves, by the order that they answer. */
 function isSame(a: CopyJob, b: CopyJob): boolean {
   const some = (job: CopyJob): string | null => ((job.where ?? null) === null ? null : job.ask);
-  return tableName(a.table) === tableName(b.table) && a.sink === b.sink && some(a) === some(b);
+  // By its name, which may have gone to another table, or by itself, under another name.
+  const sameTable = tableName(a.table) === tableName(b.table) || a.table.relid === b.table.relid;
+  return sameTable && a.sink === b.sink && some(a) === some(b);
 }

@@ -56,6 +56,21 @@ export function sinkDdlRules(harness: SinkHarness): void {
     assert.deepEqual(await through(replica, next, insert(next, ['3', 'c', '5'])), sorted([['1', 'a', null], ['2', 'b', null], ['3', 'c', '5']]));
   });
 
+  rule('D2: every column goes, and others come', async (replica) => {
+    const start = tableOf({ columns: [['a', 'text']], name: 'changing' });
+    const next = altered(start, { columns: [['a', 'integer'], ['b', 'text']], attnums: [2, 3] });
+    const session = await replica.sink().open({ signal: new AbortController().signal });
+    await apply(session, positionAt(1), changes(start, [insert(start, ['x'])]));
+    await apply(session, positionAt(2), { ...changes(next, [truncate, insert(next, ['5', 'e'])]), coverage: 'copying' });
+    assert.deepEqual(await replica.rows(next), [['5', 'e']]);
+    await session.close();
+  });
+
+  rule('D2: a column of the key goes, and another one gets its name and its place', async (replica) => {
+    const next = become({ columns: [['id', 'text'], columns[2]], attnums: [2, 3], key: [0] });
+    assert.deepEqual(await through(replica, next, insert(next, ['c', 'z'])), sorted([['a', 'x'], ['b', 'y'], ['c', 'z']]));
+  });
+
   rule('D4: a wider type keeps the values', async (replica) => {
     const next = become({ columns: [['id', 'bigint'], ...columns.slice(1)] });
     const row = ['9007199254740993', 'c', 'z'];

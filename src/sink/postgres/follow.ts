@@ -36,11 +36,11 @@ export async function follow(options: FollowOptions, what: Followed, coverage: T
   const { steps, undone } = planOf({ ...change, otherTable: change.otherTable && !isEmptied }, { ...what, accept: options.ddl === 'pause' });
   if (undone.length > 0) throw incomplete(table, undone);
   // Without a copy to come nothing brings the values that ALTER TABLE has written anew.
-  const byHand = steps.filter((step) => step.byHand === true || (step.anew !== undefined && coverage === 'partial'));
+  const byHand = steps.filter((step) => step.byHand === true || (step.retyped === true && coverage === 'partial'));
   if (byHand.length > 0) throw unfollowed(table, byHand.map((step) => step.what).join('; '), byHand);
   if (steps.length > 0 && options.ddl === 'pause') throw unfollowed(table, `${steps.map((step) => step.what).join('; ')}; with ddl: pause that is for somebody to do`, steps);
   for (const step of steps) {
-    await run(options.query, step).catch((error: unknown) => {
+    await run(options.query, step.sql, step.anew ?? (coverage === 'copying' ? step.emptied : undefined)).catch((error: unknown) => {
       if (codeFor(error) !== 'sink-conflict' && codeFor(error) !== 'sink-data') throw error;
       throw unfollowed(table, `${step.what}, and the replica cannot follow (${(error as Error).message})`, steps);
     });
@@ -54,15 +54,15 @@ export function mustBeNewer(table: TableSchema, { source }: OwnedTable): void {
   if (isOlder(table.version, source.version)) throw new TailraceError('internal', `a change of ${tableName(table)} came in an older version than the replica's table has`);
 }
 
-async function run(query: Query, step: Step): Promise<void> {
-  if (step.anew === undefined) return void (await query(step.sql));
+async function run(query: Query, sql: string, otherwise: string | undefined): Promise<void> {
+  if (otherwise === undefined) return void (await query(sql));
   await query(`SAVEPOINT ${savepoint}`);
   try {
-    await query(step.sql);
+    await query(sql);
   } catch (error) {
     if (codeFor(error) !== 'sink-data') throw error;
     await query(`ROLLBACK TO SAVEPOINT ${savepoint}`);
-    await query(step.anew);
+    await query(otherwise);
   }
   await query(`RELEASE SAVEPOINT ${savepoint}`);
 }

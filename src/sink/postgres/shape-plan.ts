@@ -10,8 +10,12 @@ export interface Step {
   /** For people: `column a was renamed to b`. */
   readonly what: string;
   readonly sql: string;
-  /** In its place where a value that stands cannot be cast: the column, or a table whose key it is in, begins anew, empty, until the table's next copy. */
+  /** In its place where a value that stands cannot be cast: the column begins anew, with NULL, until the table's next copy. */
   readonly anew?: string;
+  /** In its place where rows that stand do not fit the new key, and the table is being copied: it begins anew without a row. */
+  readonly emptied?: string;
+  /** What the source made of the values comes with a copy alone. */
+  readonly retyped?: true;
   /** The configuration asks for it, not the source: what it costs goes by the operator's own hand alone. */
   readonly byHand?: true;
 }
@@ -106,7 +110,8 @@ function retyped(change: ShapeChange, place: Place): Step[] {
     steps.push({
       what: before.type === after.type ? `the type of column ${after.name}, ${after.type}, was altered` : `column ${after.name} was ${before.type} and is ${after.type}`,
       sql,
-      anew: isKey ? `${empty(place)}; ${sql}` : `${alter(place)} DROP COLUMN ${column}, ADD COLUMN ${column} ${type}`,
+      retyped: true,
+      ...(isKey ? { emptied: `${empty(place)}; ${sql}` } : { anew: `${alter(place)} DROP COLUMN ${column}, ADD COLUMN ${column} ${type}` }),
     });
   }
   return steps;
@@ -119,25 +124,28 @@ function nameBefore(change: ShapeChange, place: Place, name: string): string {
 
 /** The rows that are there get a constant default as at the source; what later ones hold is the source's to say. */
 function added(change: ShapeChange, place: Place): Step[] {
-  const due = change.added.filter((name) => place.accept !== true || change.dropped.includes(name) || !isAdded(place, name));
-  if (due.length === 0) return [];
-  const columns = due.map((name) => ({
+  const names = due(change, place);
+  if (names.length === 0) return [];
+  const columns = names.map((name) => ({
     name,
     type: place.wanted.columns.find((one) => one.name === name)?.type.type as string,
     missing: place.table.columns.find((one) => one.name === name)?.missing,
   }));
   const adds = columns.map(({ name, type, missing }) => `ADD COLUMN ${quote(name)} ${type}${missing === undefined ? '' : ` DEFAULT ${quoteLiteral(missing)}`}`);
   const defaults = columns.filter(({ missing }) => missing !== undefined).map(({ name }) => `ALTER COLUMN ${quote(name)} DROP DEFAULT`);
-  const what = `added: ${due.join(', ')}`;
+  const what = `added: ${names.join(', ')}`;
   return [adds, defaults].filter((parts) => parts.length > 0).map((parts) => ({ what, sql: `${alter(place)} ${parts.join(', ')}` }));
 }
 
-function isAdded({ wanted, found }: Place, name: string): boolean {
-  return found.columns.some((column) => column.name === name && column.type === wanted.columns.find((one) => one.name === name)?.type.type);
+/** The columns that are to be added, and that nobody has added already. */
+function due(change: ShapeChange, { accept, wanted, found }: Place): readonly string[] {
+  const isAdded = (name: string): boolean => found.columns.some((column) => column.name === name && column.type === wanted.columns.find((one) => one.name === name)?.type.type);
+  return change.added.filter((name) => accept !== true || change.dropped.includes(name) || !isAdded(name));
 }
 
-/** The columns of the new key as they are called before the plan begins. */
+/** By the columns of the new key as they are called before the plan begins; one of a name that stands may be to come all the same. */
 function keyFits(change: ShapeChange, place: Place): boolean {
+  if (place.wanted.key.some((name) => due(change, place).includes(name))) return false;
   const key = place.wanted.key.map((name) => nameBefore(change, place, name));
   return key.length === 0 ? place.found.uniques.length === 0 : keyIndex(key, place.found) !== undefined;
 }
@@ -159,7 +167,9 @@ function keyAdded(change: ShapeChange, place: Place): Step[] {
   });
   const parts = loose.map((column) => `ALTER COLUMN ${quote(column.name)} DROP NOT NULL`);
   if (change.keyChanged && !keyFits(change, place) && wanted.key.length > 0) parts.push(`ADD PRIMARY KEY (${wanted.key.map(quote).join(', ')})`);
-  return parts.length === 0 ? [] : [{ what: keyText(place), sql: `${alter(place)} ${parts.join(', ')}` }];
+  if (parts.length === 0) return [];
+  const sql = `${alter(place)} ${parts.join(', ')}`;
+  return [{ what: keyText(place), sql, emptied: `${empty(place)}; ${sql}` }];
 }
 
 function keyText({ wanted }: Place): string {

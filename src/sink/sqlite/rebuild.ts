@@ -11,9 +11,11 @@ const strictTypes = new Set(['INT', 'INTEGER', 'REAL', 'TEXT', 'BLOB', 'ANY']);
 
 /**
  * Makes a table again out of its own rows, for what ALTER TABLE of SQLite does not do (sqlite.org/lang_altertable.html, 7), inside
- * the open transaction. The operator's own columns, indexes and triggers stay. Throws `sink-shape` where they cannot.
+ * the open transaction. The operator's own columns, indexes and triggers stay. Rows that do not fit the new key go where the table is
+ * being copied (`copied`). Throws `sink-shape` where any of that cannot be.
  */
-export function rebuild(db: DatabaseSync, existing: ExistingTable, { table, plan }: { readonly table: ReplicaTable; readonly plan: Rebuild }): void {
+export function rebuild(db: DatabaseSync, existing: ExistingTable, what: { readonly table: ReplicaTable; readonly plan: Rebuild; readonly copied: boolean }): void {
+  const { table, plan, copied } = what;
   const names = new Set([...table.columns.map(({ name }) => name), ...plan.drop].map(fold));
   const own = existing.columns.filter((column) => !names.has(fold(column.name)));
   const odd = own.find((column) => column.generated || !strictTypes.has(column.type.toUpperCase()));
@@ -23,7 +25,7 @@ export function rebuild(db: DatabaseSync, existing: ExistingTable, { table, plan
     .all(existing.name) as { name: string; sql: string }[];
 
   db.exec(createTableSql({ ...table, name: temporary }, own.map((column) => declaration(db, existing.name, column.name))));
-  copyRows(db, existing, { table, forms: plan.forms, own: own.map(({ name }) => name) });
+  copyRows(db, existing, { table, plan, copied, own: own.map(({ name }) => name) });
   db.exec(`DROP TABLE ${quote(existing.name)}`);
   // What else names the table shall find the new one under that name, and not be asked now.
   db.exec(`PRAGMA legacy_alter_table = ON; ALTER TABLE ${quote(temporary)} RENAME TO ${quote(table.name)}; PRAGMA legacy_alter_table = OFF`);
@@ -36,23 +38,30 @@ export function rebuild(db: DatabaseSync, existing: ExistingTable, { table, plan
   }
 }
 
-function copyRows(db: DatabaseSync, existing: ExistingTable, { table, forms, own }: { readonly table: ReplicaTable; readonly forms: ReadonlyMap<string, Form>; readonly own: readonly string[] }): void {
+function copyRows(db: DatabaseSync, existing: ExistingTable, { table, plan, copied, own }: { readonly table: ReplicaTable; readonly plan: Rebuild; readonly copied: boolean; readonly own: readonly string[] }): void {
   const at = quote(existing.name);
-  const values = table.columns.map(({ name, form }, i) => {
-    const before = forms.get(name);
+  const values = table.columns.map(({ name, form, source }, i) => {
+    const call = `_tailrace_value_${i}`;
+    if (plan.add.includes(name)) {
+      const { missing } = source;
+      db.function(call, () => (missing === undefined ? null : toSqlite(form, Buffer.from(missing), 0, Buffer.byteLength(missing))));
+      return `${call}()`;
+    }
+    const before = plan.forms.get(name);
     if (before === undefined) return quote(name);
-    const call = `_tailrace_form_${i}`;
     db.function(call, { useBigIntArguments: true }, (value) => converted(value, before, form));
     return `${call}(${quote(name)})`;
   });
-  // A value of its key is none of the column's type now: the copy brings every row.
-  if (table.key.some((i) => forms.has(table.columns[i]?.name ?? '') && db.prepare(`SELECT 1 FROM ${at} WHERE ${values[i]} IS NULL LIMIT 1`).get() !== undefined)) return;
   const columns = [...table.columns.map(({ name }) => name), ...own].map(quote).join(', ');
+  // A key of one integer would take NULL for the next number.
+  const noKey = table.key.some((i) => db.prepare(`SELECT 1 FROM ${at} WHERE ${values[i]} IS NULL LIMIT 1`).get() !== undefined);
   try {
-    db.exec(`INSERT INTO ${quote(temporary)} (${columns}) SELECT ${[...values, ...own.map(quote)].join(', ')} FROM ${at}`);
+    if (!noKey) return db.exec(`INSERT INTO ${quote(temporary)} (${columns}) SELECT ${[...values, ...own.map(quote)].join(', ')} FROM ${at}`);
   } catch (error) {
-    throw cannot(existing, 'its rows do not fit its new key', refill, error);
+    if (!copied) throw cannot(existing, 'its rows do not fit its new key', refill, error);
+    db.exec(`DELETE FROM ${quote(temporary)}`);
   }
+  if (!copied) throw cannot(existing, 'a value of its key is none of the column\'s type now, or missing', refill);
 }
 
 /** NULL for what the new type does not have: the table's copy brings the value. */

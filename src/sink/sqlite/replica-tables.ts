@@ -81,23 +81,25 @@ export class ReplicaTables {
     if (this.#ddl === 'ignore') return change.table;
     const steps = this.#ddl === 'pause' ? statements(this.#db, existing, change) : [];
     if (steps.length > 0) throw paused(`${tableName(table)} changed its shape`, steps);
-    this.#bring(existing.name, change);
+    this.#bring(existing.name, change, coverage === 'copying');
     const next = recordOf(table, change.table);
     if (JSON.stringify(next) !== JSON.stringify(record)) this.#books.saveTable(table, next);
     const { drop, rename, add, rebuild: again, otherTable } = change;
     if (drop.length + rename.length + add.length > 0 || again !== undefined || otherTable)
-      this.#logger.info({ table: tableName(table), added: add, dropped: [...drop, ...(again?.drop ?? [])], renamed: rename, rebuilt: again !== undefined, otherTable }, 'a table at the replica followed its source');
+      this.#logger.info({ table: tableName(table), added: [...add, ...(again?.add ?? [])], dropped: [...drop, ...(again?.drop ?? [])], renamed: rename, rebuilt: again !== undefined, otherTable }, 'a table at the replica followed its source');
     return change.table;
   }
 
-  #bring(name: string, change: ShapeChange): void {
+  #bring(name: string, change: ShapeChange, copied: boolean): void {
     const at = quote(name);
     if (change.otherTable) this.#db.exec(`DELETE FROM ${at}`);
     for (const column of change.drop) this.#alter(`ALTER TABLE ${at} DROP COLUMN ${quote(column)}`, `column ${column} of ${name} was dropped at the source`);
-    for (const { from, to } of inTurn(change.rename)) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
+    // What goes with the old table may have a name that another column gets.
+    const leaving = (change.rebuild?.drop ?? []).map((from, i) => ({ from, to: change.rename.some(({ to }) => fold(to) === fold(from)) ? `_tailrace_gone_${i}` : from }));
+    for (const { from, to } of [...leaving.filter((one) => one.from !== one.to), ...inTurn(change.rename)]) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
     for (const column of change.add) this.#addColumn(at, change.table.columns.find((each) => each.name === column) as ReplicaColumn);
     failpoint('ddl.mid');
-    if (change.rebuild !== undefined) rebuild(this.#db, readExisting(this.#db, name) as ExistingTable, { table: change.table, plan: change.rebuild });
+    if (change.rebuild !== undefined) rebuild(this.#db, readExisting(this.#db, name) as ExistingTable, { table: change.table, plan: { ...change.rebuild, drop: leaving.map(({ to }) => to) }, copied });
   }
 
   #addColumn(at: string, { name, form, source: { missing } }: ReplicaColumn): void {

@@ -31,8 +31,9 @@ export interface Rename {
 export interface Rebuild {
   /** By name at the replica: the form that a column's values have so far, where it is another one now. */
   readonly forms: ReadonlyMap<string, Form>;
-  /** Names at the replica that go with the old table, because SQLite drops no column of a key. */
+  /** Names at the replica of columns that go with the old table, and that come with the new one; in place of those of the change. */
   readonly drop: readonly string[];
+  readonly add: readonly string[];
 }
 
 export interface ShapeProblem {
@@ -67,7 +68,7 @@ export function shapeChange(record: TableRecord, existing: ExistingTable, table:
   const add = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : [])).filter((name) => !isAdded(name, table.columns.findIndex((_, i) => nameOf(i) === name)));
   const compared: Compared = { record, existing, table, placement, matches, placed, nameOf };
   return {
-    table: placed, otherTable: record.relid !== table.relid, rename, add, ...rebuilt(compared, drop),
+    table: placed, otherTable: record.relid !== table.relid, rename, ...rebuilt(compared, { drop, add }),
     retyped: table.columns.flatMap((column, i) => (matches[i] === undefined || nameOf(i) === undefined || sameValues(matches[i], column) ? [] : [column.name])),
     problem: [...leftOutProblems(compared), ...nameProblems(compared, { rename, add, drop })][0],
   };
@@ -106,7 +107,7 @@ function isRenamed(recorded: RecordedColumn, column: Column): boolean {
   return fold(recorded.name) !== fold(column.name);
 }
 
-function rebuilt({ existing, table, matches, placed, nameOf }: Compared, drop: readonly string[]): Pick<ShapeChange, 'drop' | 'rebuild'> {
+function rebuilt({ existing, table, matches, placed, nameOf }: Compared, { drop, add }: Pick<ShapeChange, 'drop' | 'add'>): Pick<ShapeChange, 'drop' | 'add' | 'rebuild'> {
   const inKey = (name: string): boolean => existing.columns.some((column) => column.key > 0 && fold(column.name) === fold(name));
   const forms = new Map<string, Form>();
   for (const [i, column] of table.columns.entries()) {
@@ -120,9 +121,9 @@ function rebuilt({ existing, table, matches, placed, nameOf }: Compared, drop: r
   const key = existing.columns.filter((column) => column.key > 0).map(({ name }) => fold(nameAfter(name, { matches, nameOf })));
   const wanted = placed.key.map((i) => fold(placed.columns[i]?.name ?? ''));
   const sameKey = key.toSorted().join('\0') === wanted.toSorted().join('\0');
-  const withTable = drop.filter(inKey);
-  if (sameKey && forms.size === 0 && withTable.length === 0) return { drop, rebuild: undefined };
-  return { drop: drop.filter((name) => !inKey(name)), rebuild: { forms, drop: withTable } };
+  // SQLite drops no column of a key, and not the last one.
+  const isAlterable = sameKey && forms.size === 0 && !drop.some(inKey) && drop.length < existing.columns.length;
+  return isAlterable ? { drop, add, rebuild: undefined } : { drop: [], add: [], rebuild: { forms, drop, add } };
 }
 
 function nameAfter(name: string, { matches, nameOf }: Pick<Compared, 'matches' | 'nameOf'>): string {

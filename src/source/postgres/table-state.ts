@@ -50,7 +50,9 @@ export function doubtOf(change: Change): Doubt | null {
   if (Object.keys(before.state.files).some((oid) => now.state.files[oid] === undefined)) return { reason: 'a partition went, and its rows without an event', surplus: true };
   if (keyIsUnseen(change)) return { reason: 'its key was changed, which the stream does not tell with replica identity full', surplus: true };
   const surplus = keyIsTouched(change);
-  if (change.uncertain || isMadeAgain(change)) return { reason: 'which of its columns rows were written for could not be told', surplus };
+  // Nor by which key: rows that an event should have taken may have stayed.
+  if (change.uncertain) return { reason: 'which of its columns rows were written for could not be told', surplus: true };
+  if (isMadeAgain(change)) return { reason: 'a column was made again under the name of one that is gone', surplus };
   if (isRetyped(change)) return { reason: 'a column has another type, in which what is stored may read differently', surplus };
   return typesReadDifferently(change) ? { reason: 'a type of its columns was altered, so that stored values read differently', surplus } : null;
 }
