@@ -129,20 +129,23 @@ export class CapturedTables {
     return { target, isNew };
   }
 
-  /** A topic follows a name: under it begins another table now, with a copy of its own. */
+  /**
+   * A topic follows a name: under it begins another table now, with a copy of its own. It empties the table first: a sink that comes
+   * later passes over what the name had before the copy, a truncate of the table under its new name among it.
+   */
   #beginName(schema: TableSchema, { isReplaced }: { readonly isReplaced: boolean }): void {
-    const { copies, snapshot, copy, logger } = this.#options;
+    const { copy, logger } = this.#options;
     logger.info({ table: tableName(schema), relid: schema.relid }, isReplaced ? 'the name has gone to another table' : 'a table has another name');
     this.#say(schema, true);
     this.#void(schema);
-    if (snapshot === 'initial' || copies.copies.has(copyKey(tableName(schema), null))) copy({ table: schema, sink: null, ask: null, resume: null, replaces: isReplaced });
+    if (this.#isCopied(schema)) copy({ table: schema, sink: null, ask: null, resume: null, replaces: true });
   }
 
   /** Whether the table is copied again, for rows that no event has brought. */
   #copyAgain(schema: TableSchema, { reason, surplus }: NonNullable<TableLook['doubt']>): boolean {
-    const { copies, copy, logger } = this.#options;
+    const { copy, logger } = this.#options;
     const table = tableName(schema);
-    if (!copies.copies.has(copyKey(table, null))) {
+    if (!this.#isCopied(schema)) {
       logger.warn({ table, reason }, 'rows of a table may have changed without an event; with snapshot: never they are not copied');
       return false;
     }
@@ -150,6 +153,11 @@ export class CapturedTables {
     this.#void(schema);
     copy({ table: schema, sink: null, ask: null, resume: null, replaces: surplus });
     return true;
+  }
+
+  /** Whether rows that no event brings are brought by a copy: with `never` those of a table that was copied by command. */
+  #isCopied(schema: TableSchema): boolean {
+    return this.#options.snapshot === 'initial' || this.#options.copies.copies.has(copyKey(tableName(schema), null));
   }
 
   /** Its copy counts no longer, and a crash before the next one begins must not let it count again. */

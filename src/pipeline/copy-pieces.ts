@@ -1,3 +1,4 @@
+import type { TableShape } from '../event/table.ts';
 import type { Chunk, SnapshotReader, Visibility, WholeTable } from '../source/source.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
@@ -29,7 +30,11 @@ export interface CopyTools {
   readonly newMark: () => string;
 }
 
-export type Outcome = { readonly kind: 'written' | 'dropped' } | { readonly kind: 'again'; readonly why: string };
+export type Outcome =
+  | { readonly kind: 'written' | 'dropped' }
+  | { readonly kind: 'again'; readonly why: string }
+  /** The table is told by another key than its copy began with: what is left of the order of that means nothing. */
+  | { readonly kind: 'rekeyed'; readonly shape: TableShape };
 
 /** The stream waits for as long as these take to be written: a tenth of a second or so. */
 const chunkBytes = 4 << 20;
@@ -81,6 +86,7 @@ async function writeChunk(
   if (window === null) return { kind: 'again', why: 'the low watermark did not come' };
   const why = unusable(window, chunk, streamed);
   if (why !== null) return { kind: 'again', why };
+  if (isRekeyed(copy.job.table, chunk.shape)) return { kind: 'rekeyed', shape: chunk.shape };
   await writer.writeCopy({
     shape: chunk.shape,
     truncate: false,
@@ -88,6 +94,12 @@ async function writeChunk(
     record: (place) => copy.advance(piece, chunk, place),
   });
   return { kind: 'written' };
+}
+
+function isRekeyed(before: TableShape, now: TableShape): boolean {
+  const keyOf = ({ key, columns }: TableShape): string => key.map((i) => columns[i]?.attnum ?? '').join();
+  // Where the stream could not tell the columns apart a look follows, and a copy after it.
+  return !before.columns.some(({ attnum }) => attnum === null) && keyOf(before) !== keyOf(now);
 }
 
 function unusable(window: ChunkWindow, chunk: Chunk, streamed: StreamedTransactions): string | null {

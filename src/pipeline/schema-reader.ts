@@ -42,6 +42,12 @@ export class SchemaReader {
     return this.#versions.registered();
   }
 
+  /** The newest schema of the table that last had this name: it may have another one by now. */
+  byName(table: { readonly schema: string; readonly name: string }): TableSchema | undefined {
+    const named = this.#versions.named(table);
+    return named && this.#versions.currentOf(named.relid);
+  }
+
   /** The newest schema of each table. */
   tables(): readonly TableSchema[] {
     return this.#versions.current();

@@ -285,11 +285,20 @@ export class Snapshotter {
       if (outcome.kind === 'again') {
         copy.again(piece);
         this.#options.logger.debug({ table: copy.progress.table, why: outcome.why }, 'a chunk is read again');
-      }
+      } else if (outcome.kind === 'rekeyed') this.#rekeyed(copy, outcome.shape);
     } finally {
       copy.release(piece);
     }
     if (copy.isComplete) this.#finish(copy);
+  }
+
+  /** What the copy has of the old key's order means nothing: it begins anew; one of some rows alone, which takes nothing away, ends. */
+  #rekeyed(copy: Copy, table: TableShape): void {
+    const isOfSome = (copy.job.where ?? null) !== null;
+    this.#options.logger.warn({ table: copy.progress.table }, `a table has another key than its copy began with: the copy ${isOfSome ? 'is given up, and can be asked for again' : 'begins anew'}`);
+    if (!isOfSome) return this.add({ ...copy.job, table, resume: null, replaces: true });
+    this.#end(copy);
+    copy.progress.state = 'stopped';
   }
 
   #finish(copy: Copy): void {

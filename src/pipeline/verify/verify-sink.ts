@@ -98,7 +98,7 @@ export class PipelineVerifier {
       const sink = await verified.open();
       opened = sink;
       const facts = await this.#copyFacts(verified.name);
-      await eachInOrder(this.#tables(verified.tables), {
+      await eachInOrder(await this.#tables(verified.tables), {
         limit: tablesAtOnce,
         work: async (name) => {
           signal.throwIfAborted();
@@ -120,9 +120,14 @@ export class PipelineVerifier {
     }
   }
 
-  /** Names of the captured tables that the sink takes and that are asked for. */
-  #tables(filter: TableFilter): readonly string[] {
-    return this.#start.tables.filter((name) => this.#isAsked(name) && matchesFilter(filter, splitName(name))).toSorted();
+  /** Names of the captured tables that the sink takes and that are asked for, as they are called now. */
+  async #tables(filter: TableFilter): Promise<readonly string[]> {
+    await this.#schemas.refresh();
+    const names = new Set(this.#start.tables.map((name) => {
+      const table = this.#schemas.byName(splitName(name));
+      return table === undefined ? name : tableName(table);
+    }));
+    return [...names].filter((name) => this.#isAsked(name) && matchesFilter(filter, splitName(name))).toSorted();
   }
 
   #isAsked(table: string): boolean {
