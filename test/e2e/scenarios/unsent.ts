@@ -10,6 +10,14 @@ const keyed = `CREATE TABLE t (id int PRIMARY KEY, a text, b text); INSERT INTO 
 const partitioned = `CREATE TABLE t (id int PRIMARY KEY, a text) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (100); CREATE TABLE high PARTITION OF t FOR VALUES FROM (100) TO (200);
   INSERT INTO t SELECT n, 'a' || n FROM generate_series(90, 110) n`;
 
+/** A pipeline that finds its table out of its own publication takes it in again, maybe before this does. */
+async function publishAgain(stage: Stage): Promise<void> {
+  await inPublications(
+    stage,
+    (publication, table) => `DO $$ BEGIN ALTER PUBLICATION ${publication} ADD TABLE ${table}; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
+  );
+}
+
 /** What Postgres sends no event for: it is noticed, and the table brought right by itself. */
 export const unsent: readonly Scenario[] = [
   {
@@ -18,7 +26,7 @@ export const unsent: readonly Scenario[] = [
     steps: [
       (stage) => inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} DROP TABLE ${table}`),
       `DELETE FROM t WHERE id < 5; UPDATE t SET a = 'unseen' WHERE id = 7; INSERT INTO t VALUES (99, 'unseen', NULL)`,
-      (stage) => inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} ADD TABLE ${table}`),
+      publishAgain,
       `UPDATE t SET b = 'seen' WHERE id = 8`,
     ],
   },
@@ -29,7 +37,7 @@ export const unsent: readonly Scenario[] = [
       (stage) => inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} DROP TABLE ${table}`),
       `INSERT INTO t VALUES (2, 'unseen', repeat('y', 5000))`,
       async (stage) => {
-        await inPublications(stage, (publication, table) => `ALTER PUBLICATION ${publication} ADD TABLE ${table}`);
+        await publishAgain(stage);
         await stage.sql(`UPDATE t SET a = 'seen' WHERE id = 2`);
       },
     ],
