@@ -4,7 +4,7 @@ import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import type { JsonReader } from './json-reader.ts';
-import { type JsonForm, jsonFormOf, readJsonValue, writeJsonValue } from './json-value.ts';
+import { type JsonForm, jsonFormOf, readJsonValue, typedFormOf, writeJsonValue } from './json-value.ts';
 
 /** What is worked out once a table: each column's name as JSON, without and with quotes and colon, and its form. */
 export interface JsonRowPlan {
@@ -19,6 +19,11 @@ export function planJsonRow(table: TableSchema): JsonRowPlan {
   const names = table.columns.map((column) => encoder.encode(JSON.stringify(column.name).slice(1, -1)));
   const members = table.columns.map((column) => encoder.encode(`${JSON.stringify(column.name)}:`));
   return { table, names, members, forms: table.columns.map(jsonFormOf) };
+}
+
+/** As records with schemas are written; it reads those without them too. */
+export function planTypedRow(table: TableSchema): JsonRowPlan {
+  return { ...planJsonRow(table), forms: table.columns.map(typedFormOf) };
 }
 
 /** Every value as a string with Postgres's text. */

@@ -4,6 +4,7 @@ import type { ByteWriter } from './byte-writer.ts';
 import { base64ToHex, hexToBase64 } from './base64.ts';
 import type { JsonReader } from './json-reader.ts';
 import { isJsonNumber, unescapeJson, writeJsonString } from './json-text.ts';
+import { numericLimits } from './numeric-limits.ts';
 import { dateFromNumber, dateToNumber, timeFromNumber, timestampFromNumber, timestampToNumber, timeToNumber } from './temporal-digits.ts';
 
 /**
@@ -39,6 +40,14 @@ export function jsonFormOf(column: Column): JsonForm {
     default:
       return 'text';
   }
+}
+
+/**
+ * The forms of records that carry schemas: a `numeric(p, s)` is a number too, because Connect's decimal stands as one, and never
+ * as a string of its digits.
+ */
+export function typedFormOf(column: Column): JsonForm {
+  return column.baseTypeOid === 1700 && numericLimits(column.typmod) !== undefined ? 'number' : jsonFormOf(column);
 }
 
 /** Writes Postgres's text as a JSON value; false when the form can say neither it nor tell it apart. */

@@ -32,7 +32,7 @@ const rowsOf = (table: TableSchema) => ({
  */
 export function codecGolden(name: string, create: () => Codec): void {
   const codec = create();
-  const isText = name === 'json';
+  const isText = name.startsWith('json');
   const prepared = withSchemas(codec, plainTable);
   const file = new URL(`../golden/codec/${name}.txt`, import.meta.url);
   const write = (slice: Slice): string => {

@@ -1,4 +1,5 @@
 import type { Column, TableShape } from '../../event/table.ts';
+import { numericLimits } from '../numeric-limits.ts';
 import { fieldNames, namespaceOf } from './avro-names.ts';
 
 /** A schema as the Avro specification writes it in JSON. */
@@ -142,9 +143,6 @@ function typeOf(column: Column, types: AvroTypes): AvroSchema {
  * its own: only a text says it.
  */
 function decimalOf(typmod: number): AvroSchema | undefined {
-  if (typmod < 4) return undefined;
-  // numeric.c, numeric_typmod_precision and numeric_typmod_scale: the scale has 11 bits and a sign.
-  const precision = ((typmod - 4) >> 16) & 0xffff;
-  const scale = (((typmod - 4) & 0x7ff) ^ 1024) - 1024;
-  return precision >= 1 && scale >= 0 && scale <= precision ? { type: 'bytes', logicalType: 'decimal', precision, scale } : undefined;
+  const limits = numericLimits(typmod);
+  return limits === undefined ? undefined : { type: 'bytes', logicalType: 'decimal', ...limits };
 }

@@ -8,15 +8,17 @@ import { ByteWriter } from '../byte-writer.ts';
 import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
 import { rowName, throwDamaged } from '../damaged.ts';
 import { ExtraWriter } from '../extra.ts';
-import { type JsonRowPlan, planJsonRow, writeColumn, writeImage } from '../json-row.ts';
+import { type JsonRowPlan, planJsonRow, planTypedRow, writeColumn, writeImage } from '../json-row.ts';
 import { KeyColumns } from '../key-columns.ts';
 import { EnvelopeWriter } from './envelope.ts';
 import { readJsonMessage, readJsonRow } from './json-decode.ts';
+import { type Image, SchemaWriter } from './schema-writer.ts';
 
 /**
- * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"), without schemas:
+ * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"):
  * `{before, after, source, op, ts_ms, ts_us, ts_ns, transaction}`, key `{"id":1}`. docs/formats.md says how each type stands.
- * What the envelope cannot say stands in `extra` (extra.ts).
+ * What the envelope cannot say stands in `extra` (extra.ts). With schemas each key and value carries its own (schema-writer.ts);
+ * records of either kind are read, because a pipeline may have been told otherwise before.
  */
 export class JsonCodec implements Codec {
   readonly name = 'json';
@@ -28,12 +30,19 @@ export class JsonCodec implements Codec {
   readonly #extra = new ExtraWriter();
   readonly #columns = new KeyColumns();
   readonly #envelope = new EnvelopeWriter();
-  readonly #plans = new WeakMap<TableSchema, JsonRowPlan>();
+  readonly #plans = new WeakMap<TableSchema, { readonly written: JsonRowPlan; readonly read: JsonRowPlan }>();
+  readonly #schemas: SchemaWriter | undefined;
+  /** Where the images of the value stand that was written last. */
+  readonly #images: { before: Image; after: Image } = { before: undefined, after: undefined };
+
+  constructor({ schemas }: { readonly schemas: boolean }) {
+    this.#schemas = schemas ? new SchemaWriter() : undefined;
+  }
 
   encodeRow(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void {
-    const plan = this.#plan(table);
+    const plan = this.#plan(table).written;
     this.#columns.reset(change);
-    this.#encodeKey(plan, change.op === 'd' ? 'old' : 'new', out);
+    this.#encodeKey(plan, change.op === 'd' ? 'old' : 'new', context, out);
     const keyChange = change.op === 'u' && this.#columns.changed();
     const before = keyChange ? -1 : change.oldAt;
     const [absentBefore, absent] = this.#encodeValue(plan, change, context, { before, after: change.newAt, op: keyChange ? 'c' : change.op });
@@ -44,17 +53,17 @@ export class JsonCodec implements Codec {
     if (change.oldKind === 'key') extra.oldIsKey();
     if (absentBefore > 0) extra.absent('absentBefore', plan, change.bytes, change.oldAt);
     if (keyChange) extra.before(plan, change.bytes, change.oldAt);
-    this.#finish(out, table);
+    this.#finish(out, plan, context);
   }
 
   encodeOldHalf(change: RowChange, table: TableSchema, context: EncodeContext, out: Encoded): void {
-    const plan = this.#plan(table);
+    const plan = this.#plan(table).written;
     this.#columns.reset(change);
-    this.#encodeKey(plan, 'old', out);
+    this.#encodeKey(plan, 'old', context, out);
     this.#encodeValue(plan, change, context, { before: change.oldAt, after: -1, op: 'd' });
     this.#extra.reset();
     if (change.oldKind === 'key') this.#extra.oldIsKey();
-    this.#finish(out, table);
+    this.#finish(out, plan, context);
   }
 
   encodeTruncate(change: TruncateChange<TableSchema>, table: TableSchema, context: EncodeContext, out: Encoded): void {
@@ -62,12 +71,13 @@ export class JsonCodec implements Codec {
     const value = this.#value;
     value.reset();
     value.byte(0x7b);
+    this.#images.before = this.#images.after = undefined;
     this.#envelope.source(value, context, table, change);
     this.#envelope.end(value, context, 't', change.ordinal);
     this.#extra.reset();
     if (change.cascade) this.#extra.flag('cascade');
     if (change.restartIdentity) this.#extra.flag('restartIdentity');
-    this.#finish(out, table);
+    this.#finish(out, this.#plan(table).written, context);
   }
 
   encodeMessage(change: MessageChange, _table: TableSchema, context: EncodeContext, out: Encoded): void {
@@ -75,20 +85,21 @@ export class JsonCodec implements Codec {
     const key = this.#key;
     key.reset();
     key.utf8(`{"prefix":${prefix}}`);
-    point(out.key, key);
+    point(out.key, this.#schemas?.message('key', key) ?? key);
     const value = this.#value;
     value.reset();
     value.utf8(`{"message":{"prefix":${prefix},"content":"${Buffer.from(change.content).toString('base64')}"},`);
     this.#envelope.source(value, context, { schema: '', name: '' }, change);
     this.#envelope.end(value, context, 'm', change.ordinal);
     this.#extra.reset();
-    this.#finish(out, { schema: 'message', name: change.prefix });
+    this.#extra.finish(out.extra);
+    point(out.value, this.#schemas?.message('value', value) ?? value);
   }
 
   decodeRow(record: EncodedRow, table: TableSchema): RowChange<TableSchema> {
     const value = this.#value;
     try {
-      const { oldAt, newAt, oldKey } = readJsonRow(record, this.#plan(table), value);
+      const { oldAt, newAt, oldKey } = readJsonRow(record, this.#plan(table).read, value);
       const oldKind: OldKind = oldAt < 0 ? 'none' : oldKey ? 'key' : 'full';
       const bytes = new Uint8Array(value.bytes.subarray(0, value.length));
       return { op: record.op, table, ordinal: record.ordinal, bytes, oldKind, oldAt, newAt, end: bytes.length };
@@ -105,13 +116,16 @@ export class JsonCodec implements Codec {
     }
   }
 
-  #plan(table: TableSchema): JsonRowPlan {
-    let plan = this.#plans.get(table);
-    if (plan === undefined) this.#plans.set(table, (plan = planJsonRow(table)));
-    return plan;
+  #plan(table: TableSchema): { readonly written: JsonRowPlan; readonly read: JsonRowPlan } {
+    const known = this.#plans.get(table);
+    if (known !== undefined) return known;
+    const read = planTypedRow(table);
+    const plans = { written: this.#schemas === undefined ? planJsonRow(table) : read, read };
+    this.#plans.set(table, plans);
+    return plans;
   }
 
-  #encodeKey(plan: JsonRowPlan, half: 'old' | 'new', out: Encoded): void {
+  #encodeKey(plan: JsonRowPlan, half: 'old' | 'new', { pipeline }: EncodeContext, out: Encoded): void {
     const { key } = plan.table;
     if (key.length === 0) {
       out.key.start = out.key.end = -1;
@@ -127,7 +141,7 @@ export class JsonCodec implements Codec {
       else writeColumn(writer, plan, index, { bytes: image.bytes, start: image.starts[index] as number, end: image.ends[index] as number });
     }
     writer.byte(0x7d);
-    point(out.key, writer);
+    point(out.key, this.#schemas?.key(plan, pipeline, writer) ?? writer);
   }
 
   /** Writes the envelope; returns how many columns `before` and `after` lack. */
@@ -140,28 +154,35 @@ export class JsonCodec implements Codec {
     const value = this.#value;
     value.reset();
     value.ascii('{"before":');
-    const absentBefore = this.#image(plan, change.bytes, before);
+    const absentBefore = this.#image(plan, 'before', change.bytes, before);
     value.ascii(',"after":');
-    const absent = this.#image(plan, change.bytes, after);
+    const absent = this.#image(plan, 'after', change.bytes, after);
     value.byte(0x2c);
     this.#envelope.source(value, context, plan.table, change);
     this.#envelope.end(value, context, op, change.ordinal);
     return [absentBefore, absent];
   }
 
-  #image(plan: JsonRowPlan, bytes: Uint8Array, at: number): number {
-    if (at >= 0) return writeImage(this.#value, plan, bytes, at);
-    this.#value.ascii('null');
-    return 0;
+  #image(plan: JsonRowPlan, which: 'before' | 'after', bytes: Uint8Array, at: number): number {
+    const value = this.#value;
+    this.#images[which] = undefined;
+    if (at < 0) {
+      value.ascii('null');
+      return 0;
+    }
+    const start = value.length;
+    const absent = writeImage(value, plan, bytes, at);
+    if (this.#schemas !== undefined) this.#images[which] = { start, end: value.length };
+    return absent;
   }
 
-  #finish(out: Encoded, table: Pick<TableSchema, 'schema' | 'name'>): void {
+  #finish(out: Encoded, plan: JsonRowPlan, { pipeline }: EncodeContext): void {
     const value = this.#value;
     // A database in SQL_ASCII can hold bytes that no JSON can; nobody could read them back.
     if (!isUtf8(value.bytes.subarray(0, value.length)))
-      throw new TailraceError('source-unreadable', `a value of ${tableName(table)} is not UTF-8, which JSON has to be`);
-    point(out.value, value);
+      throw new TailraceError('source-unreadable', `a value of ${tableName(plan.table)} is not UTF-8, which JSON has to be`);
     this.#extra.finish(out.extra);
+    point(out.value, this.#schemas?.row(plan, pipeline, value, this.#images) ?? value);
   }
 }
 
