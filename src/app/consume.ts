@@ -1,5 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogReader } from '../log/log.ts';
+import { writerOf } from '../pipeline/topics.ts';
 import { EventView, type RecordView } from './event-view.ts';
 import { findTopic, withLogReader } from './topics.ts';
 
@@ -28,7 +29,7 @@ export async function consume(configs: readonly PipelineConfig[], options: Consu
   return withLogReader(config, async (reader) => {
     const wanted = options.partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [options.partition];
     const walks = await Promise.all(wanted.map((partition) => PartitionWalk.start(reader, topic, partition, options)));
-    const view = new EventView(reader, config.name, { whole: options.whole === true });
+    const view = new EventView(reader, writerOf(config.name, topic), { whole: options.whole === true });
     let count = 0;
     while (!options.signal.aborted && count < options.max && walks.some((walk) => !walk.finished)) {
       let found = 0;

@@ -48,7 +48,7 @@ export class EventView {
   readonly #header = new HeaderReader();
   readonly #whole: WholeRows | null;
 
-  /** `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
+  /** `pipeline`: or a stream's name among topics. `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
   constructor(reader: LogReader, pipeline: string, { whole }: { readonly whole: boolean } = { whole: false }) {
     this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
     // By the number in the record, not by the config: the topic says what it holds.

@@ -1,6 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogReader } from '../log/log.ts';
-import { topicNames } from '../pipeline/topics.ts';
+import { topicNames, writerOf } from '../pipeline/topics.ts';
 import { createLog } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
@@ -10,8 +10,8 @@ import { shortened } from '../runtime/printable.ts';
 export interface TopicDescription {
   readonly pipeline: string;
   readonly topic: string;
-  /** `events` of a table, or one of the pipeline's own. */
-  readonly kind: 'events' | 'message' | 'transaction' | 'schema' | 'sink' | 'dead-letter';
+  /** `events` of a table or of a stream's output, or one of the pipeline's own. */
+  readonly kind: 'events' | 'message' | 'transaction' | 'schema' | 'sink' | 'dead-letter' | 'job';
   readonly partitions: readonly PartitionDescription[];
 }
 
@@ -61,11 +61,12 @@ async function describePartition(reader: LogReader, topic: string, partition: nu
 }
 
 function kindOf(pipeline: string, topic: string): TopicDescription['kind'] {
-  const names = topicNames(pipeline);
+  const names = topicNames(writerOf(pipeline, topic));
   if (topic === names.transaction) return 'transaction';
   if (topic === names.schema) return 'schema';
   if (topic === names.message) return 'message';
   if (topic.startsWith(names.sink(''))) return 'sink';
+  if (topic.startsWith(names.job(''))) return 'job';
   return topic.startsWith(names.deadLetter('')) ? 'dead-letter' : 'events';
 }
 

@@ -42,6 +42,13 @@ export function streamTopics(pipeline: string, stream: string): TopicNames {
   return { ...topicNames(`${pipeline}.stream.${stream}`), sink: (sink) => own.sink(sink), deadLetter: (sink) => own.deadLetter(sink) };
 }
 
+/** Whose names the topics around this one have: `shop`, or `shop.stream.sales` for what a stream writes. */
+export function writerOf(pipeline: string, topic: string): string {
+  const streams = `${pipeline}.stream.`;
+  const end = topic.startsWith(streams) ? topic.indexOf('.', streams.length) : -1;
+  return end < 0 ? pipeline : topic.slice(0, end);
+}
+
 /** What every part of a pipeline finds there from the first moment on: its own topics, those of its tables aside. */
 export function ownTopics(of: { readonly pipeline: string; readonly sinks: readonly string[]; readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[]; readonly jobs?: readonly string[] }): readonly string[] {
   const topics = topicNames(of.pipeline);
