@@ -7,7 +7,7 @@ import { statusError } from '../pipeline/supervision.ts';
 import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { CommandName, Handlers } from './control/commands.ts';
+import type { CommandName, Handlers, PublisherCommand, ReplyOf, RequestOf } from './control/commands.ts';
 import { ControlServer } from './control/control-server.ts';
 import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
@@ -136,8 +136,14 @@ export class PipelineHost {
   #handlers(): Handlers<CommandName> {
     return {
       status: async () => this.status(),
-      snapshot: (request) => this.#calls?.ask('snapshot', request) ?? Promise.reject(new TailraceError('command-refused', 'the publisher of this pipeline is another process')),
+      snapshot: (request) => this.#askPublisher('snapshot', request),
+      log: (request) => this.#askPublisher('log', request),
     };
+  }
+
+  async #askPublisher<Name extends PublisherCommand>(name: Name, request: RequestOf<Name>): Promise<ReplyOf<Name>> {
+    if (this.#calls === null) throw new TailraceError('command-refused', 'the publisher of this pipeline is another process');
+    return this.#calls.ask(name, request);
   }
 
   #startSinks(shared: SharedArrayBuffer | undefined): void {

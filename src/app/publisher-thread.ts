@@ -16,6 +16,8 @@ import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
 import { serveAppends } from './job-port.ts';
+import { performOnLog } from './log-requests.ts';
+import { kindOf } from './topic-kind.ts';
 import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
@@ -84,6 +86,10 @@ class PublisherThread {
   #handlers(): Handlers<PublisherCommand> {
     return {
       snapshot: (command) => commandCopies(this.#connected(), this.#config.name, command),
+      log: async (request) => {
+        if (kindOf(this.#config.name, request.topic) !== 'produced') throw new TailraceError('command-refused', `${request.topic} is a topic that the pipeline writes`);
+        return (await this.#whenOpen.promise).exclusively((writer) => performOnLog(writer, request));
+      },
     };
   }
 

@@ -1,17 +1,16 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
-import type { LogReader } from '../log/log.ts';
-import { topicNames, writerOf } from '../pipeline/topics.ts';
+import type { LogReader, PartitionSize } from '../log/log.ts';
 import { createLog } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { silentLogger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
+import { kindOf, type TopicKind } from './topic-kind.ts';
 
 export interface TopicDescription {
   readonly pipeline: string;
   readonly topic: string;
-  /** `events` of a table or of a stream's output, or one of the pipeline's own. */
-  readonly kind: 'events' | 'message' | 'transaction' | 'schema' | 'sink' | 'dead-letter' | 'job';
+  readonly kind: TopicKind;
   readonly partitions: readonly PartitionDescription[];
 }
 
@@ -23,6 +22,9 @@ export interface PartitionDescription {
   /** Milliseconds since 1970 of the first and the last record; null for an empty partition. */
   readonly firstAt: number | null;
   readonly lastAt: number | null;
+  /** On disk; `segments` is null where the log does not say (Kafka). */
+  readonly bytes: number;
+  readonly segments: number | null;
 }
 
 /** Reads a pipeline's log, which another process may be writing. */
@@ -35,21 +37,22 @@ export async function withLogReader<T>(config: PipelineConfig, use: (reader: Log
   }
 }
 
-/** All topics of a pipeline by name. Reads two records a partition: cheap on a log of any size. */
-export function describeTopics(config: PipelineConfig): Promise<readonly TopicDescription[]> {
+/** All topics of a pipeline by name, or only one. Reads two records a partition: cheap on a log of any size. */
+export function describeTopics(config: PipelineConfig, only?: string): Promise<readonly TopicDescription[]> {
   return withLogReader(config, async (reader) => {
-    const topics = [...(await reader.topics())].sort((a, b) => (a.topic < b.topic ? -1 : 1));
+    const topics = (await reader.topics()).filter((spec) => only === undefined || spec.topic === only).sort((a, b) => (a.topic < b.topic ? -1 : 1));
     const found: TopicDescription[] = [];
-    for (const { topic, partitions } of topics) {
+    for (const spec of topics) {
+      const { topic } = spec;
       const described: PartitionDescription[] = [];
-      for (let partition = 0; partition < partitions; partition++) described.push(await describePartition(reader, topic, partition));
+      for (const [partition, size] of (await reader.sizes(spec)).entries()) described.push({ ...(await describePartition(reader, topic, partition)), ...size });
       found.push({ pipeline: config.name, topic, kind: kindOf(config.name, topic), partitions: described });
     }
     return found;
   });
 }
 
-async function describePartition(reader: LogReader, topic: string, partition: number): Promise<PartitionDescription> {
+async function describePartition(reader: LogReader, topic: string, partition: number): Promise<Omit<PartitionDescription, keyof PartitionSize>> {
   const { start, end } = await reader.range(topic, partition);
   const timeAt = async (offset: number): Promise<number | null> => {
     const cursor = await reader.fetch(topic, partition, offset, 1);
@@ -60,32 +63,24 @@ async function describePartition(reader: LogReader, topic: string, partition: nu
   return { partition, start, end, firstAt: empty ? null : await timeAt(start), lastAt: empty ? null : await timeAt(end - 1) };
 }
 
-function kindOf(pipeline: string, topic: string): TopicDescription['kind'] {
-  const names = topicNames(writerOf(pipeline, topic));
-  if (topic === names.transaction) return 'transaction';
-  if (topic === names.schema) return 'schema';
-  if (topic === names.message) return 'message';
-  if (topic.startsWith(names.sink(''))) return 'sink';
-  if (topic.startsWith(names.job(''))) return 'job';
-  return topic.startsWith(names.deadLetter('')) ? 'dead-letter' : 'events';
+/** The pipeline whose topic it is or would be: `shop.public.orders`, or `public.orders` where there is one pipeline only. */
+export function topicOwner(configs: readonly PipelineConfig[], name: string): { readonly config: PipelineConfig; readonly topic: string } {
+  const [only] = configs;
+  const topic = configs.some((config) => name.startsWith(`${config.name}.`)) || configs.length > 1 || only === undefined ? name : `${only.name}.${name}`;
+  const config = configs.find((candidate) => topic.startsWith(`${candidate.name}.`));
+  if (config !== undefined && topic.length > config.name.length + 1) return { config, topic };
+  throw new TailraceError('usage', `no pipeline has a topic ${shortened(name, 80)}`, { remedy: `a topic begins with its pipeline's name: ${configs.map((known) => known.name).join(', ')}` });
 }
 
-/** The pipeline whose topic it is: `shop.public.orders`, or `public.orders` where there is one pipeline only. */
+/** The same for one that is there. */
 export async function findTopic(
   configs: readonly PipelineConfig[],
   name: string,
 ): Promise<{ readonly config: PipelineConfig; readonly topic: string; readonly partitions: number }> {
-  const [only] = configs;
-  const full = configs.some((config) => name.startsWith(`${config.name}.`)) || configs.length > 1 || only === undefined ? name : `${only.name}.${name}`;
-  const config = configs.find((candidate) => full.startsWith(`${candidate.name}.`));
-  if (config === undefined) {
-    throw new TailraceError('usage', `no pipeline has a topic ${shortened(name, 80)}`, { remedy: `a topic begins with its pipeline's name: ${configs.map((known) => known.name).join(', ')}` });
-  }
+  const { config, topic } = topicOwner(configs, name);
   const topics = await withLogReader(config, (reader) => reader.topics());
-  const found = topics.find(({ topic }) => topic === full);
-  if (found === undefined) {
-    const near = didYouMean(full, topics.map(({ topic }) => topic));
-    throw new TailraceError('usage', `there is no topic ${shortened(full, 80)}${near === undefined ? '' : `, did you mean ${near}?`}`, { remedy: 'see tailrace topics list' });
-  }
-  return { config, topic: full, partitions: found.partitions };
+  const found = topics.find((spec) => spec.topic === topic);
+  if (found !== undefined) return { config, topic, partitions: found.partitions };
+  const near = didYouMean(topic, topics.map((spec) => spec.topic));
+  throw new TailraceError('usage', `there is no topic ${shortened(topic, 80)}${near === undefined ? '' : `, did you mean ${near}?`}`, { remedy: 'see tailrace topics list' });
 }

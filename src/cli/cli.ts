@@ -15,7 +15,7 @@ const commands: readonly Entry[] = [
   { name: 'check', summary: 'find every problem with config, source, log and sinks; changes nothing', load: () => import('./check.ts').then((file) => file.defineCheck) },
   { name: 'status', summary: 'where each pipeline and sink stands', load: () => import('./status.ts').then((file) => file.defineStatus) },
   { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => import('./verify.ts').then((file) => file.defineVerify) },
-  { name: 'topics', summary: 'list and describe topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
+  { name: 'topics', summary: 'list, describe, make, change and delete topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
   { name: 'replay', summary: 'build a replica from the log alone, as of a point in the past', load: () => import('./replay.ts').then((file) => file.defineReplay) },
   { name: 'snapshot', summary: 'copy tables anew while the daemon runs', load: () => import('./snapshot.ts').then((file) => file.defineSnapshot) },

@@ -39,11 +39,28 @@ export interface TopicSpec {
   readonly partitions: number;
 }
 
+/** What a topic is made or changed with, beyond its partitions: only a log that has such things takes them (Kafka). */
+export interface TopicOptions {
+  /** Copies of each partition. */
+  readonly replication?: number | undefined;
+  /** By the log's own names for them; null takes a setting back. */
+  readonly settings?: Readonly<Record<string, string | null>> | undefined;
+}
+
+export interface TopicChange extends Pick<TopicOptions, 'settings'> {
+  /** More than there are. Where the records of a key go is another place from then on. */
+  readonly partitions?: number | undefined;
+}
+
 export interface LogWriter {
   /** A random id for a log that begins here: positions of one log mean nothing in another. */
   readonly logId: string;
   /** Makes the topic if it isn't there. An existing one with another partition count is an error. Durable when resolved. */
-  createTopic(spec: TopicSpec): Promise<void>;
+  createTopic(spec: TopicSpec, options?: TopicOptions): Promise<void>;
+  /** Throws `usage` for what this log does not know, `log-settings` for what it does not take. Durable when resolved. */
+  alterTopic(topic: string, change: TopicChange): Promise<void>;
+  /** The topic goes, and all of its records. One that is not there is none. Durable when resolved; after a crash it is there whole or not at all. */
+  deleteTopic(topic: string): Promise<void>;
   /** How many partitions a topic of events is to have: configured where the log has a use for several, else 1. */
   partitionsFor(topic: string): number;
   /** Which of so many partitions the records of a key go to: always the same one. A null key has one, too. */
@@ -110,6 +127,13 @@ export interface HeaderDraft {
   readonly value: Slice;
 }
 
+export interface PartitionSize {
+  /** Bytes on disk (on Kafka, of the largest copy). */
+  readonly bytes: number;
+  /** Files that they are in; null where the log does not say (Kafka). */
+  readonly segments: number | null;
+}
+
 export interface LogReader {
   /** Undefined where the log has no place of its own for one (Kafka): then the records in it say whose they are. */
   readonly logId: string | undefined;
@@ -120,6 +144,8 @@ export interface LogReader {
   readonly lateAfter: number;
   topics(): Promise<readonly TopicSpec[]>;
   range(topic: string, partition: number): Promise<OffsetRange>;
+  /** What each partition of a topic takes, in their order. */
+  sizes(spec: TopicSpec): Promise<readonly PartitionSize[]>;
   /**
    * Records from `offset` on, at most about `maxBytes` (one batch always comes whole); an empty cursor at the end. Throws
    * `offset-out-of-range` below the first offset held or beyond the end: nobody jumps in silence.

@@ -35,7 +35,7 @@ async function world(t: TestContext, options: { readonly name?: string; readonly
 
 /** Listens as a daemon does, until the test ends. */
 function listen(t: TestContext, { place }: World, handlers: Partial<Handlers<CommandName>> = {}): ControlServer {
-  const server = new ControlServer(place, { status: async () => status, snapshot: async ({ tables }) => [tables ?? 'all'], ...handlers }, silentLogger);
+  const server = new ControlServer(place, { status: async () => status, snapshot: async ({ tables }) => [tables ?? 'all'], log: async () => ({ done: true }), ...handlers }, silentLogger);
   t.after(() => server.close());
   return server;
 }
@@ -139,7 +139,7 @@ describe('the socket', () => {
     const said: unknown[] = [];
     for (const shop of [open, linked]) {
       const logger = { ...silentLogger, warn: (fields: unknown) => void said.push(fields) };
-      const server = new ControlServer(shop.place, { status: async () => status, snapshot: async () => [] }, logger);
+      const server = new ControlServer(shop.place, { status: async () => status, snapshot: async () => [], log: async () => ({ done: true }) }, logger);
       t.after(() => server.close());
       await eventually(() => said.length > 0);
       assert.match((said.pop() as { err: Error }).err.message, /not a folder that belongs to this user alone/);

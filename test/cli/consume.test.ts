@@ -93,16 +93,16 @@ describe('topics', () => {
     const { out, code } = await tailrace(['topics', 'list', file]);
     await writer.close();
     assert.equal(code, 0);
-    assert.match(out, /^shop\.public\.items +events +1 +3 +2026-01-31T12:00:02\.000Z$/m);
-    assert.match(out, /^shop\.sink\.local +sink +1 +1 /m);
+    assert.match(out, /^shop\.public\.items +events +1 +3 +296 B +2026-01-31T12:00:02\.000Z$/m);
+    assert.match(out, /^shop\.sink\.local +sink +1 +1 +174 B /m);
   });
   test('describe gives the offsets of each partition, and JSON the same', async () => {
     const { file, writer } = await logWith(events);
     const text = await tailrace(['topics', 'describe', 'public.items', file]);
     const json = await tailrace(['topics', 'describe', 'public.items', file, '--json']);
     await writer.close();
-    assert.match(text.out, /^0 +0 +3 +3 +2026-01-31T12:00:00\.000Z +2026-01-31T12:00:02\.000Z$/m);
-    assert.deepEqual((JSON.parse(json.out) as { partitions: unknown }).partitions, [{ partition: 0, start: 0, end: 3, firstAt: Date.UTC(2026, 0, 31, 12), lastAt: Date.UTC(2026, 0, 31, 12, 0, 2) }]);
+    assert.match(text.out, /^0 +0 +3 +3 +296 B +1 +2026-01-31T12:00:00\.000Z +2026-01-31T12:00:02\.000Z$/m);
+    assert.deepEqual((JSON.parse(json.out) as { partitions: unknown }).partitions, [{ partition: 0, start: 0, end: 3, firstAt: Date.UTC(2026, 0, 31, 12), lastAt: Date.UTC(2026, 0, 31, 12, 0, 2), bytes: 296, segments: 1 }]);
   });
 });
 

@@ -80,6 +80,9 @@ sinks:
   const { out: records } = await command(['consume', 'public.orders', daemon.file, '--from-beginning', '--format', 'json']);
   assert.deepEqual(records.trim().split('\n').map((line) => (JSON.parse(line) as { op: string }).op), ['r', 'u']);
   assert.match((await command(['topics', 'list', daemon.file])).out, /^cli\.public\.orders +events +1 +2 /m);
+  assert.match((await command(['topics', 'create', 'clicks', daemon.file])).out, /^cli\.clicks was made/, 'by the daemon, which has the log');
+  assert.match((await command(['topics', 'delete', 'clicks', daemon.file, '--yes'])).out, /^cli\.clicks was deleted/);
+  assert.match((await command(['topics', 'delete', 'public.orders', daemon.file, '--yes', '--force'])).err, /the daemon of cli runs, and writes this topic/);
   assert.match((await command(['snapshot', 'public.orders', daemon.file])).out, /^copying public\.orders;/);
   await eventually(async () => (await command(['consume', 'public.orders', daemon.file, '--from-beginning', '--format', 'json'])).out.split('\n').filter((line) => line.includes('"op":"r"')).length === 2, { what: 'the second copy' });
   const unknown = await command(['snapshot', 'public.nothing', daemon.file]);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
  *     lock.db                                     held by the process that writes
  *     journal/<number>.journal                    the groups of late, and what they build on (journal-format.ts)
  *     topics/<topic>/topic.json                   the topic's true name and partition count
+ *     topics/<topic>/deleted                      the topic is being deleted
  *     topics/<topic>/<partition>/<base>.log       a segment: record batches, Kafka's format version 2
  *     topics/<topic>/<partition>/<base>.index     where to find offsets in it; can be deleted
  */
@@ -16,6 +17,9 @@ export const FILE_MODE = 0o600;
 
 /** Marks what is not in use yet. No escaped topic contains it, so that leftovers can be told from topics. */
 export const UNFINISHED = '~new-';
+
+/** In the folder of a topic that is to go: when it is opened next, it goes if the journal knows nothing of it any more. */
+export const DELETED = 'deleted';
 
 const longestName = 200;
 

@@ -1,7 +1,8 @@
-import { existsSync, fstatSync, readSync } from 'node:fs';
+import { existsSync, fstatSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TailraceError } from '../../runtime/errors.ts';
-import type { OffsetRange } from '../log.ts';
+import type { OffsetRange, PartitionSize } from '../log.ts';
 import type { FileCache, OpenFile } from './file-cache.ts';
 import { damaged, errno } from './fs-errors.ts';
 import { indexPath, numberOf, segmentPath } from './layout.ts';
@@ -54,6 +55,13 @@ export class PartitionReader {
       // Trimmed since the files were listed: list them again.
       if (file !== undefined) return { start, end: this.#walkTo(file, last, Number.MAX_SAFE_INTEGER).end.offset };
     }
+  }
+
+  size(): PartitionSize {
+    const paths = entries(this.#directory).filter((name) => numberOf(name, '.log') !== undefined);
+    // What was let go of since counts as nothing.
+    const bytes = paths.map((name) => statSync(join(this.#directory, name), { throwIfNoEntry: false })?.size ?? 0);
+    return { bytes: bytes.reduce((sum, size) => sum + size, 0), segments: paths.length };
   }
 
   /** Whether a fetch at `offset` would bring something, or fail. Two system calls at the tail. */

@@ -158,6 +158,11 @@ export class PartitionWriter {
     this.#context.dirty.add(this.#directory);
   }
 
+  /** Before its folder goes: a file that is open would be taken for one of the same name later. */
+  forgetFiles(): void {
+    for (const { base } of this.#segments) for (const path of [indexPath(this.#directory, base), segmentPath(this.#directory, base)]) this.#context.files.forget(path);
+  }
+
   #mustRoll(batch: FinishedBatch): boolean {
     const { base, size, end } = this.#plan;
     if (size === 0) return false;

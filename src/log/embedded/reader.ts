@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TailraceError } from '../../runtime/errors.ts';
-import type { LogReader, OffsetRange, RecordCursor, TopicSpec } from '../log.ts';
+import type { LogReader, OffsetRange, PartitionSize, RecordCursor, TopicSpec } from '../log.ts';
 import { FileCache } from './file-cache.ts';
 import { partitionPath } from './layout.ts';
 import { readTopics } from './manifest.ts';
@@ -39,6 +39,10 @@ export class EmbeddedLogReader implements LogReader {
 
   async range(topic: string, partition: number): Promise<OffsetRange> {
     return this.#partition(topic, partition).range();
+  }
+
+  async sizes({ topic, partitions }: TopicSpec): Promise<readonly PartitionSize[]> {
+    return Array.from({ length: partitions }, (_, partition) => this.#partition(topic, partition).size());
   }
 
   async fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor> {

@@ -10,6 +10,7 @@ import { UNFINISHED, journalName, journalsPath, numberOf, topicsPath } from './l
 import { entries, readTopics } from './manifest.ts';
 import { checkState } from './recovery-check.ts';
 import { TopicFiles } from './recovery-redo.ts';
+import { isMarkedDeleted, removeTopic, unmarkDeleted } from './topic-files.ts';
 
 /** What opening a log for writing found and did. */
 export interface RecoveryReport {
@@ -47,24 +48,26 @@ export async function recover(directory: string, logId: string): Promise<Recover
     forEachFrame(scan.frames.slice(0, 1), seed, (frame) => topics.begin(readTable(frame.payload)));
     forEachFrame(scan.frames.filter(({ kind }) => kind === 'trim'), seed, (frame) => topics.expectTrim(frame));
     for (const state of topics.states) if (topics.isKept(state)) checkState(directory, logId, state);
-    return await redo({ journals, seed, scan, topics });
+    return await redo({ directory, journals, seed, scan, topics });
   } finally {
     topics.close();
   }
 }
 
 interface Redo {
+  readonly directory: string;
   readonly journals: string;
   readonly seed: number;
   readonly scan: JournalScan;
   readonly topics: TopicFiles;
 }
 
-async function redo({ journals, seed, scan, topics }: Redo): Promise<Recovered> {
+async function redo({ directory, journals, seed, scan, topics }: Redo): Promise<Recovered> {
   settleLastFrame(journals, scan, seed);
   const frames = scan.frames.filter(({ kind }) => kind !== 'table');
   forEachFrame(frames, seed, (frame, at) => topics.redo(frame, at));
   topics.finish();
+  await settleDeletions(directory, topics);
   const number = scan.files.at(-1) ?? 0;
   const report = { redone: frames.length, dropped: scan.tornBytes, cut: topics.cutBytes };
   if (frames.length === 0 && scan.files.length === 1 && topics.touched.size === 0) {
@@ -111,6 +114,16 @@ async function firstJournal(directory: string, seed: number, topics: TopicFiles)
   if (leftover !== undefined) throw damaged(journalsPath(directory), 0, `there is no journal, but ${leftover} has records`);
   await syncDirectory(directory);
   return Journal.create(journalsPath(directory), 0, { frame: writeTable(new FrameWriter(seed), [], 0), sequence: 0 });
+}
+
+/** A topic that was being deleted goes once the journal knows nothing of it; else its deletion had not got that far, and comes to nothing. */
+async function settleDeletions(directory: string, topics: TopicFiles): Promise<void> {
+  const known = new Set(topics.states.map(({ topic }) => topic));
+  for (const { topic } of readTopics(directory).values()) {
+    if (!isMarkedDeleted(directory, topic)) continue;
+    if (known.has(topic)) await unmarkDeleted(directory, topic);
+    else await removeTopic(directory, topic);
+  }
 }
 
 /** Files and topics that a crash left half made. */

@@ -1,20 +1,19 @@
-import { mkdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
 import { TailraceError } from '../../runtime/errors.ts';
 import { failpoint } from '../../runtime/failpoint.ts';
-import type { BatchBuilder, LogWriter, OffsetRange, Placement as LogPlacement, TopicSpec } from '../log.ts';
+import type { BatchBuilder, LogWriter, OffsetRange, Placement as LogPlacement, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
 import { RecordBatchBuilder } from '../record-batch-builder.ts';
 import { BufferPool } from '../buffer-pool.ts';
-import { syncDirectory, syncPaths, writeFileDurably } from './durable-files.ts';
+import { syncPaths } from './durable-files.ts';
 import { FileCache } from './file-cache.ts';
 import { unwritable } from './fs-errors.ts';
 import type { Journal } from './journal.ts';
 import { FrameWriter, frameSeed, writeTable, type PartitionState } from './journal-format.ts';
-import { DIRECTORY_MODE, UNFINISHED, escapeTopic, topicPath, topicsPath } from './layout.ts';
 import type { Lock } from './lock.ts';
-import { topicJson } from './manifest.ts';
 import { PartitionWriter, type Placement, type SegmentLimits } from './partition-writer.ts';
 import { placeBatch } from './stamp.ts';
+import { addPartitions, makeTopic, markDeleted, refuseOptions, removeTopic } from './topic-files.ts';
+import { partitionOf } from '../murmur2.ts';
+import type { Slice } from '../../runtime/slice.ts';
 import type { RecoveryReport, Recovered } from './recovery.ts';
 
 export interface WriterOptions {
@@ -82,8 +81,8 @@ export class EmbeddedLogWriter implements LogWriter {
     return 1;
   }
 
-  partitionOf(): number {
-    return 0;
+  partitionOf(key: Slice, partitions: number): number {
+    return partitionOf(key, partitions);
   }
 
   async size(): Promise<number> {
@@ -95,7 +94,8 @@ export class EmbeddedLogWriter implements LogWriter {
     return new RecordBatchBuilder({ topic, partition, stamp, maxBatch }, this.#pool);
   }
 
-  createTopic(spec: TopicSpec): Promise<void> {
+  createTopic(spec: TopicSpec, options: TopicOptions = {}): Promise<void> {
+    refuseOptions(options);
     return this.#alone(async () => {
       const existing = this.#topics.get(spec.topic)?.length;
       if (existing === spec.partitions) return;
@@ -105,6 +105,42 @@ export class EmbeddedLogWriter implements LogWriter {
       checkSpec(spec);
       await this.#toDisk(() => makeTopic(this.#options.directory, spec));
       this.#load(spec, new Map());
+    });
+  }
+
+  alterTopic(topic: string, { partitions, settings }: TopicChange): Promise<void> {
+    refuseOptions({ settings });
+    return this.#alone(async () => {
+      const writers = this.#topics.get(topic);
+      if (writers === undefined) throw new TailraceError('internal', `there is no topic ${topic}`);
+      if (partitions === undefined || partitions === writers.length) return;
+      if (partitions < writers.length) throw new TailraceError('log-settings', `the topic ${topic} has ${writers.length} partitions, and partitions cannot be taken away`, { remedy: 'Make another topic.' });
+      await this.#toDisk(() => addPartitions(this.#options.directory, { topic, partitions }));
+      const states = new Map(writers.map(({ state }) => [`${topic}/${state.partition}`, state]));
+      this.#load({ topic, partitions }, states);
+    });
+  }
+
+  /** It is marked first; then the journal must know nothing of it any more, because opening redoes the journal; then it goes. */
+  deleteTopic(topic: string): Promise<void> {
+    return this.#alone(async () => {
+      const writers = this.#topics.get(topic);
+      if (writers === undefined) return;
+      await this.#toDisk(async () => {
+        await this.#syncing;
+        if (this.#failure !== undefined) throw this.#failure;
+        await markDeleted(this.#options.directory, topic);
+        failpoint('log.delete_marked');
+        this.#topics.delete(topic);
+        const { dirty, old } = await this.#rotate();
+        await syncPaths(dirty);
+        failpoint('log.delete_rotated');
+        await old.remove();
+        failpoint('log.delete_unknown');
+        for (const writer of writers) writer.forgetFiles();
+        await removeTopic(this.#options.directory, topic);
+        this.#publish();
+      });
     });
   }
 
@@ -282,16 +318,4 @@ function checkSpec(spec: TopicSpec): void {
   const { topic, partitions } = spec;
   if (topic !== '' && topic.isWellFormed() && Number.isInteger(partitions) && partitions >= 1) return;
   throw new TailraceError('internal', `not a topic: ${JSON.stringify(spec)}`);
-}
-
-/** Under another name first: a topic is there whole or not at all. */
-async function makeTopic(directory: string, spec: TopicSpec): Promise<void> {
-  const unfinished = join(topicsPath(directory), UNFINISHED + escapeTopic(spec.topic));
-  mkdirSync(unfinished, { recursive: true, mode: DIRECTORY_MODE });
-  for (let partition = 0; partition < spec.partitions; partition++) {
-    mkdirSync(join(unfinished, String(partition)), { recursive: true, mode: DIRECTORY_MODE });
-  }
-  await writeFileDurably(join(unfinished, 'topic.json'), topicJson(spec));
-  renameSync(unfinished, topicPath(directory, spec.topic));
-  await syncDirectory(topicsPath(directory));
 }

@@ -25,7 +25,7 @@ export async function checkKafkaLog(config: KafkaLogConfig, options: CheckOption
     const seeds = await checkSeeds(config, options.cluster);
     if (seeds.length === config.brokers.length) return seeds;
     const metadata = await cluster.describe(null, true);
-    const own = metadata.topics.filter(({ topic }) => topic.startsWith(`${options.pipeline}.`));
+    const own = metadata.topics.filter(({ topic }) => topic.startsWith(`${options.pipeline}.`) && !isProduced(topic, options.pipeline));
     return [
       ...seeds.map((finding) => ({ ...finding, severity: 'warning' as const })),
       ...checkReplication(config, metadata),
@@ -115,5 +115,10 @@ async function checkMaking(cluster: Cluster, { brokers, rights: mine }: Metadata
 
 function isOwn(topic: string, pipeline: string): boolean {
   const rest = topic.slice(pipeline.length + 1);
-  return /^(transaction|schema|message)$|^(sink|dead-letter|stream)\./.test(rest);
+  return /^(transaction|schema|message)$|^(sink|dead-letter|stream|job)\./.test(rest);
+}
+
+/** Made by people for what they produce: their partitions and settings are theirs. A table's topic has a dot more. */
+function isProduced(topic: string, pipeline: string): boolean {
+  return !isOwn(topic, pipeline) && !topic.slice(pipeline.length + 1).includes('.');
 }

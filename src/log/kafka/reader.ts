@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TailraceError } from '../../runtime/errors.ts';
-import type { LogReader, OffsetRange, RecordCursor, TopicSpec } from '../log.ts';
+import type { LogReader, OffsetRange, PartitionSize, RecordCursor, TopicSpec } from '../log.ts';
 import { BatchCursor } from '../record-cursor.ts';
 import { Again, againOrThrow, type Cluster } from './cluster.ts';
 import { cursorOver } from './fetched-batches.ts';
 import { errorCode } from './kafka-errors.ts';
 import { offsetAtTime, rangeOf } from './offsets.ts';
+import { partitionSizes } from './sizes.ts';
 import { fetchApi, type FetchedPartition, type FetchRequest } from './protocol/record-apis.ts';
 
 /** How long a broker sits on a fetch that has nothing to bring. */
@@ -38,6 +39,12 @@ export class KafkaLogReader implements LogReader {
   async range(topic: string, partition: number): Promise<OffsetRange> {
     this.#mustBeOpen();
     return (await rangeOf(this.#cluster, { topic, partition })) ?? { start: 0, end: 0 };
+  }
+
+  async sizes(spec: TopicSpec): Promise<readonly PartitionSize[]> {
+    this.#mustBeOpen();
+    const sizes = await partitionSizes(this.#cluster, [spec]);
+    return Array.from({ length: spec.partitions }, (_, partition) => ({ bytes: sizes.get(`${spec.topic}/${partition}`) ?? 0, segments: null }));
   }
 
   async fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor> {

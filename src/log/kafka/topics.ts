@@ -2,7 +2,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { TopicSpec } from '../log.ts';
 import { Again, againOrThrow, type Cluster } from './cluster.ts';
 import { errorCode, isPassing, kafkaError } from './kafka-errors.ts';
-import { createTopicsApi, deleteTopicsApi, describeConfigsApi } from './protocol/cluster-apis.ts';
+import { alterConfigsApi, createPartitionsApi, createTopicsApi, deleteTopicsApi, describeConfigsApi } from './protocol/cluster-apis.ts';
 
 /** How topics are made. */
 export interface TopicRules {
@@ -75,14 +75,40 @@ export function otherPartitions({ topic, partitions }: TopicSpec, wanted: number
   });
 }
 
-/** How many partitions it has, once each is led by somebody. */
-function led(cluster: Cluster, topic: string): Promise<number> {
+/** How many partitions it has, once there are at least so many and each is led by somebody. */
+export function led(cluster: Cluster, topic: string, least = 1): Promise<number> {
   return cluster.patiently(async (): Promise<number | Again> => {
     cluster.forget(topic);
     const partitions = await cluster.partitions(topic);
-    if (partitions === undefined || partitions.length === 0) return new Again(new TailraceError('log-unreachable', `the topic ${topic} was made and is not to be seen yet`));
+    if (partitions === undefined || partitions.length < least) return new Again(new TailraceError('log-unreachable', `the topic ${topic} was made and is not to be seen yet`));
     const without = partitions.find(({ leader, error }) => leader < 0 || isPassing(error));
     return without === undefined ? partitions.length : new Again(new TailraceError('log-unreachable', `partition ${without.partition} of ${topic} has no leader yet`));
+  });
+}
+
+/** Keys are spread anew from then on. */
+export async function addPartitions(cluster: Cluster, { topic, partitions }: TopicSpec): Promise<void> {
+  await cluster.patiently(async () => {
+    const answer = await (await cluster.controller()).call(createPartitionsApi, { topic, partitions, timeout });
+    if (answer.error === errorCode.none) return true;
+    cluster.controllerMoved();
+    return againOrThrow(answer.error, `the topic ${topic} cannot have ${partitions} partitions`, answer.message);
+  });
+}
+
+/** Only these; null takes one back. */
+export async function alterSettings(cluster: Cluster, topic: string, settings: Readonly<Record<string, string | null>>): Promise<void> {
+  await cluster.patiently(async () => {
+    const answer = await (await cluster.controller()).call(alterConfigsApi, { topic, settings });
+    return answer.error === errorCode.none ? true : againOrThrow(answer.error, `the settings of ${topic}`, answer.message);
+  });
+}
+
+/** Resolves when no broker that is asked shows it any more: deleting goes on behind the answer. */
+export async function untilGone(cluster: Cluster, topic: string): Promise<void> {
+  await cluster.patiently(async () => {
+    cluster.forget(topic);
+    return (await cluster.partitions(topic)) === undefined ? true : new Again(new TailraceError('log-unreachable', `the topic ${topic} was deleted and is still to be seen`));
   });
 }
 

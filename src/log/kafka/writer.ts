@@ -2,19 +2,19 @@ import { randomUUID } from 'node:crypto';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { BufferPool } from '../buffer-pool.ts';
-import type { BatchBuilder, LogWriter, OffsetRange, Placement, TopicSpec } from '../log.ts';
+import type { BatchBuilder, LogWriter, OffsetRange, Placement, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
 import { MAX_BATCH } from '../record-batch.ts';
 import { RecordBatchBuilder } from '../record-batch-builder.ts';
 import { againOrThrow, type Again, type Cluster } from './cluster.ts';
 import type { Compression } from './compression.ts';
 import { errorCode } from './kafka-errors.ts';
-import { partitionOf } from './murmur2.ts';
+import { partitionOf } from '../murmur2.ts';
 import { rangeOf } from './offsets.ts';
 import { Producer, type Outgoing } from './producer.ts';
-import { describeLogDirsApi } from './protocol/cluster-apis.ts';
 import { deleteRecordsApi } from './protocol/record-apis.ts';
 import { topicsOf } from './reader.ts';
-import { makeTopic, otherPartitions, recordLimits, type TopicRules } from './topics.ts';
+import { partitionSizes } from './sizes.ts';
+import { addPartitions, alterSettings, deleteTopics, led, makeTopic, otherPartitions, recordLimits, untilGone, type TopicRules } from './topics.ts';
 
 export interface WriterOptions {
   readonly cluster: Cluster;
@@ -72,16 +72,35 @@ export class KafkaLogWriter implements LogWriter {
     return new KafkaLogWriter(options, { producer, topics, limits });
   }
 
-  async createTopic(spec: TopicSpec): Promise<void> {
+  async createTopic(spec: TopicSpec, { replication, settings = {} }: TopicOptions = {}): Promise<void> {
     this.#mustBeGood();
     const known = this.#topics.get(spec.topic);
     if (known !== undefined && known.length !== spec.partitions) throw otherPartitions({ ...spec, partitions: known.length }, spec.partitions);
     if (known !== undefined) return;
     const { cluster, rules } = this.#options;
-    await makeTopic(cluster, spec, rules);
+    const own = Object.entries(settings).filter((setting): setting is [string, string] => setting[1] !== null);
+    await makeTopic(cluster, spec, { ...rules, replication: replication ?? rules.replication, settings: { ...rules.settings, ...Object.fromEntries(own) } });
     // It may have been there, made by somebody else meanwhile.
     this.#topics.set(spec.topic, await rangesOf(cluster, spec));
     for (const [topic, limit] of await recordLimits(cluster, [spec.topic])) this.#limits.set(topic, limit);
+  }
+
+  async alterTopic(topic: string, { partitions, settings = {} }: TopicChange): Promise<void> {
+    this.#mustBeGood();
+    const { cluster } = this.#options;
+    // Settings first: what is wrong in them is found before anything that cannot be taken back.
+    if (Object.keys(settings).length > 0) await alterSettings(cluster, topic, settings);
+    if (partitions === undefined || partitions === this.#topics.get(topic)?.length) return;
+    await addPartitions(cluster, { topic, partitions });
+    await led(cluster, topic, partitions);
+    this.#topics.set(topic, await rangesOf(cluster, { topic, partitions }));
+  }
+
+  async deleteTopic(topic: string): Promise<void> {
+    this.#mustBeGood();
+    await deleteTopics(this.#options.cluster, [topic]);
+    await untilGone(this.#options.cluster, topic);
+    this.#topics.delete(topic);
   }
 
   topics(): readonly TopicSpec[] {
@@ -132,15 +151,7 @@ export class KafkaLogWriter implements LogWriter {
   async size(): Promise<number> {
     this.#mustBeGood();
     const { cluster } = this.#options;
-    const topics = this.topics();
-    const { brokers } = await cluster.patiently(() => cluster.describe([]));
-    const largest = new Map<string, number>();
-    const described = await Promise.all(brokers.map(async ({ id }) => cluster.patiently(async () => (await cluster.broker(id)).call(describeLogDirsApi, { topics }))));
-    for (const { topic, partition, bytes } of described.flat()) {
-      const key = `${topic}/${partition}`;
-      largest.set(key, Math.max(bytes, largest.get(key) ?? 0));
-    }
-    return [...largest.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return [...(await partitionSizes(cluster, this.topics())).values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openEmbeddedLog } from '../../../src/log/embedded/embedded-log.ts';
+import type { Log } from '../../../src/log/log.ts';
 import { logContract } from '../../contract/log.ts';
+import { topicsContract } from '../../contract/log-topics.ts';
 import { batchOf, record, valuesOf } from '../../contract/log-samples.ts';
 import { tempDirectory } from '../../support/temp.ts';
 
 // Small segments and a small journal, so that every test rolls and rotates.
-logContract('the embedded log', async (scope) =>
-  openEmbeddedLog({ directory: await tempDirectory(scope), segmentSize: 64 * 1024, journalSize: 128 * 1024 }));
+const small = async (scope: Parameters<Parameters<typeof logContract>[1]>[0]): Promise<Log> => openEmbeddedLog({ directory: await tempDirectory(scope), segmentSize: 64 * 1024, journalSize: 128 * 1024 });
+logContract('the embedded log', small);
+topicsContract('the embedded log', small);
 
 test('a log keeps its id, and its readers know it', async () => {
   const log = openEmbeddedLog({ directory: await tempDirectory() });

@@ -1,4 +1,5 @@
 import { logContract } from '../../contract/log.ts';
+import { topicsContract } from '../../contract/log-topics.ts';
 import { sharedKafka } from '../../support/kafka.ts';
 import { freshLog, withoutPrefix } from './prefixed-log.ts';
 
@@ -10,3 +11,8 @@ for (const compression of ['none', 'zstd'] as const) {
     return withoutPrefix(log, `${pipeline}.`);
   }, kafka.missing);
 }
+
+topicsContract('the Kafka log', async () => {
+  const { log, pipeline } = freshLog(kafka.brokers);
+  return withoutPrefix(log, `${pipeline}.`);
+}, kafka.missing);

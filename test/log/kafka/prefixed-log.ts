@@ -19,7 +19,9 @@ export function withoutPrefix(log: Log, prefix: string): Log {
       return {
         logId: writer.logId,
         shared: writer.shared,
-        createTopic: (spec) => writer.createTopic({ ...spec, topic: prefix + spec.topic }),
+        createTopic: (spec, options) => writer.createTopic({ ...spec, topic: prefix + spec.topic }, options),
+        alterTopic: (topic, change) => writer.alterTopic(prefix + topic, change),
+        deleteTopic: (topic) => writer.deleteTopic(prefix + topic),
         partitionsFor: (topic) => writer.partitionsFor(prefix + topic),
         partitionOf: (key, partitions) => writer.partitionOf(key, partitions),
         topics: () => strip(writer.topics()),
@@ -38,6 +40,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
         lateAfter: reader.lateAfter,
         topics: async () => strip(await reader.topics()),
         range: (topic, partition) => reader.range(prefix + topic, partition),
+        sizes: (spec) => reader.sizes({ ...spec, topic: prefix + spec.topic }),
         fetch: (topic, partition, offset, maxBytes) => reader.fetch(prefix + topic, partition, offset, maxBytes),
         wait: (topic, partition, offset, signal) => reader.wait(prefix + topic, partition, offset, signal),
         offsetAt: (topic, partition, timestamp) => reader.offsetAt(prefix + topic, partition, timestamp),

@@ -102,7 +102,6 @@ export const createTopicsApi: Api<CreateTopicRequest, { readonly error: number; 
   },
 };
 
-/** Only for what is made for a moment: tests, and a copy that is given up. */
 export const deleteTopicsApi: Api<{ readonly topics: readonly string[]; readonly timeout: number }, readonly { readonly topic: string; readonly error: number }[]> = {
   key: 20,
   version: 3,
@@ -113,6 +112,46 @@ export const deleteTopicsApi: Api<{ readonly topics: readonly string[]; readonly
   decode(reader) {
     reader.int32();
     return reader.array(() => ({ topic: reader.string(), error: reader.int16() }));
+  },
+};
+
+export const createPartitionsApi: Api<{ readonly topic: string; readonly partitions: number; readonly timeout: number }, { readonly error: number; readonly message: string | null }> = {
+  key: 37,
+  version: 1,
+  name: 'CreatePartitions',
+  encode(writer, { topic, partitions, timeout }) {
+    // Null: the brokers choose where they go.
+    writer.int32(1).string(topic).int32(partitions).array<never>(null, () => {}).int32(timeout).boolean(false);
+  },
+  decode(reader) {
+    reader.int32();
+    const [first] = reader.array(() => {
+      reader.string();
+      return { error: reader.int16(), message: reader.nullableString() };
+    });
+    return first ?? { error: -1, message: null };
+  },
+};
+
+/** Null takes a setting back. */
+export const alterConfigsApi: Api<{ readonly topic: string; readonly settings: Readonly<Record<string, string | null>> }, { readonly error: number; readonly message: string | null }> = {
+  key: 44,
+  version: 0,
+  name: 'IncrementalAlterConfigs',
+  encode(writer, { topic, settings }) {
+    writer.int32(1).int8(2).string(topic);
+    writer.array(Object.entries(settings), ([name, value]) => writer.string(name).int8(value === null ? 1 : 0).string(value));
+    writer.boolean(false);
+  },
+  decode(reader) {
+    reader.int32();
+    const [first] = reader.array(() => {
+      const answer = { error: reader.int16(), message: reader.nullableString() };
+      reader.int8();
+      reader.string();
+      return answer;
+    });
+    return first ?? { error: -1, message: null };
   },
 };
 

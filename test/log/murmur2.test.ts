@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { murmur2, partitionOf } from '../../../src/log/kafka/murmur2.ts';
-import { sliceOf } from '../../contract/log-samples.ts';
+import { murmur2, partitionOf } from '../../src/log/murmur2.ts';
+import { sliceOf } from '../contract/log-samples.ts';
 
 test('the hash is that of Kafka\'s own clients', () => {
   // From the tests of Apache Kafka (UtilsTest.testMurmur2).

@@ -1,4 +1,4 @@
-import type { Slice } from '../../runtime/slice.ts';
+import type { Slice } from '../runtime/slice.ts';
 
 const seed = 0x9747b28c;
 const multiplier = 0x5bd1e995;

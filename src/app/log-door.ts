@@ -1,0 +1,54 @@
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import type { LogWriter } from '../log/log.ts';
+import { createLog } from '../registry.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { silentLogger } from '../runtime/logger.ts';
+import { askDaemon } from './control/ask-daemon.ts';
+import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
+
+/**
+ * For commands that write to a pipeline's log. Where one process has the log, that is its daemon, which does it for us; where no daemon
+ * runs, the log is opened for each request and closed behind it, so that a daemon that starts meanwhile finds it free. Where many may
+ * write, we do.
+ */
+export class LogDoor {
+  readonly #config: PipelineConfig;
+  readonly #runtimeFolder: string | undefined;
+  /** Kept where others do not wait for it. */
+  #writer: LogWriter | null = null;
+
+  /** `runtimeFolder` is TAILRACE_RUNTIME_DIR, as the daemon has it. */
+  constructor(config: PipelineConfig, runtimeFolder: string | undefined) {
+    this.#config = config;
+    this.#runtimeFolder = runtimeFolder;
+  }
+
+  /** What was asked for is durable when this resolves. Throws `log-locked` where the log is another process's that takes no commands. */
+  async ask(request: LogRequest): Promise<LogReply> {
+    const { name: pipeline, log } = this.#config;
+    const opened = createLog(log, { pipeline, logger: silentLogger });
+    if (opened.writers === 'many') return performOnLog((this.#writer ??= await opened.openWriter()), request);
+    try {
+      return await askDaemon(this.#config, 'log', request, { runtimeFolder: this.#runtimeFolder });
+    } catch (error) {
+      if (!(error instanceof TailraceError && error.code === 'daemon-missing')) throw error;
+    }
+    return withWriter(this.#config, (writer) => performOnLog(writer, request));
+  }
+
+  async close(): Promise<void> {
+    await this.#writer?.close();
+  }
+}
+
+/** For what no daemon does for us: the pipeline must not run on a log that is one process's. */
+export async function withWriter<T>(config: PipelineConfig, use: (writer: LogWriter) => Promise<T>): Promise<T> {
+  const writer = await createLog(config.log, { pipeline: config.name, logger: silentLogger }).openWriter().catch((error: unknown) => {
+    throw error instanceof TailraceError && error.code === 'log-locked' ? new TailraceError('log-locked', error.message, { cause: error, remedy: 'If it is the daemon, run the command on its machine, as its user and with the same TAILRACE_RUNTIME_DIR; for a topic of the pipeline itself, stop it first.' }) : error;
+  });
+  try {
+    return await use(writer);
+  } finally {
+    await writer.close();
+  }
+}
