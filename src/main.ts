@@ -23,18 +23,21 @@ const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 type Signal = keyof typeof numbers;
 const signals = Object.keys(numbers) as Signal[];
 const end = (signal: Signal): never => process.exit(128 + numbers[signal]);
-for (const signal of signals) process.on(signal, end);
+
+/** Set once the command has something to finish. */
+let stopping: AbortController | null = null;
+
+// One listener from the beginning to the end: a signal that has come and was not yet dispatched is lost with a listener that is taken away.
+for (const signal of signals) {
+  process.on(signal, () => {
+    if (stopping === null || stopping.signal.aborted) end(signal);
+    else stopping.abort();
+  });
+}
 
 function takeSignals(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of signals) {
-    process.off(signal, end);
-    process.on(signal, () => {
-      if (controller.signal.aborted) end(signal);
-      controller.abort();
-    });
-  }
-  return controller.signal;
+  stopping ??= new AbortController();
+  return stopping.signal;
 }
 
 const terminal = createTerminal({ stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, environment: process.env });

@@ -8,6 +8,7 @@ import type { Target } from './event-encoder.ts';
 import type { Group } from './group.ts';
 import { copyKey, noRelation } from './log-state.ts';
 import type { SchemaVersions } from './schema-versions.ts';
+import { noCopy } from './settled-copies.ts';
 import type { Targets } from './targets.ts';
 
 export interface CapturedTablesOptions {
@@ -137,8 +138,9 @@ export class CapturedTables {
     const { copy, logger } = this.#options;
     logger.info({ table: tableName(schema), relid: schema.relid }, isReplaced ? 'the name has gone to another table' : 'a table has another name');
     this.#say(schema, true);
+    if (!this.#isCopied(schema)) return;
     this.#void(schema);
-    if (this.#isCopied(schema)) copy({ table: schema, sink: null, ask: null, resume: null, replaces: true });
+    copy({ table: schema, sink: null, ask: null, resume: null, replaces: true });
   }
 
   /** Whether the table is copied again, for rows that no event has brought. */
@@ -160,11 +162,13 @@ export class CapturedTables {
     return this.#options.snapshot === 'initial' || this.#options.copies.copies.has(copyKey(tableName(schema), null));
   }
 
-  /** Its copy counts no longer, and a crash before the next one begins must not let it count again. */
+  /**
+   * Its copy counts no longer, and a crash before the next one begins must not let it count again. Under a name that had none yet a
+   * void one says that there may be rows to be taken away.
+   */
   #void(schema: TableSchema): void {
     const { copies, record, start } = this.#options;
-    const before = copies.copies.get(copyKey(tableName(schema), null));
-    if (before === undefined) return;
+    const before = copies.copies.get(copyKey(tableName(schema), null)) ?? noCopy(tableName(schema));
     const voided: SnapshotRecord = { ...before, id: `${start.startId}:void:${++this.#voided}`, relid: noRelation, confirmed: true };
     copies.void(voided);
     record(voided);

@@ -22,7 +22,7 @@ export function settledCopies(tables: readonly TableShape[], copies: ReadonlyMap
 }
 
 /** Stands for a table that has to be copied although there is no copy to void. */
-function noCopy(table: string): SnapshotRecord {
+export function noCopy(table: string): SnapshotRecord {
   return {
     type: 'snapshot', id: 'none', confirmed: true, table, relid: noRelation, copy: 'none', key: [], sink: null, ask: null, where: null, first: false, last: false,
     ranges: [], rows: 0, rereads: [], from: 0, place: origin, begin: origin, visibility: null,

@@ -14,16 +14,21 @@ export interface SupervisedPart {
 
 const firstDelay = 200;
 const longestDelay = 10_000;
-/** A person has to mend something: looked at again from time to time, so that the part goes on by itself afterwards. */
-const operatorDelay = 10_000;
+/**
+ * What a person has to mend is looked at again from time to time, so that the part goes on by itself afterwards. Soon at first: a row
+ * that a replica refuses may be void by a copy that is just being begun.
+ */
+const firstOperatorDelay = 1000;
 
 /**
- * Runs a part again and again as the error catalogue says: `retry` with growing pauses, `operator` with long ones, `stop`
+ * Runs a part again and again as the error catalogue says: `retry` and, with longer ones, `operator` with growing pauses, `stop`
  * and everything unknown not at all (DESIGN rule 7). Returns the error that stopped it, or null after an abort.
  */
 export async function supervise(part: SupervisedPart, signal: AbortSignal): Promise<unknown> {
   let delay = firstDelay;
+  let operatorDelay = firstOperatorDelay;
   while (!signal.aborted) {
+    const began = Date.now();
     try {
       await part.run(signal, () => {
         delay = firstDelay;
@@ -35,7 +40,10 @@ export async function supervise(part: SupervisedPart, signal: AbortSignal): Prom
       const action = actionFor(error);
       part.onHealth({ state: action === 'stop' ? 'stopped' : 'retrying', error: statusError(error) }, error);
       if (action === 'stop') return error;
+      // Healthy says little here: what a person has to mend is met only once the part works.
+      if (Date.now() - began >= longestDelay) operatorDelay = firstOperatorDelay;
       await pause(action === 'operator' ? operatorDelay : delay, signal);
+      if (action === 'operator') operatorDelay = Math.min(longestDelay, operatorDelay * 2);
       delay = Math.min(longestDelay, delay * 2);
     }
   }

@@ -30,6 +30,20 @@ describe('the process', () => {
     assert.equal(code, 130);
   });
 
+  test('a SIGTERM that comes while the daemon is still reading its file stops it in good order, and is not lost', async () => {
+    const { file, writer } = await logWith([]);
+    await writer.close();
+    // The signal comes in the middle of the reading, which is one go: it waits to be dispatched when the daemon begins to listen for it.
+    const preload = `import fs from 'node:fs'; import { syncBuiltinESMExports } from 'node:module';
+      const open = fs.openSync; fs.openSync = (path, ...more) => { if (path === ${JSON.stringify(file)}) process.kill(process.pid, 'SIGTERM'); return open(path, ...more); }; syncBuiltinESMExports();`;
+    const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(preload)}`, main, 'run', file, '--no-http'], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 20_000, killSignal: 'SIGKILL' });
+    let out = '';
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    assert.equal(code, 0, out);
+    assert.match(out, /"stopping; a second signal ends it at once"/);
+  });
+
   test('an error is told without a stack, and on stderr', async () => {
     const failed = await promisify(execFile)(process.execPath, [main, 'check', 'no/such.yaml']).catch((error: unknown) => error as { code: number; stdout: string; stderr: string });
     assert.ok('code' in failed);

@@ -66,20 +66,41 @@ test('supervision: once it has worked the pauses begin anew', async (t) => {
   assert.equal(await done, null);
 });
 
-test('supervision: what a person has to mend is looked at again from time to time, with its remedy shown meanwhile', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const { part, runs, heard } = failing([of('sink-conflict'), of('sink-conflict')]);
+test('supervision: what a person has to mend is looked at again after a second, then less and less often, with its remedy shown meanwhile', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const stop = new AbortController();
-  const done = supervise(part, stop.signal);
-  await turns();
-  t.mock.timers.tick(9_999);
-  await turns();
-  assert.equal(runs(), 1);
-  t.mock.timers.tick(1);
-  await turns();
-  assert.equal(runs(), 2);
-  const [first] = heard;
-  assert.deepEqual(first, { state: 'retrying', error: { code: 'sink-conflict', message: 'scripted', remedy: of('sink-conflict').remedy } });
+  const heard: Health[] = [];
+  let runs = 0;
+  let works = Promise.resolve();
+  const run = async (_: AbortSignal, healthy: () => void): Promise<void> => {
+    runs++;
+    healthy();
+    await works;
+    throw of('sink-conflict');
+  };
+  const done = supervise({ run, onHealth: (health) => void heard.push(health) }, stop.signal);
+  const passes = async (delays: readonly number[]): Promise<void> => {
+    for (const delay of delays) {
+      await turns();
+      const before = runs;
+      t.mock.timers.tick(delay - 1);
+      await turns();
+      assert.equal(runs, before, `not before ${delay} ms`);
+      t.mock.timers.tick(1);
+      await turns();
+      assert.equal(runs, before + 1);
+    }
+  };
+  await passes([1000, 2000, 4000, 8000]);
+  const error = { code: 'sink-conflict', message: 'scripted', remedy: of('sink-conflict').remedy };
+  assert.deepEqual(heard.slice(0, 2), [{ state: 'running' }, { state: 'retrying', error }]);
+  const long = Promise.withResolvers<void>();
+  works = long.promise;
+  await passes([10_000]);
+  t.mock.timers.tick(10_000);
+  long.resolve();
+  // It has worked for a while: this is another trouble.
+  await passes([1000, 2000]);
   stop.abort();
   await done;
 });
