@@ -53,6 +53,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
     'event/',
     'codec/codec.ts',
     'log/log.ts',
+    'log/groups.ts',
     'sink/query.ts',
     'sink/sink.ts',
     'source/source.ts',

@@ -1,24 +1,33 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogReader } from '../log/log.ts';
 import { writerOf } from '../pipeline/topics.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import { beginningOf, type Beginning, type ConsumeFrom } from './consume-from.ts';
+import { ConsumingGroup } from './consuming-group.ts';
 import { EventView, type RecordView } from './event-view.ts';
+import type { RecordFilter } from './record-filter.ts';
 import { findTopic, withLogReader } from './topics.ts';
 
 export interface ConsumeOptions {
   readonly topic: string;
   /** Undefined: all of them. */
   readonly partition: number | undefined;
-  readonly from: 'beginning' | 'end' | number;
-  /** Records at most. */
+  readonly from: ConsumeFrom;
+  /** Records at most, of those that pass the filter. */
   readonly max: number;
   /** Stop at the first record of this time or later; milliseconds since 1970. */
   readonly until: number;
   /** Complete updates that lack columns from what the log holds. */
   readonly whole?: boolean;
-  /** Wait for more at the end. */
+  readonly filter?: RecordFilter | undefined;
+  /** Wait for more at the end; else it ends where the topic does when it begins. */
   readonly follow: boolean;
   readonly signal: AbortSignal;
   readonly onRecord: (record: RecordView) => void;
+  /** Resolves when what was handed to `onRecord` has left the process: only then a group moves on. */
+  readonly written?: () => Promise<void>;
+  /** Another consumer has had the group for some seconds. */
+  readonly onWaiting?: () => void;
 }
 
 const fetchBytes = 1 << 20;
@@ -26,68 +35,117 @@ const fetchBytes = 1 << 20;
 /** Hands out the records of a topic, partition by partition, each in order; resolves with how many there were. */
 export async function consume(configs: readonly PipelineConfig[], options: ConsumeOptions): Promise<number> {
   const { config, topic, partitions } = await findTopic(configs, options.topic);
-  return withLogReader(config, async (reader) => {
-    const wanted = options.partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [options.partition];
-    const walks = await Promise.all(wanted.map((partition) => PartitionWalk.start(reader, topic, partition, options)));
-    const view = new EventView(reader, writerOf(config.name, topic), { whole: options.whole === true });
-    let count = 0;
-    while (!options.signal.aborted && count < options.max && walks.some((walk) => !walk.finished)) {
-      let found = 0;
-      for (const walk of walks) {
-        const taken = await walk.take(view, options.max - count);
-        found += taken;
-        count += taken;
-      }
-      if (found === 0 && !options.follow) break;
-      if (found === 0) await anyOf(walks, options.signal);
-    }
+  const { partition } = options;
+  if (partition !== undefined && partition >= partitions) throw new TailraceError('usage', `${topic} has no partition ${partition}`, { remedy: partitions === 1 ? 'It has partition 0 alone.' : `It has 0 to ${partitions - 1}.` });
+  const wanted = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
+  const { from } = options;
+  if (!('group' in from)) return withLogReader(config, (reader) => walkAll(reader, { config, topic, wanted, group: null }, options));
+  const group = await ConsumingGroup.join(config, from.group, options);
+  try {
+    const signal = AbortSignal.any([options.signal, group.lost]);
+    const count = await withLogReader(config, (reader) => walkAll(reader, { config, topic, wanted, group }, { ...options, signal }));
+    if (group.lost.aborted) throw group.lost.reason;
     return count;
-  });
+  } finally {
+    await group.leave();
+  }
 }
 
-class PartitionWalk {
+interface Walked {
+  readonly config: PipelineConfig;
+  readonly topic: string;
+  readonly wanted: readonly number[];
+  readonly group: ConsumingGroup | null;
+}
+
+async function walkAll(reader: LogReader, { config, topic, wanted, group }: Walked, options: ConsumeOptions): Promise<number> {
+  const walks: PartitionWalk[] = [];
+  for (const partition of wanted) walks.push(await PartitionWalk.start(reader, { config, topic, partition, group }, options));
+  // From where it begins it goes on the next time, even if nothing comes now.
+  await group?.commit(topic, walks);
+  const view = new EventView(reader, writerOf(config.name, topic), { whole: options.whole === true });
+  let count = 0;
+  while (!options.signal.aborted && count < options.max && walks.some((walk) => !walk.finished)) {
+    let read = 0;
+    for (const walk of walks) {
+      const taken = await walk.take(view, options.max - count);
+      read += taken.read;
+      count += taken.shown;
+    }
+    if (read > 0) {
+      await options.written?.();
+      await group?.commit(topic, walks);
+    } else if (!options.follow) break;
+    else await more(reader, topic, walks, options.signal);
+  }
+  return count;
+}
+
+async function more(reader: LogReader, topic: string, walks: readonly PartitionWalk[], signal: AbortSignal): Promise<void> {
+  await anyOf(walks, signal);
+  if (signal.aborted || (await reader.topics()).some((spec) => spec.topic === topic)) return;
+  throw new TailraceError('offset-out-of-range', `the topic ${topic} was deleted`, { remedy: 'See tailrace topics list.' });
+}
+
+/** A walk through one partition. */
+export class PartitionWalk {
+  readonly partition: number;
   readonly #reader: LogReader;
   readonly #topic: string;
-  readonly #partition: number;
   readonly #options: ConsumeOptions;
-  #offset: number;
+  readonly #beginning: Beginning;
+  readonly #end: number;
+  /** Of the next record. */
+  offset: number;
   finished = false;
 
-  private constructor(reader: LogReader, { topic, partition, offset, options }: { topic: string; partition: number; offset: number; options: ConsumeOptions }) {
+  private constructor(reader: LogReader, of: { topic: string; partition: number; beginning: Beginning; end: number }, options: ConsumeOptions) {
     this.#reader = reader;
-    this.#topic = topic;
-    this.#partition = partition;
-    this.#offset = offset;
+    this.#topic = of.topic;
+    this.partition = of.partition;
+    this.#beginning = of.beginning;
+    this.offset = of.beginning.offset;
+    this.#end = of.end;
     this.#options = options;
+    this.finished = this.offset >= this.#end;
   }
 
-  static async start(reader: LogReader, topic: string, partition: number, options: ConsumeOptions): Promise<PartitionWalk> {
-    const { start, end } = await reader.range(topic, partition);
-    const offset = options.from === 'beginning' ? start : options.from === 'end' ? end : options.from;
-    return new PartitionWalk(reader, { topic, partition, offset, options });
+  static async start(reader: LogReader, of: { config: PipelineConfig; topic: string; partition: number; group: ConsumingGroup | null }, options: ConsumeOptions): Promise<PartitionWalk> {
+    const { topic, partition, group } = of;
+    const beginning = await beginningOf(reader, { pipeline: of.config.name, topic, partition, committed: group?.committed(topic, partition) }, options.from);
+    // Where it asks for more than there is, the fetch says so.
+    const end = options.follow ? Number.POSITIVE_INFINITY : Math.max((await reader.range(topic, partition)).end, beginning.explicit ? beginning.offset + 1 : 0);
+    return new PartitionWalk(reader, { topic, partition, beginning, end }, options);
   }
 
-  /** What is there now, up to one fetch and `most` records; how many that were. */
-  async take(view: EventView, most: number): Promise<number> {
-    if (this.finished || most <= 0) return 0;
-    const { signal, until, onRecord } = this.#options;
-    const cursor = await this.#reader.fetch(this.#topic, this.#partition, this.#offset, fetchBytes);
-    let count = 0;
-    while (count < most && !signal.aborted && cursor.next()) {
-      if (cursor.offset < this.#offset) continue;
-      if (cursor.timestamp >= until) {
+  /** What is there now, up to one fetch: how many records were read, and how many of them, at most `most`, were handed out. */
+  async take(view: EventView, most: number): Promise<{ readonly read: number; readonly shown: number }> {
+    if (this.finished || most <= 0) return { read: 0, shown: 0 };
+    const { signal, until, onRecord, filter } = this.#options;
+    const cursor = await this.#reader.fetch(this.#topic, this.partition, this.offset, fetchBytes);
+    let [read, shown] = [0, 0];
+    while (shown < most && !signal.aborted && !this.finished && cursor.next()) {
+      if (cursor.offset < this.offset) continue;
+      if (cursor.timestamp >= until || cursor.offset >= this.#end) {
         this.finished = true;
         break;
       }
-      onRecord(await view.view(this.#topic, this.#partition, cursor));
-      this.#offset = cursor.offset + 1;
-      count++;
+      read++;
+      if (this.#beginning.passes(cursor)) {
+        const record = await view.view(this.#topic, this.partition, cursor);
+        if (filter?.(record) ?? true) {
+          onRecord(record);
+          shown++;
+        }
+      }
+      this.offset = cursor.offset + 1;
+      this.finished = this.offset >= this.#end;
     }
-    return count;
+    return { read, shown };
   }
 
   wait(signal: AbortSignal): Promise<void> {
-    return this.#reader.wait(this.#topic, this.#partition, this.#offset, signal);
+    return this.#reader.wait(this.#topic, this.partition, this.offset, signal);
   }
 }
 

@@ -17,6 +17,7 @@ const commands: readonly Entry[] = [
   { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => import('./verify.ts').then((file) => file.defineVerify) },
   { name: 'topics', summary: 'list, describe, make, change and delete topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
+  { name: 'groups', summary: 'where consumer groups stand, and put them elsewhere', load: () => import('./groups.ts').then((file) => file.defineGroups) },
   { name: 'replay', summary: 'build a replica from the log alone, as of a point in the past', load: () => import('./replay.ts').then((file) => file.defineReplay) },
   { name: 'snapshot', summary: 'copy tables anew while the daemon runs', load: () => import('./snapshot.ts').then((file) => file.defineSnapshot) },
   { name: 'sinks', summary: 'end a sink', load: () => import('./sinks.ts').then((file) => file.defineSinks) },

@@ -26,3 +26,10 @@ export function word(allowed?: readonly string[]): Parser<string> {
     return text;
   });
 }
+
+/** Milliseconds since 1970 of a time as ISO 8601 has it. */
+export function time(text: string): number {
+  const at = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('A time is needed, for example 2026-01-31T12:00:00Z.');
+  return at;
+}

@@ -7,6 +7,8 @@ import { printable } from '../runtime/printable.ts';
 export interface Terminal {
   /** One or more lines; the line feed is added. */
   out(text: string): void;
+  /** Resolves when what was given to `out` has been handed on: nobody holds it back, and a reader that lags is waited for. */
+  flushed(): Promise<void>;
   /** For people, not for pipes: progress, warnings, errors. */
   err(text: string): void;
   /** Whether stdout is a terminal that somebody looks at. */
@@ -40,6 +42,7 @@ export function createTerminal({ stdin, stdout, stderr, environment }: Streams):
   const interactive = stdout.isTTY === true && environment['TERM'] !== 'dumb';
   return {
     out: (text) => void stdout.write(`${text}\n`),
+    flushed: () => new Promise((resolve) => void stdout.write('', () => resolve())),
     err: (text) => void stderr.write(`${text}\n`),
     interactive,
     get width() {

@@ -1,4 +1,5 @@
 import type { Slice } from '../runtime/slice.ts';
+import type { ConsumerGroups } from './groups.ts';
 
 /**
  * A log is a set of topics; a topic has partitions; a partition is a sequence of records, each with the offset that the
@@ -25,6 +26,8 @@ export interface Log {
   lead(task: string, signal: AbortSignal): Promise<Lead>;
   /** Opens for reading: other threads and other processes may, while the writer writes. Never creates anything. */
   openReader(): Promise<LogReader>;
+  /** Where those who consume have read to. Throws `log-missing` where there is no log. */
+  openGroups(): Promise<ConsumerGroups>;
 }
 
 export interface Lead {

@@ -41,6 +41,23 @@ describe('consume', () => {
   });
   test("a pipeline's only topic needs no prefix", async () => assert.equal((await consumed(['public.items', '--from-beginning'])).records.length, 3));
   test('--max ends it', async () => assert.deepEqual((await consumed(['shop.public.items', '--from-beginning', '--max', '2'])).records.map(({ offset }) => offset), [0, 1]));
+  test('--from-time and --from-lsn begin where the time or the commit is reached', async () => {
+    assert.deepEqual((await consumed(['shop.public.items', '--from-time', '2026-01-31T12:00:01Z'])).records.map(({ offset }) => offset), [1, 2]);
+    assert.deepEqual((await consumed(['shop.public.items', '--from-lsn', '0/10'])).records.map(({ offset }) => offset), [0, 1, 2]);
+    assert.deepEqual((await consumed(['shop.public.items', '--from-lsn', '0/11'])).records, []);
+    assert.match((await consumed(['shop.transaction', '--from-lsn', '0/11'])).err, /have no LSN[^]*--from-time/);
+  });
+  test('--filter lets through what fulfils it, and --max-messages counts that', async () => {
+    assert.deepEqual((await consumed(['shop.public.items', '--from-beginning', '--filter', 'op != insert', '--filter', 'id = 1', '--max-messages', '1'])).records.map(({ offset }) => offset), [1]);
+    assert.match((await consumed(['shop.public.items', '--from-beginning', '--filter', 'op is'])).err, /the filter op is is not understood at is/);
+  });
+  test('places that contradict each other are refused', async () => {
+    for (const args of [['--offset', '1', '--from-beginning'], ['--group', 'g', '--offset', '1'], ['--group', 'g', '--partition', '0'], ['--partition', '3'], ['--from-lsn', 'x'], ['--offset', '-1']]) {
+      const { code, err } = await consumed(['shop.public.items', ...args]);
+      assert.equal(code, 2, args.join(' '));
+      assert.match(err, /leave|has partition 0 alone|An LSN is needed|A whole number/);
+    }
+  });
   test('--offset begins there', async () => assert.deepEqual((await consumed(['shop.public.items', '--offset', '1'])).records.map(({ offset }) => offset), [1, 2]));
   test('--until ends it before that time', async () => {
     assert.deepEqual((await consumed(['shop.public.items', '--from-beginning', '--until', '2026-01-31T12:00:01Z'])).records.map(({ offset }) => offset), [0]);

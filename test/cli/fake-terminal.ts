@@ -21,6 +21,7 @@ export async function tailrace(args: readonly string[], fake: Fake = {}): Promis
   const err: string[] = [];
   const terminal: Terminal = {
     out: (text) => void out.push(`${text}\n`),
+    flushed: () => Promise.resolve(),
     err: (text) => void err.push(`${text}\n`),
     interactive: fake.interactive ?? false,
     width: fake.width ?? 80,

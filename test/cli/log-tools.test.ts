@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toolsOn, topicCommands, type Tools } from './log-tools.ts';
+import { tailrace as asProcess } from '../support/daemon.ts';
+import { groupCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const tools = (): Promise<Tools> => toolsOn((directory) => `{ type: embedded, directory: ${directory} }`, 'shop');
 
 topicCommands('the embedded log', tools);
+groupCommands('the embedded log', tools);
 
 test('what only Kafka has is refused on the embedded log', async () => {
   const { run } = await tools();
@@ -13,4 +15,16 @@ test('what only Kafka has is refused on the embedded log', async () => {
     assert.equal(said.code, 2);
     assert.match(said.err, /is Kafka's: topics of the embedded log/);
   }
+});
+
+test('kill -9 between what a group was given and its offset: it gets that again, and nothing is passed over', async () => {
+  const { run, write, file } = await tools();
+  await run(['topics', 'create', 'clicks']);
+  await write('clicks', ['1', '2']);
+  // The first time is where it begins.
+  const killed = await asProcess(['consume', 'clicks', '--group', 'mailer', '--from-beginning', '--no-follow', file], { NODE_ENV: 'test', TAILRACE_FAILPOINT: 'consume.written_uncommitted:kill9:2' });
+  assert.equal(killed.code, null);
+  assert.equal(killed.out.trim().split('\n').length, 2);
+  const again = await run(['consume', 'clicks', '--group', 'mailer', '--no-follow']);
+  assert.equal(again.out, killed.out, 'who died holds the group no longer');
 });

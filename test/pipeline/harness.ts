@@ -83,6 +83,10 @@ export class WatchedLog implements Log {
     });
   }
 
+  openGroups(): ReturnType<Log['openGroups']> {
+    return this.#log.openGroups();
+  }
+
   async openReader(): Promise<LogReader> {
     const reader = await this.#log.openReader();
     return new Proxy(reader, {

@@ -9,7 +9,7 @@ export async function logRecords(file: string, topic: string, from = 0): Promise
   const found: RecordView[] = [];
   const configs = requirePipelines([file], process.env).map(({ config }) => config);
   const until = { max: Infinity, until: Infinity, follow: false, signal: new AbortController().signal };
-  await consume(configs, { topic, partition: undefined, from, ...until, onRecord: (record) => found.push(record) });
+  await consume(configs, { topic, partition: undefined, from: { offset: from }, ...until, onRecord: (record) => found.push(record) });
   return found;
 }
 

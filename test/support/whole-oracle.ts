@@ -35,7 +35,7 @@ export async function stateOfTopic(config: PipelineConfig, topic: string): Promi
       if (after != null) keyed.set(JSON.stringify(key), after);
     }
   };
-  await consume([config], { topic, partition: undefined, from: 'beginning', max: Infinity, until: Infinity, follow: false, whole: true, signal: new AbortController().signal, onRecord });
+  await consume([config], { topic, partition: undefined, from: { at: 'beginning' }, max: Infinity, until: Infinity, follow: false, whole: true, signal: new AbortController().signal, onRecord });
   const all = [...keyed.values(), ...[...counted.values()].flatMap(({ row, count: times }) => Array.from({ length: Math.max(0, times) }, () => row))];
   return { incomplete, rows: (columns) => all.map((row) => JSON.stringify(columns.map((column) => row[column] ?? null))).toSorted() };
 }

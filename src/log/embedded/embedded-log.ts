@@ -5,6 +5,7 @@ import { unwritable } from './fs-errors.ts';
 import { journalsPath, topicsPath } from './layout.ts';
 import { lockDirectory, type Lock } from './lock.ts';
 import { readLogId, readOrCreateLogId, readTopics } from './manifest.ts';
+import { EmbeddedGroups } from './groups.ts';
 import { EmbeddedLogReader } from './reader.ts';
 import { recover } from './recovery.ts';
 import { EmbeddedLogWriter } from './writer.ts';
@@ -57,12 +58,20 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
         throw unwritable(error, directory);
       }
     },
+    async openGroups() {
+      if (readLogId(directory) === undefined) throw missing(directory);
+      return new EmbeddedGroups(directory);
+    },
     async openReader() {
       const logId = readLogId(directory);
-      if (logId === undefined) throw new TailraceError('log-missing', `${directory} holds no log`);
+      if (logId === undefined) throw missing(directory);
       return new EmbeddedLogReader({ directory, logId, published: shared && new Int32Array(shared) });
     },
   };
+}
+
+function missing(directory: string): TailraceError {
+  return new TailraceError('log-missing', `${directory} holds no log`);
 }
 
 async function takeLock(directory: string): Promise<Lock> {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
  *     topics/<topic>/deleted                      the topic is being deleted
  *     topics/<topic>/<partition>/<base>.log       a segment: record batches, Kafka's format version 2
  *     topics/<topic>/<partition>/<base>.index     where to find offsets in it; can be deleted
+ *     groups/<group>.json, .lock                  where a consumer group has read to, and who is it now
  */
 export const DIRECTORY_MODE = 0o700;
 export const FILE_MODE = 0o600;
@@ -33,6 +34,10 @@ export function journalsPath(directory: string): string {
 
 export function topicsPath(directory: string): string {
   return join(directory, 'topics');
+}
+
+export function groupsPath(directory: string): string {
+  return join(directory, 'groups');
 }
 
 export function topicPath(directory: string, topic: string): string {

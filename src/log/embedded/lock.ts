@@ -30,7 +30,8 @@ export async function lockDirectory(directory: string): Promise<Lock> {
   }
 }
 
-function tryLock(path: string): Lock | undefined {
+/** The lock, or undefined while another has it. */
+export function tryLock(path: string): Lock | undefined {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path);

@@ -6,6 +6,7 @@ import type { Log } from '../log.ts';
 import { checkKafkaLog } from './check.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import type { KafkaLogConfig } from './config.ts';
+import { KafkaGroups } from './groups.ts';
 import { GroupLead } from './lead.ts';
 import { KafkaLogReader } from './reader.ts';
 import type { TopicRules } from './topics.ts';
@@ -32,6 +33,9 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
         cluster.close();
         throw error;
       }
+    },
+    async openGroups() {
+      return new KafkaGroups(clusterOptions(config), prefix);
     },
     async openReader() {
       return new KafkaLogReader(new Cluster(clusterOptions(config)), { prefix, lateAfter: config.late_after });

@@ -25,6 +25,7 @@ const codes: Readonly<Record<number, readonly [name: string, kind: Kind]>> = {
   19: ['NOT_ENOUGH_REPLICAS', 'busy'],
   20: ['NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'busy'],
   22: ['ILLEGAL_GENERATION', 'other'],
+  24: ['INVALID_GROUP_ID', 'settings'],
   25: ['UNKNOWN_MEMBER_ID', 'other'],
   27: ['REBALANCE_IN_PROGRESS', 'other'],
   29: ['TOPIC_AUTHORIZATION_FAILED', 'rights'],
@@ -45,6 +46,8 @@ const codes: Readonly<Record<number, readonly [name: string, kind: Kind]>> = {
   56: ['KAFKA_STORAGE_ERROR', 'moved'],
   58: ['SASL_AUTHENTICATION_FAILED', 'rights'],
   59: ['UNKNOWN_PRODUCER_ID', 'writer'],
+  68: ['NON_EMPTY_GROUP', 'other'],
+  69: ['GROUP_ID_NOT_FOUND', 'other'],
   74: ['FENCED_LEADER_EPOCH', 'moved'],
   75: ['UNKNOWN_LEADER_EPOCH', 'busy'],
   78: ['OFFSET_NOT_AVAILABLE', 'busy'],
@@ -57,7 +60,7 @@ const codes: Readonly<Record<number, readonly [name: string, kind: Kind]>> = {
 
 export const errorCode = {
   none: 0, offsetOutOfRange: 1, unknownTopic: 3, messageTooLarge: 10, recordListTooLarge: 18, illegalGeneration: 22, unknownMember: 25,
-  rebalancing: 27, topicExists: 36, invalidConfig: 40, memberIdRequired: 79,
+  rebalancing: 27, topicExists: 36, invalidConfig: 40, nonEmptyGroup: 68, noSuchGroup: 69, memberIdRequired: 79,
 } as const;
 
 export function errorName(code: number): string {

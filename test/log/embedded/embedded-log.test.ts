@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { openEmbeddedLog } from '../../../src/log/embedded/embedded-log.ts';
 import type { Log } from '../../../src/log/log.ts';
 import { logContract } from '../../contract/log.ts';
+import { groupsContract } from '../../contract/log-groups.ts';
 import { topicsContract } from '../../contract/log-topics.ts';
 import { batchOf, record, valuesOf } from '../../contract/log-samples.ts';
 import { tempDirectory } from '../../support/temp.ts';
@@ -11,6 +12,7 @@ import { tempDirectory } from '../../support/temp.ts';
 const small = async (scope: Parameters<Parameters<typeof logContract>[1]>[0]): Promise<Log> => openEmbeddedLog({ directory: await tempDirectory(scope), segmentSize: 64 * 1024, journalSize: 128 * 1024 });
 logContract('the embedded log', small);
 topicsContract('the embedded log', small);
+groupsContract('the embedded log', async (scope) => ({ log: await small(scope), prefix: '' }));
 
 test('a log keeps its id, and its readers know it', async () => {
   const log = openEmbeddedLog({ directory: await tempDirectory() });

@@ -1,4 +1,5 @@
 import { logContract } from '../../contract/log.ts';
+import { groupsContract } from '../../contract/log-groups.ts';
 import { topicsContract } from '../../contract/log-topics.ts';
 import { sharedKafka } from '../../support/kafka.ts';
 import { freshLog, withoutPrefix } from './prefixed-log.ts';
@@ -15,4 +16,9 @@ for (const compression of ['none', 'zstd'] as const) {
 topicsContract('the Kafka log', async () => {
   const { log, pipeline } = freshLog(kafka.brokers);
   return withoutPrefix(log, `${pipeline}.`);
+}, kafka.missing);
+
+groupsContract('the Kafka log', async () => {
+  const { log, pipeline } = freshLog(kafka.brokers);
+  return { log, prefix: `${pipeline}.` };
 }, kafka.missing);

@@ -33,6 +33,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
         close: () => writer.close(),
       };
     },
+    openGroups: () => log.openGroups(),
     async openReader(): Promise<LogReader> {
       const reader = await log.openReader();
       return {

@@ -1,0 +1,58 @@
+import { parseLsn, type Lsn } from '../event/lsn.ts';
+import type { LogReader, RecordCursor } from '../log/log.ts';
+import { headerName, HeaderReader } from '../pipeline/record-header.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Slice } from '../runtime/slice.ts';
+import { kindOf } from './topic-kind.ts';
+
+/** Where a consumer begins; a group where it has committed, and before that at one of the topic's ends. Times in milliseconds since 1970. */
+export type ConsumeFrom =
+  | { readonly at: 'beginning' | 'end' }
+  | { readonly offset: number }
+  | { readonly time: number }
+  | { readonly lsn: Lsn }
+  | { readonly group: string; readonly otherwise: 'beginning' | 'end' };
+
+export interface Beginning {
+  readonly offset: number;
+  /** The user named the offset: one that is not held is an error. */
+  readonly explicit: boolean;
+  /** False for records in front of what was asked for. */
+  passes(cursor: RecordCursor): boolean;
+}
+
+export async function beginningOf(
+  reader: LogReader,
+  of: { readonly pipeline: string; readonly topic: string; readonly partition: number; readonly committed: number | undefined },
+  from: ConsumeFrom,
+): Promise<Beginning> {
+  const { topic, partition } = of;
+  const { start, end } = await reader.range(topic, partition);
+  const plain = (offset: number, explicit = false): Beginning => ({ offset, explicit, passes: () => true });
+  if ('offset' in from) return plain(from.offset, true);
+  if ('time' in from) return plain(await reader.offsetAt(topic, partition, from.time));
+  if ('lsn' in from) return { offset: start, explicit: false, passes: sinceLsn(of.pipeline, topic, from.lsn) };
+  const ends = { beginning: start, end };
+  if ('at' in from) return plain(ends[from.at]);
+  const { committed } = of;
+  if (committed === undefined) return plain(ends[from.otherwise]);
+  if (committed >= start && committed <= end) return plain(committed);
+  throw new TailraceError('offset-out-of-range', `the group ${from.group} stands at offset ${committed} of partition ${partition} of ${topic}, which holds ${start} to ${end}${committed < start ? `: ${start - committed} records are gone that it has not had` : ': the topic was made anew'}`, {
+    remedy: `To go on with what is held: tailrace groups reset-offsets ${from.group} --topic ${topic} --to-earliest --execute`,
+  });
+}
+
+/** Commit LSNs ascend in a partition but for a source that was put back in time: from the first that is reached on, everything passes. */
+function sinceLsn(pipeline: string, topic: string, lsn: Lsn): (cursor: RecordCursor) => boolean {
+  const kind = kindOf(pipeline, topic);
+  if (kind !== 'events' && kind !== 'message') throw new TailraceError('usage', `the records of ${topic} have no LSN`, { remedy: 'Use --from-time or --offset.' });
+  const header = new HeaderReader();
+  const slice: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
+  let reached = false;
+  return (cursor) => (reached ||= cursor.header(headerName, slice) && header.reset(slice).commitLsn >= lsn);
+}
+
+/** `16/B374D848`; null for anything else. */
+export function lsnOf(text: string): Lsn | null {
+  return parseLsn(text) ?? null;
+}
