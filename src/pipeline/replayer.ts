@@ -227,12 +227,18 @@ export class Replayer {
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
     for await (const run of ahead(runs)) {
-      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? { committedAt: run.last.end.commitTime } : {}) }, run.last.end);
+      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run.last.end);
       this.#applied += run.changes.length;
     }
     failpoint('sink.rows_uncommitted');
     await this.#session.commit();
     failpoint('sink.committed');
+  }
+
+  /** What a sink in commit order hears of a transaction. */
+  #toldOf(end: EndRecord): Pick<TableChanges, 'committedAt' | 'isCopied'> {
+    const isCopied = (table: string): boolean => ['complete', 'partial'].includes(this.#coverage.at(table, end));
+    return { committedAt: end.commitTime, isCopied };
   }
 
   #position(step: Step): Position {

@@ -90,6 +90,8 @@ export interface TableChanges {
   readonly coverage: 'complete' | 'copying' | 'partial';
   /** When the changes were committed, microseconds since 1970 by the source's clock; told to a sink that takes transactions in commit order. */
   readonly committedAt?: bigint;
+  /** Whether a table's copy, `schema.table`, was complete when the changes were committed; told to such a sink, too. */
+  readonly isCopied?: (table: string) => boolean;
 }
 
 /** `key` is the tuple of the key columns as text for people, unique within its table; null blocks the whole table. */

@@ -7,6 +7,8 @@ import type { Operator, Plan } from './plan.ts';
 import { SessionNode } from './session.ts';
 import type { State } from './state.ts';
 import { TableInput } from './table-input.ts';
+import type { Clock } from './watermark.ts';
+import { WindowJoinNode } from './window-join.ts';
 
 type Of<Kind extends Operator['kind']> = Extract<Operator, { kind: Kind }>;
 
@@ -18,6 +20,8 @@ export class Engine {
   readonly #state: State;
   readonly #nodes: (Node | null)[] = [];
   readonly #inputs = new Map<string, TableInput>();
+  /** Stands until it is told whether tables are being copied. */
+  readonly #clock: { stands: boolean } & Clock = { stands: true };
   readonly #consumers = new Map<number, { readonly node: number; readonly port: number }[]>();
 
   constructor(plan: Plan, state: State) {
@@ -37,9 +41,10 @@ export class Engine {
     return this.#inputs.has(table);
   }
 
-  apply({ table, changes, coverage }: TableChanges, at: number): void {
+  apply({ table, changes, coverage, isCopied }: TableChanges, at: number): void {
     const input = this.#inputs.get(`${table.schema}.${table.name}`);
     if (input === undefined) return;
+    this.#clock.stands = isCopied !== undefined && [...this.#inputs.keys()].some((read) => !isCopied(read));
     for (const change of changes) input.apply(change, { table, coverage, at });
   }
 
@@ -62,6 +67,8 @@ export class Engine {
       }
       case 'join':
         return new JoinNode(operator, this.#state, emit);
+      case 'window-join':
+        return new WindowJoinNode(operator, { state: this.#state, emit, late: this.#lateOf(plan, operator.id), clock: this.#clock });
       case 'lookup':
         return new LookupNode(operator, this.#state, emit);
       case 'group':
@@ -84,15 +91,19 @@ export class Engine {
 
   #group(operator: Of<'group'>, plan: Plan): Node {
     const { id, key, aggregates, window } = operator;
-    const late = plan.operators.find((other) => other.kind === 'late' && other.input === id);
     const options: GroupOptions = { id, key, aggregates, state: this.#state, emit: this.#emitOf(id) };
     if (window === null) return new GroupNode(options);
-    const emitLate = late === undefined ? () => {} : this.#emitOf(late.id);
+    const emitLate = this.#lateOf(plan, id);
     const { shape } = window;
     return shape.kind === 'session' ? new SessionNode(options, { ...window, shape }, emitLate) : new WindowNode(options, { ...window, shape }, emitLate);
   }
 
-  /** What stands behind an operator gets its rows; `late` is told by its group, and `changes` by its table. */
+  #lateOf(plan: Plan, id: number): Emit {
+    const late = plan.operators.find((other) => other.kind === 'late' && other.input === id);
+    return late === undefined ? () => {} : this.#emitOf(late.id);
+  }
+
+  /** What stands behind an operator gets its rows; `late` is told by its group or join, and `changes` by its table. */
   #emitOf(id: number): Emit {
     const consumers = this.#consumers.get(id) ?? [];
     return (row, times) => this.#send(consumers, row, times);
@@ -103,12 +114,12 @@ export class Engine {
   }
 }
 
-/** The operators whose rows come in at each port. A group's late rows are told apart from its results, and come in at none. */
+/** The operators whose rows come in at each port. Late rows are told apart from a group's or a join's results, and come in at none. */
 function inputsOf(operator: Operator): readonly number[] {
   switch (operator.kind) {
     case 'table': case 'late':
       return [];
-    case 'join': case 'lookup':
+    case 'join': case 'window-join': case 'lookup':
       return [operator.left, operator.right];
     case 'merge':
       return operator.inputs;

@@ -101,7 +101,7 @@ export class WindowNode implements Node {
     this.#at = spec.at as (row: unknown) => number | null;
     this.#late = late;
     this.#dirty = new DirtyGroups(options, spec.emit === 'changes');
-    this.#watermark = new Watermark(options.state, options.id, spec.grace);
+    this.#watermark = new Watermark({ state: options.state, node: options.id, grace: spec.grace });
   }
 
   receive(_port: number, row: unknown, times: number): void {

@@ -29,7 +29,7 @@ class Side {
 }
 
 /** The text of a join key; null when there is a null in it, because NULL equals nothing. */
-function keyText(key: unknown): string | null {
+export function keyText(key: unknown): string | null {
   if (key === null || key === undefined) return null;
   if (Array.isArray(key) && key.some((part) => part === null || part === undefined)) return null;
   return encodeValue(key);

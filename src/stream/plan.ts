@@ -1,5 +1,5 @@
 import type { Aggregates } from './aggregates.ts';
-import type { WindowSpec } from './windows.ts';
+import type { JoinWindowSpec, WindowSpec } from './windows.ts';
 
 /**
  * What a stream's module describes: a graph of operators, each with the number of its place in the order of making, which
@@ -12,12 +12,16 @@ export type Operator =
   | { readonly kind: 'flat-map'; readonly id: number; readonly input: number; readonly each: (row: never) => Iterable<unknown> }
   | { readonly kind: 'merge'; readonly id: number; readonly inputs: readonly number[] }
   | ({ readonly kind: 'join'; readonly id: number } & JoinSides & { readonly keepLeft: boolean })
+  | ({ readonly kind: 'window-join'; readonly id: number } & JoinSides & { readonly keep: JoinKeep; readonly window: JoinWindowSpec })
   /** Each event of the left side with the rows that the right side has at that moment. */
   | ({ readonly kind: 'lookup'; readonly id: number } & JoinSides)
   | { readonly kind: 'group'; readonly id: number; readonly input: number; readonly key: (row: never) => object; readonly aggregates: Aggregates; readonly window: WindowSpec | null }
-  /** What came too late for a window of `group`. */
+  /** What came too late for a window of a `group` or of a `window-join`. */
   | { readonly kind: 'late'; readonly id: number; readonly input: number }
   | { readonly kind: 'output'; readonly id: number; readonly input: number; readonly output: Output };
+
+/** Whose rows without a partner stand alone in the result. */
+export type JoinKeep = 'neither' | 'left' | 'both';
 
 export interface JoinSides {
   readonly left: number;

@@ -40,7 +40,7 @@ export class SessionNode implements Node {
     this.#spec = spec;
     this.#gap = spec.shape.gap;
     this.#late = late;
-    this.#watermark = new Watermark(options.state, options.id, spec.grace);
+    this.#watermark = new Watermark({ state: options.state, node: options.id, grace: spec.grace });
   }
 
   receive(_port: number, row: unknown, times: number): void {

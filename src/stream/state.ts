@@ -12,6 +12,10 @@ export interface Counted {
   readonly n: number;
 }
 
+export interface Placed extends Counted {
+  readonly ord: Uint8Array;
+}
+
 /**
  * A stream's state: one SQLite file, so that it is as large as it has to be, survives, and moves with the position in one
  * transaction. Keys and items are texts of `encodeValue`; `node` is the operator's number in the plan.
@@ -97,14 +101,31 @@ export class State {
     }
   }
 
+  /** Items of a key from one place up to another, both within, one at a time and in order. */
+  *between(node: number, key: string, from: Uint8Array, to: Uint8Array): Iterable<Placed> {
+    let after: Pick<Placed, 'ord' | 'item'> = { ord: from, item: '' };
+    for (;;) {
+      const found = this.#sql('SELECT ord, item, n FROM ordered WHERE node = ? AND key = ? AND (ord, item) > (?, ?) AND ord <= ? ORDER BY ord, item LIMIT 256')
+        .all(node, key, after.ord, after.item, to) as unknown as Placed[];
+      yield* found;
+      if (found.length < 256) return;
+      after = found.at(-1) as Placed;
+    }
+  }
+
   /** The items of a key up to a place, oldest first. */
-  upTo(node: number, key: string, ord: Uint8Array, limit: number): readonly (Counted & { readonly ord: Uint8Array })[] {
+  upTo(node: number, key: string, ord: Uint8Array, limit: number): readonly Placed[] {
     return this.#sql('SELECT ord, item, n FROM ordered WHERE node = ? AND key = ? AND ord <= ? ORDER BY ord, item LIMIT ?')
-      .all(node, key, ord, limit) as unknown as (Counted & { ord: Uint8Array })[];
+      .all(node, key, ord, limit) as unknown as Placed[];
   }
 
   dropOrdered(node: number, key: string): void {
     this.#sql('DELETE FROM ordered WHERE node = ? AND key = ?').run(node, key);
+  }
+
+  /** Takes the items of one place away. */
+  dropAt(node: number, key: string, ord: Uint8Array): void {
+    this.#sql('DELETE FROM ordered WHERE node = ? AND key = ? AND ord = ?').run(node, key, ord);
   }
 
   /** What is to be published with this transaction. */

@@ -1,4 +1,5 @@
 import type { Aggregate, Aggregates } from './aggregates.ts';
+import { JoinWindows, joinWindowOf, type JoinWindow, type LateOfJoin } from './join-windows.ts';
 import { shapeOf } from './output-types.ts';
 import type { JoinSides, Operator, Output, Plan } from './plan.ts';
 import type { Row } from './value.ts';
@@ -120,6 +121,19 @@ export class Rows<T> {
   /** As `join`; a row without a partner comes once, with null on the right. */
   leftJoin<R, U>(right: Rows<R>, on: JoinOn<T, R | null, U, R>): Rows<U> {
     return this.#pair<R, U>(right, on, true);
+  }
+
+  /**
+   * Joins with the rows of `right` whose event time is near: from `before` earlier to `after` later than the row's own. A change of
+   * either side changes the result, until no row that could meet it may come any more.
+   */
+  within<R>(right: Rows<R>, window: JoinWindow<T, R>): JoinWindows<T, R> {
+    const spec = joinWindowOf(window);
+    return new JoinWindows<T, R>((on, keep) => {
+      const id = this.#builder.add({ kind: 'window-join', ...sides(this.#id, right.#id, on as JoinOn<T, R, unknown>), keep, window: spec });
+      const events = spec.emit === 'closed' || (this.#events && right.#events && keep === 'neither');
+      return { rows: new Rows<never>(this.#builder, id, { events }), late: new Rows<LateOfJoin<T, R>>(this.#builder, this.#builder.add({ kind: 'late', input: id }), { events: true }) };
+    });
   }
 
   /**

@@ -15,6 +15,17 @@ export interface WindowSpec {
   readonly emit: 'changes' | 'closed';
 }
 
+/** How far apart in event time two rows of a join may be; all in milliseconds. */
+export interface JoinWindowSpec {
+  readonly leftAt: (row: never) => number | null;
+  readonly rightAt: (row: never) => number | null;
+  /** How much earlier, and how much later, the right row may be; both bounds are within. */
+  readonly before: number;
+  readonly after: number;
+  readonly grace: number;
+  readonly emit: 'changes' | 'closed';
+}
+
 /** Windows of one size, one after the other. Durations as in the configuration: `500ms`, `10s`, `1m`, `1h`, `7d`. */
 export function tumbling(size: string): WindowShape {
   const length = durationOf(size);

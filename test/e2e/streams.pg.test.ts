@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { TestDaemon, tailrace } from '../support/daemon.ts';
 import { freshDatabase, type TestDatabase } from '../support/postgres.ts';
 import { nameFor } from '../support/shop.ts';
@@ -19,6 +20,8 @@ import { count, max, stream, sum } from 'tailrace';
 interface Account { id: number; bal: bigint }
 interface Wide { id: number; small: number }
 
+const bounds = { before: '50ms', after: '100ms', leftAt: ({ bal }: Account) => Number(bal), rightAt: ({ small }: Wide) => 1000 + small * 10, grace: '1h' };
+
 export default stream(({ table }) => {
   const accounts = table<Account>('public.acct');
   accounts.groupBy(() => ({ all: 'accounts' })).aggregate({ accounts: count(), total: sum((row: Account) => row.bal) })
@@ -32,6 +35,27 @@ export default stream(({ table }) => {
     .groupBy(({ small }) => ({ small }))
     .aggregate({ pairs: count(), total: sum((row: { bal: bigint }) => row.bal) })
     .to('joined', { key: ['small'], columns: { small: 'int4', pairs: 'int8', total: 'numeric' } });
+  const near = accounts.within(table<Wide>('public.wide'), bounds).leftJoin({
+    left: ({ id }) => id % 7, right: ({ id }) => id % 7, combine: (account, wide) => ({ rest: account.id % 7, wide: wide?.id ?? null }),
+  });
+  near.rows.groupBy(({ rest }) => ({ rest })).aggregate({ rows: count(), pairs: count((row: { wide: number | null }) => row.wide) })
+    .to('near', { key: ['rest'], columns: { rest: 'int4', rows: 'int8', pairs: 'int8' } });
+});
+`;
+
+/** What two writers said at about the same time; whoever is behind by more than the grace is late. */
+const closing = `
+import { stream } from 'tailrace';
+
+interface Entry { w: number; s: number }
+
+export default stream(({ table }) => {
+  const by = (writer: number) => table<Entry>('public.ledger').filter(({ w }) => w === writer);
+  const at = ({ s }: Entry): number => s;
+  const { rows, late } = by(1).within(by(2), { leftAt: at, rightAt: at, before: '3ms', after: '2ms', grace: '4ms', emit: 'closed' })
+    .outerJoin({ left: ({ s }) => s % 2, right: ({ s }) => s % 2, combine: (left, right) => ({ l: left?.s ?? null, r: right?.s ?? null }) });
+  rows.to('pairs', { columns: { l: 'int4', r: 'int4' } });
+  late.map(({ left, right, removed }) => ({ l: left?.s ?? null, r: right?.s ?? null, removed })).to('late', { columns: { l: 'int4', r: 'int4', removed: 'bool' } });
 });
 `;
 
@@ -40,6 +64,7 @@ const queries: Readonly<Record<string, string>> = {
   total: `SELECT 'accounts', count(*), sum(bal) FROM acct`,
   writers: 'SELECT w, count(*), max(s) FROM ledger GROUP BY w',
   twins: 'SELECT w, s, count(*) FROM nopk GROUP BY w, s',
+  near: 'SELECT acct.id % 7, count(*), count(wide.id) FROM acct LEFT JOIN wide ON acct.id % 7 = wide.id % 7 AND 1000 + small * 10 BETWEEN bal - 50 AND bal + 100 GROUP BY 1',
   joined: 'SELECT small, count(*), sum(bal) FROM wide JOIN acct USING (id) GROUP BY small',
 };
 
@@ -56,12 +81,15 @@ async function streamSetting(t: TestContext): Promise<StreamSetting> {
   const directory = await tempDirectory(t);
   await database.sql(ledgerSchema);
   await writeFile(join(directory, 'sums.ts'), source);
+  await writeFile(join(directory, 'closing.ts'), closing);
   const daemon = await TestDaemon.create(t, directory, `name: ${nameFor(database)}
 source: { type: postgres, url: "${database.url}" }
 log: { type: embedded, directory: ${join(directory, 'log')} }
 streams:
   - { name: sums, module: ${join(directory, 'sums.ts')}, state: ${join(directory, 'sums.sqlite')} }
+  - { name: killed, module: ${join(directory, 'closing.ts')}, state: ${join(directory, 'killed.sqlite')} }
 sinks:
+  - { name: closed, type: sqlite, path: ${join(directory, 'closed.sqlite')}, from: killed }
   - { name: reporting, type: postgres, url: "${replica.url}", from: sums }
 `);
   const rows = async (of: TestDatabase, query: string): Promise<string[]> =>
@@ -80,6 +108,32 @@ sinks:
     }
   };
   return { database, replica, daemon, equal };
+}
+
+/** A stream that begins now, and computes from the same log what another one did that was killed again and again, gives the same. */
+async function afresh(daemon: TestDaemon): Promise<void> {
+  assert.equal(await daemon.stop(), 0);
+  const directory = dirname(daemon.file);
+  const yaml = await readFile(daemon.file, 'utf8');
+  await writeFile(daemon.file, yaml
+    .replace('sinks:\n', `  - { name: afresh, module: ${join(directory, 'closing.ts')}, state: ${join(directory, 'afresh.sqlite')} }\nsinks:\n`)
+    .replace('  - { name: reporting', `  - { name: unhurt, type: sqlite, path: ${join(directory, 'unhurt.sqlite')}, from: afresh }\n  - { name: reporting`));
+  daemon.start();
+  await daemon.streaming();
+  const rows = (file: string, table: string): string[] => {
+    const db = new DatabaseSync(join(directory, file), { readOnly: true, timeout: 5000 });
+    try {
+      return db.prepare(`SELECT * FROM "${table}"`).all().map((row) => JSON.stringify(row)).sort();
+    } catch {
+      return [];
+    } finally {
+      db.close();
+    }
+  };
+  for (const table of ['pairs', 'late']) {
+    const same = (): boolean => rows('closed.sqlite', table).length > 20 && isDeepStrictEqual(rows('unhurt.sqlite', table), rows('closed.sqlite', table));
+    await eventually(same, { what: `the same ${table}`, timeoutMs: 30_000 }).catch(() => assert.deepEqual(rows('unhurt.sqlite', table), rows('closed.sqlite', table), `${table}; the daemon said ${daemon.output.slice(-2000)}`));
+  }
 }
 
 test('aggregates over a random workload are what the same query gives at the source, kill -9 or not', async (t) => {
@@ -101,10 +155,11 @@ test('aggregates over a random workload are what the same query gives at the sou
   }, { what: 'enough transactions' });
   await ledger.stop();
   await equal();
+  await afresh(daemon);
   // Transfers leave the sum as it is: whoever saw another one saw half of a transaction.
   assert.deepEqual([...seen].slice(-1), ['{"accounts":"50","total":"50000"}']);
   const status = await daemon.status();
-  assert.deepEqual(status.sinks.map(({ name, kind }) => `${name} ${kind}`), ['sums stream', 'reporting sink']);
+  assert.deepEqual(status.sinks.map(({ name, kind }) => `${name} ${kind}`), ['sums stream', 'killed stream', 'afresh stream', 'closed sink', 'unhurt sink', 'reporting sink']);
 });
 
 test('a stream that is begun anew is right again, and check, reset and a wrong module say what they have to', async (t) => {
@@ -147,6 +202,7 @@ test('the examples run as they are: revenue by minute, best products, customers 
   await daemon.streaming();
   await database.sql(`
     INSERT INTO orders (customer, product, total, paid, placed_at) VALUES (2, 'lamp', 20.00, true, '2026-01-01 10:00:05+00'), (2, 'book', 5, true, '2026-01-01 10:00:40+00');
+    INSERT INTO orders (customer, product, total) VALUES (3, 'ink', 0.80);
     UPDATE orders SET paid = true WHERE product = 'pencil'; DELETE FROM orders WHERE total = 99.00`);
   const shows = async (file: string, query: string, wanted: readonly (readonly unknown[])[]): Promise<void> => {
     let last: unknown;
@@ -164,7 +220,8 @@ test('the examples run as they are: revenue by minute, best products, customers 
     await eventually(look, { what: query, timeoutMs: 30_000 }).catch(() => assert.deepEqual(last, wanted, daemon.output.slice(-2000)));
   };
   await shows('sales.sqlite', 'SELECT rank, product, sold, revenue FROM top_products ORDER BY rank', [[1, 'lamp', 1, '20.00'], [2, 'book', 2, '17.50'], [3, 'pencil', 1, '1.20']]);
-  await shows('customers.sqlite', 'SELECT name, orders, total FROM customer_totals ORDER BY id', [['Ada', 1, '12.50'], ['Edgar', 2, '25.00'], ['Grace', 1, '1.20']]);
+  await shows('repeats.sqlite', 'SELECT bought, followed_by FROM repeats ORDER BY first, next', [['pencil', 'ink']]);
+  await shows('customers.sqlite', 'SELECT name, orders, total FROM customer_totals ORDER BY id', [['Ada', 1, '12.50'], ['Edgar', 2, '25.00'], ['Grace', 2, '2.00']]);
   // The shop's own orders are of today: those of January come when their minute is closed.
   await shows('sales.sqlite', 'SELECT total, removed FROM late_orders ORDER BY id', [['20.00', 0], ['5.00', 0]]);
 });

@@ -20,6 +20,8 @@ export class RunningPlan {
   readonly state = new State(':memory:');
   readonly #definition: StreamDefinition;
   #engine: Engine;
+  /** Which tables' copies are complete; without it all are. */
+  isCopied: TableChanges['isCopied'];
 
   constructor(definition: StreamDefinition) {
     this.#definition = definition;
@@ -38,7 +40,7 @@ export class RunningPlan {
   stepAt(at: number, ...changes: readonly (readonly [TableSchema, ...(ChangeSpec | 't')[]])[]): Published[] {
     for (const [table, ...specs] of changes) {
       const operations = specs.map((spec): TableOperation => (spec === 't' ? { op: 't' } : changeOf(table, spec)));
-      this.#engine.apply({ table, changes: operations, coverage: 'complete' } satisfies TableChanges, at);
+      this.#engine.apply({ table, changes: operations, coverage: 'complete', ...(this.isCopied === undefined ? {} : { isCopied: this.isCopied }) } satisfies TableChanges, at);
     }
     this.#engine.finish();
     const names = new Map(this.#definition.plan.operators.flatMap((operator) => (operator.kind === 'output' ? [[operator.id, operator.output.name] as const] : [])));
