@@ -8,7 +8,8 @@ import type { ConsumerGroups } from './groups.ts';
  * - **Durable before told.** `append` resolves when everything in it survives power loss (embedded: one fdatasync of the
  *   journal; Kafka: `acks: all` by every partition). If it rejects, any part of it may or may not be there, and the writer is
  *   finished: close it, open a new one and read where the log stands.
- * - **Order.** A partition's records stand in the order of their appends, without holes below the durable end.
+ * - **Order.** A partition's records stand in the order of their appends, without holes below the durable end, but for what a
+ *   compaction has removed: the others keep their offsets.
  * - **Readers see only what is durable,** and check it: a record whose bytes are not those that were appended is never
  *   returned, it is an error (`log-damaged`).
  * - **One writer** a topic. The embedded log holds a lock for its folder; on Kafka the protocol's START decides.
@@ -87,11 +88,38 @@ export interface LogWriter {
    * exact.
    */
   roll?(topic: string, partition: number): void;
+  /**
+   * Removes records whose key has a newer one, and in the end those that say that their key is gone; on what is not written to
+   * any more, while everything else goes on. Survives a death at any moment. Undefined where the log sees to that itself (Kafka).
+   * One at a time a partition.
+   */
+  compact?(topic: string, partition: number, of: Compaction): Promise<Rewriting>;
+  /** Makes one of `least` or more segments that lie side by side and are small. As `compact`. */
+  merge?(topic: string, partition: number, least: number): Promise<Rewriting>;
   /** Bytes that all topics take on disk (on Kafka, where they are led). */
   size(): Promise<number>;
   /** A reader in another thread gets this by `postMessage` and passes it to its `openReader` (embedded log: wakes it up). */
   readonly shared: SharedArrayBuffer | undefined;
   close(): Promise<void>;
+}
+
+export interface Compaction {
+  /** Records below this offset take part. Nothing that is to be read whole may stand there. */
+  readonly below: number;
+  /** Milliseconds that a record which says that its key is gone stays, from when the older ones of its key went. */
+  readonly deleteRetention: number;
+  /** Whether a record with a value says so; one without always does. */
+  readonly isDelete?: (record: RecordCursor) => boolean;
+  /** Part of the bytes that must have come since the last time, or nothing is done; 0, the default, for all. */
+  readonly leastDirty?: number;
+  /** Bytes of memory for keys. */
+  readonly memory?: number;
+}
+
+/** What a partition took on disk before and after its segments were written anew. */
+export interface Rewriting {
+  readonly before: { readonly bytes: number; readonly segments: number };
+  readonly after: { readonly bytes: number; readonly segments: number };
 }
 
 export interface OffsetRange {

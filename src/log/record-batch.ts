@@ -55,7 +55,12 @@ export function batchBaseOffset(bytes: Buffer, at: number): number {
 }
 
 export function batchNextOffset(bytes: Buffer, at: number): number {
-  return readInt64(bytes, at) + bytes.readInt32BE(at + 23) + 1;
+  return readInt64(bytes, at) + batchLastDelta(bytes, at) + 1;
+}
+
+/** Of its last offset to its first. Where compaction has removed records it is more than their count says. */
+export function batchLastDelta(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at + 23);
 }
 
 export function batchBaseTimestamp(bytes: Buffer, at: number): number {

@@ -19,6 +19,7 @@ export class BatchCursor implements RecordCursor {
   #at = 0;
   #batchEnd = 0;
   #left = 0;
+  #recordAt = 0;
   #baseOffset = 0;
   #baseTimestamp = 0;
   #headers = 0;
@@ -39,11 +40,21 @@ export class BatchCursor implements RecordCursor {
 
   next(): boolean {
     do {
-      if (this.#left === 0 && !this.#nextBatch()) return false;
+      // A batch whose records were all compacted away has none.
+      while (this.#left === 0) if (!this.#nextBatch()) return false;
       this.#left--;
       this.#read();
     } while (this.offset < this.#from);
     return true;
+  }
+
+  /** Bytes of the current record, its length included. */
+  get recordStart(): number {
+    return this.#recordAt;
+  }
+
+  get recordEnd(): number {
+    return this.#at;
   }
 
   header(name: string, out: Slice): boolean {
@@ -83,6 +94,7 @@ export class BatchCursor implements RecordCursor {
   #read(): void {
     const bytes = this.#bytes;
     let at = this.#at;
+    this.#recordAt = at;
     const size = varint(bytes, at);
     at += varintLength(bytes, at);
     const end = at + size;

@@ -17,6 +17,8 @@ import { readInt64, writeInt64 } from '../record-batch.ts';
  *     table:  count u32, then (topic, partition, start i64, end i64, segment base i64, segment size i64, last batch i64)
  *     group:  count u32, then (topic, partition, segment base i64, position i64, length u32, the batch)
  *     trim:   topic, partition, start i64, segment base i64
+ *     replace: topic, partition, segment base i64, end i64, segment size i64, token i64: one segment, which holds the offsets
+ *             from its base to the end, in the place of all that began there
  *
  * where topic is u16 length and UTF-8, partition u32, and `last batch` the position of the segment's last one or -1.
  */
@@ -25,8 +27,8 @@ export const FRAME_MAGIC = 0x54526a67;
 const FRAME_VERSION = 1;
 const maxPayload = 0x7fffffff - FRAME_HEADER;
 
-export type FrameKind = 'table' | 'group' | 'trim';
-const kinds: readonly FrameKind[] = ['table', 'group', 'trim'];
+export type FrameKind = 'table' | 'group' | 'trim' | 'replace';
+const kinds: readonly FrameKind[] = ['table', 'group', 'trim', 'replace'];
 
 /** Where a partition stands: all that is needed to append to it. */
 export interface PartitionState {
@@ -124,6 +126,39 @@ export function writeTable(writer: FrameWriter, states: readonly PartitionState[
     writer.i64(state.lastBatchAt);
   }
   return writer.finish('table', sequence);
+}
+
+/** One segment in the place of all that begin within its offsets. */
+export interface Replacement {
+  readonly topic: string;
+  readonly partition: number;
+  readonly base: number;
+  readonly end: number;
+  readonly size: number;
+  /** Tells the file apart from what an attempt left behind that came to nothing. */
+  readonly token: number;
+}
+
+export function writeTrim(writer: FrameWriter, of: { readonly topic: string; readonly partition: number; readonly start: number; readonly base: number }, sequence: number): Buffer {
+  writer.begin();
+  writer.partition(of.topic, of.partition);
+  writer.i64(of.start);
+  writer.i64(of.base);
+  return writer.finish('trim', sequence);
+}
+
+export function writeReplace(writer: FrameWriter, of: Replacement, sequence: number): Buffer {
+  writer.begin();
+  writer.partition(of.topic, of.partition);
+  for (const value of [of.base, of.end, of.size, of.token]) writer.i64(value);
+  return writer.finish('replace', sequence);
+}
+
+export function readReplace(payload: Buffer): Replacement {
+  const reader = new PayloadReader(payload);
+  const [topic, partition] = [reader.text(), reader.u32()];
+  const [base, end, size, token] = [reader.i64(), reader.i64(), reader.i64(), reader.i64()];
+  return { topic, partition, base, end, size, token };
 }
 
 export interface Frame {

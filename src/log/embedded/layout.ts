@@ -11,6 +11,7 @@ import { join } from 'node:path';
  *     topics/<topic>/deleted                      the topic is being deleted
  *     topics/<topic>/<partition>/<base>.log       a segment: record batches, Kafka's format version 2
  *     topics/<topic>/<partition>/<base>.index     where to find offsets in it; can be deleted
+ *     topics/<topic>/<partition>/compaction.json  how far it has been compacted; can be deleted
  *     groups/<group>.json, .lock                  where a consumer group has read to, and who is it now
  */
 export const DIRECTORY_MODE = 0o700;
@@ -58,6 +59,16 @@ export function segmentPath(partitionDirectory: string, base: number): string {
 
 export function indexPath(partitionDirectory: string, base: number): string {
   return join(partitionDirectory, `${twentyDigits(base)}.index`);
+}
+
+/** Where a segment is written that is to replace others. `token` tells it from what an earlier attempt left behind. */
+export function rewrittenPath(partitionDirectory: string, base: number, token: number): string {
+  return join(partitionDirectory, `${UNFINISHED}${twentyDigits(base)}-${token}.log`);
+}
+
+/** How far a partition has been compacted: a hint, can be deleted. */
+export function compactionPath(partitionDirectory: string): string {
+  return join(partitionDirectory, 'compaction.json');
 }
 
 /** The number in a file name such as `00000000000000000042.log`; undefined for any other name. */

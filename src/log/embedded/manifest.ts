@@ -8,11 +8,31 @@ import { damaged, errno } from './fs-errors.ts';
 import { UNFINISHED, escapeTopic, journalsPath, manifestPath, topicsPath } from './layout.ts';
 
 const FORMAT = 'tailrace-log';
-/** Counts up with each change of the files that an older version cannot read. */
-export const FORMAT_VERSION = 1;
+/**
+ * Counts up with each change of the files that an older version cannot read. In 2 a batch may have fewer records than offsets, as
+ * compaction leaves it: a log that was never compacted is still of version 1.
+ */
+export const FORMAT_VERSION = 2;
+const firstVersion = 1;
 
 /** The log's id, or undefined where there is no log. Throws `log-unknown-version` and `log-damaged`. */
 export function readLogId(directory: string): string | undefined {
+  return readManifest(directory)?.logId;
+}
+
+/** Before the first batch is written that version 1 does not know. */
+export async function upgradeManifest(directory: string): Promise<void> {
+  const content = readManifest(directory);
+  if (content === undefined || content.version === FORMAT_VERSION) return;
+  await writeManifest(directory, { ...content, version: FORMAT_VERSION });
+}
+
+interface Manifest {
+  readonly version: number;
+  readonly logId: string;
+}
+
+function readManifest(directory: string): Manifest | undefined {
   const path = manifestPath(directory);
   let text: string;
   try {
@@ -21,14 +41,19 @@ export function readLogId(directory: string): string | undefined {
     if (errno(error) === 'ENOENT') return undefined;
     throw new TailraceError('log-directory', `${path}: ${errno(error) ?? String(error)}`, { cause: error });
   }
-  const { format, version, logId } = parseObject(path, text);
+  const content = parseObject(path, text);
+  const { format, version, logId } = content;
   if (format !== FORMAT || typeof version !== 'number' || typeof logId !== 'string' || logId === '') {
     throw damaged(path, 0, 'this is not the log.json of a Tailrace log');
   }
-  if (version !== FORMAT_VERSION) {
-    throw new TailraceError('log-unknown-version', `${path}: format version ${version}; this Tailrace knows ${FORMAT_VERSION}`);
+  if (version < firstVersion || version > FORMAT_VERSION) {
+    throw new TailraceError('log-unknown-version', `${path}: format version ${version}; this Tailrace knows ${firstVersion} to ${FORMAT_VERSION}`);
   }
-  return logId;
+  return { ...content, version, logId };
+}
+
+async function writeManifest(directory: string, content: object): Promise<void> {
+  await writeFileDurably(manifestPath(directory), Buffer.from(`${JSON.stringify(content, null, 2)}\n`));
 }
 
 /** The log's id; makes a new log in a directory that has none. */
@@ -40,8 +65,7 @@ export async function readOrCreateLogId(directory: string): Promise<string> {
     if (existsSync(path)) throw damaged(manifestPath(directory), 0, `the file is missing, but ${path} is there`);
   }
   const logId = randomUUID();
-  const content = { format: FORMAT, version: FORMAT_VERSION, logId, created: new Date().toISOString() };
-  await writeFileDurably(manifestPath(directory), Buffer.from(`${JSON.stringify(content, null, 2)}\n`));
+  await writeManifest(directory, { format: FORMAT, version: firstVersion, logId, created: new Date().toISOString() });
   return logId;
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, readSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TailraceError } from '../../runtime/errors.ts';
@@ -7,11 +7,11 @@ import type { FileCache, OpenFile } from './file-cache.ts';
 import { damaged, errno } from './fs-errors.ts';
 import { indexPath, numberOf, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
-import { BATCH_HEADER, LENGTH_HEADER, batchBaseOffset, batchNextOffset, claimedSize, crcMatches, type Stamp } from '../record-batch.ts';
+import { BATCH_HEADER, LENGTH_HEADER, batchBaseOffset, batchCount, batchLastDelta, batchNextOffset, claimedSize, crcMatches, type Stamp } from '../record-batch.ts';
 import { headerProblem } from './stamp.ts';
 import { BatchCursor } from '../record-cursor.ts';
 import { indexedPosition, readIndex } from './segment-index.ts';
-import { claimsTooMuch, onlyZeros } from './segment-tail.ts';
+import { claimsTooMuch, onlyZeros, readAt } from './segment-tail.ts';
 import { SegmentWalker, type Place } from './segment-walker.ts';
 
 /** How often a batch at the very tail whose checksum is wrong is read again: after 1, 2, 4 ms and so on, a quarter second in all. */
@@ -20,6 +20,8 @@ const tailRetries = 8;
 /** A place in a segment; `offset` is that of the batch which begins there or would. */
 interface Spot extends Place {
   readonly base: number;
+  /** What the position is in: another file may take the segment's name. Undefined for the beginning of one that is not open yet. */
+  readonly file: OpenFile | undefined;
 }
 
 type ReadResult = BatchCursor | 'not yet' | { readonly problem: string; readonly atTail: boolean };
@@ -35,9 +37,11 @@ export class PartitionReader {
   readonly #files: FileCache;
   #bases: readonly number[] = [];
   /** The latest timestamp of segments that do not change any more. */
-  readonly #newest = new Map<number, number>();
+  readonly #newest = new Map<number, { readonly behind: number; readonly timestamp: number }>();
   /** Behind what was fetched last: most fetches go on there. */
   #next: Spot | undefined;
+  /** Whether what was read last has no record from the wanted offset on. */
+  #isBlank = false;
 
   constructor(directory: string, stamp: Stamp, files: FileCache) {
     this.#directory = directory;
@@ -85,7 +89,8 @@ export class PartitionReader {
     return claimed >= BATCH_HEADER ? claimed <= available : !onlyZeros(file.fd, spot.position, spot.position + available);
   }
 
-  async fetch(offset: number, maxBytes: number): Promise<BatchCursor> {
+  async fetch(from: number, maxBytes: number): Promise<BatchCursor> {
+    let offset = from;
     for (let attempt = 0; ; ) {
       const spot = this.#find(offset);
       const file = spot && this.#open(spot.base);
@@ -101,7 +106,13 @@ export class PartitionReader {
         return BatchCursor.empty(offset);
       }
       const result = this.#read(file, spot, { size, maxBytes, offset });
-      if (result instanceof BatchCursor) return result;
+      if (result instanceof BatchCursor) {
+        if (!this.#isBlank) return result;
+        // Compaction has left nothing from `offset` to here.
+        offset = result.nextOffset;
+        continue;
+      }
+      if (this.#isReplaced(file, spot.base)) continue;
       const sealed = this.#isSealed(spot.base);
       if (result === 'not yet') {
         if (!sealed) return BatchCursor.empty(offset);
@@ -122,15 +133,16 @@ export class PartitionReader {
 
   /** False when the segment is known to hold only records before `timestamp`. */
   mayHold(base: number, timestamp: number): boolean {
-    const known = this.#newest.get(base);
-    if (known !== undefined) return known >= timestamp;
     const behind = this.#bases[this.#bases.indexOf(base) + 1];
+    const known = this.#newest.get(base);
+    // Another one behind it: others were merged into it.
+    if (known !== undefined && known.behind === behind) return known.timestamp >= timestamp;
     const walker = behind === undefined ? undefined : this.walk(base);
     let newest = -Infinity;
     while (walker?.next()) newest = Math.max(newest, walker.maxTimestamp);
     // The active segment, or one that is damaged: who reads it will see.
     if (walker?.end.offset !== behind || behind === undefined) return true;
-    this.#newest.set(base, newest);
+    this.#newest.set(base, { behind, timestamp: newest });
     return newest >= timestamp;
   }
 
@@ -150,6 +162,7 @@ export class PartitionReader {
 
     let at = 0;
     let next = spot.offset;
+    let hasGaps = false;
     while (at + BATCH_HEADER <= bytes.length) {
       const size = claimedSize(bytes, at);
       const problem = headerProblem(bytes, at, next, this.#stamp);
@@ -161,15 +174,34 @@ export class PartitionReader {
         if (problem !== undefined && onlyZeros(file.fd, spot.position, wanted.size)) return 'not yet';
         return { problem: problem ?? 'the checksum of the batch does not fit', atTail: problem === undefined && size === available };
       }
+      hasGaps ||= batchCount(bytes, at) <= batchLastDelta(bytes, at);
       next = batchNextOffset(bytes, at);
       at += size;
     }
-    this.#next = { base: spot.base, offset: next, position: spot.position + at };
-    return new BatchCursor(bytes, at, { from: wanted.offset, next });
+    this.#next = { base: spot.base, offset: next, position: spot.position + at, file };
+    const range = { from: wanted.offset, next };
+    this.#isBlank = hasGaps && !new BatchCursor(bytes, at, range).next();
+    return new BatchCursor(bytes, at, range);
   }
 
   #find(offset: number): Spot | undefined {
-    return this.#next?.offset === offset ? this.#next : this.#locate(offset);
+    const next = this.#next;
+    return next?.offset === offset && this.#isAt(next) ? next : this.#locate(offset);
+  }
+
+  /** Not where its file has been closed since, and another may have its name. */
+  #isAt({ base, file }: Spot): boolean {
+    return file === undefined || this.#open(base) === file;
+  }
+
+  /** Whether the segment was written anew since it was opened; then it is opened anew. */
+  #isReplaced(file: OpenFile, base: number): boolean {
+    const stat = statSync(file.path, { throwIfNoEntry: false });
+    if (stat !== undefined && stat.ino === fstatSync(file.fd).ino) return false;
+    // Trimmed, or merged into the one before it: this one is still good for what it holds.
+    this.#files.forget(segmentPath(this.#directory, base));
+    this.#next = undefined;
+    return true;
   }
 
   /** The batch that holds `offset`, or the end if that is what it is; undefined where there is no file yet. */
@@ -181,13 +213,14 @@ export class PartitionReader {
       if (start === undefined || offset < start) throw this.#outOfRange(offset);
       const base = this.#bases.findLast((candidate) => candidate <= offset) ?? start;
       const file = this.#open(base);
-      if (file === undefined) continue;
+      // Whoever looks for a place, and is not in the midst of reading, gets what is there now.
+      if (file === undefined || this.#isReplaced(file, base)) continue;
       const walker = this.#walkTo(file, base, offset);
-      if (walker.nextOffset > offset) return { base, offset: walker.offset, position: walker.position };
+      if (walker.nextOffset > offset) return { base, offset: walker.offset, position: walker.position, file };
       const { end } = walker;
-      if (end.offset === offset) return { base, ...end };
+      if (end.offset === offset) return { base, ...end, file };
       // The size was read before a batch was written that is whole by now: look again.
-      if (fstatSync(file.fd).size > walker.fileSize) continue;
+      if (fstatSync(file.fd).size > walker.fileSize ) continue;
       const sealed = this.#isSealed(base);
       if (!sealed && (walker.problem === undefined || walker.incomplete || onlyZeros(file.fd, end.position, walker.fileSize))) {
         throw this.#outOfRange(offset);
@@ -214,7 +247,7 @@ export class PartitionReader {
 
   /** A batch at or before `offset`: where the last fetch ended, or from the index. */
   #hint(file: OpenFile, base: number, offset: number): Place | undefined {
-    if (this.#next?.base === base && this.#next.offset <= offset && this.#next.position > 0) return this.#next;
+    if (this.#next?.base === base && this.#next.file === file && this.#next.offset <= offset && this.#next.position > 0) return this.#next;
     const index = readIndex(indexPath(this.#directory, base), Number.MAX_SAFE_INTEGER);
     const position = index === undefined ? 0 : indexedPosition(index, base, offset);
     const header = position === 0 ? undefined : readAt(file.fd, position, BATCH_HEADER);
@@ -227,12 +260,13 @@ export class PartitionReader {
   #stepOver(file: OpenFile, spot: Spot): boolean {
     const { offset } = spot;
     if (offset !== spot.base && existsSync(segmentPath(this.#directory, offset))) {
-      this.#next = { base: offset, position: 0, offset };
+      this.#next = { base: offset, position: 0, offset, file: undefined };
       return true;
     }
     const sealed = this.#isSealed(spot.base);
     if (fstatSync(file.fd).size > spot.position) return true;
     if (!sealed) return false;
+    if (this.#isReplaced(file, spot.base)) return true;
     if (offset < (this.#bases[0] ?? 0)) throw this.#outOfRange(offset);
     if (this.#bases.includes(offset) && offset !== spot.base) return true;
     throw damaged(file.path, spot.position, `the records from offset ${offset} on are missing`);
@@ -263,16 +297,4 @@ export class PartitionReader {
     const { start, end } = this.range();
     return new TailraceError('offset-out-of-range', `${this.#directory} holds offsets ${start} to ${end}, not ${offset}`);
   }
-}
-
-/** Fresh memory: the slices that a reader hands out refer to it. */
-function readAt(fd: number, position: number, length: number): Buffer {
-  const bytes = Buffer.allocUnsafe(length);
-  let read = 0;
-  while (read < length) {
-    const got = readSync(fd, bytes, read, length - read, position + read);
-    if (got === 0) break;
-    read += got;
-  }
-  return read === length ? bytes : bytes.subarray(0, read);
 }

@@ -1,14 +1,16 @@
-import { readSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { failpoint } from '../../runtime/failpoint.ts';
 import type { FinishedBatch } from '../record-batch-builder.ts';
 import { writeAll } from './durable-files.ts';
 import type { FileCache } from './file-cache.ts';
 import type { PartitionState } from './journal-format.ts';
-import { FILE_MODE, indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
+import { FILE_MODE, indexPath, numberOf, partitionPath, rewrittenPath, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
 import { BATCH_HEADER, batchBaseTimestamp, type Stamp } from '../record-batch.ts';
 import { stampOf } from './stamp.ts';
 import { INDEX_ENTRY, INDEX_INTERVAL, buildIndex, indexedPosition, readIndex, writeIndexEntry } from './segment-index.ts';
+import type { Rewritten } from './segment-rewriter.ts';
+import type { ClosedSegment } from './segment-scan.ts';
 import { SegmentWalker } from './segment-walker.ts';
 
 export interface SegmentLimits {
@@ -51,8 +53,8 @@ export class PartitionWriter {
   readonly topic: string;
   readonly partition: number;
   readonly stamp: Stamp;
+  readonly directory: string;
   readonly #context: PartitionContext;
-  readonly #directory: string;
   readonly #segments: Segment[] = [];
   readonly #indexEntry = Buffer.alloc(INDEX_ENTRY);
   readonly #state: PartitionState;
@@ -67,7 +69,7 @@ export class PartitionWriter {
     this.partition = state.partition;
     this.stamp = stampOf(context.logId, state.topic, state.partition);
     this.#context = context;
-    this.#directory = partitionPath(context.directory, state.topic, state.partition);
+    this.directory = partitionPath(context.directory, state.topic, state.partition);
     this.#state = { ...state };
     this.#plan = { ...state };
     this.#load();
@@ -86,6 +88,19 @@ export class PartitionWriter {
     let sum = 0;
     for (const segment of this.#segments) sum += segment.size;
     return sum;
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
+  get limits(): SegmentLimits {
+    return this.#context.limits;
+  }
+
+  /** All but the active one, oldest first. */
+  closedSegments(): readonly ClosedSegment[] {
+    return this.#segments.slice(0, -1).map(({ base, size }, i) => ({ base, size, end: this.#segments[i + 1]?.base ?? base }));
   }
 
   /** Begins to plan an append anew: one that came to nothing leaves no trace. */
@@ -124,7 +139,7 @@ export class PartitionWriter {
     const { batch, segmentBase, position, baseOffset } = placement;
     let segment = this.#segments.at(-1);
     if (segment?.base !== segmentBase) segment = this.#roll(segmentBase);
-    const path = segmentPath(this.#directory, segmentBase);
+    const path = segmentPath(this.directory, segmentBase);
     const file = this.#context.files.open(path);
     this.#context.dirty.add(path);
     writeAll(file.fd, batch.bytes.subarray(0, batch.length), position);
@@ -151,16 +166,36 @@ export class PartitionWriter {
     while ((this.#segments[0]?.base ?? plan.start) < plan.start) {
       const segment = this.#segments.shift();
       if (segment === undefined) break;
-      removeSegment(this.#directory, segment.base, this.#context.files);
+      removeSegment(this.directory, segment.base, this.#context.files);
       failpoint('log.trim_mid');
     }
     this.#state.start = plan.start;
-    this.#context.dirty.add(this.#directory);
+    this.#context.dirty.add(this.directory);
+  }
+
+  /** Whether what `made` was made of is all there. */
+  canReplace(made: Rewritten): boolean {
+    const segments = this.closedSegments();
+    return segments.some(({ base }) => base === made.base) && segments.some(({ end }) => end === made.end);
+  }
+
+  /** Does what the journal holds. */
+  replace(made: Rewritten): void {
+    putInPlace(this.directory, made, this.#context.files);
+    writeFileSync(indexPath(this.directory, made.base), made.index, { mode: FILE_MODE });
+    const first = this.#segments.findIndex(({ base }) => base === made.base);
+    const behind = this.#segments.findIndex(({ base }) => base >= made.end);
+    const gone = this.#segments.splice(first, behind - first, { base: made.base, size: made.size, indexSize: made.index.length });
+    for (const { base } of gone) {
+      if (base !== made.base) removeSegment(this.directory, base, this.#context.files);
+      failpoint('log.replace_mid');
+    }
+    this.#context.dirty.add(this.directory);
   }
 
   /** Before its folder goes: a file that is open would be taken for one of the same name later. */
   forgetFiles(): void {
-    for (const { base } of this.#segments) for (const path of [indexPath(this.#directory, base), segmentPath(this.#directory, base)]) this.#context.files.forget(path);
+    for (const { base } of this.#segments) for (const path of [indexPath(this.directory, base), segmentPath(this.directory, base)]) this.#context.files.forget(path);
   }
 
   #mustRoll(batch: FinishedBatch): boolean {
@@ -173,11 +208,11 @@ export class PartitionWriter {
   }
 
   #roll(base: number): Segment {
-    const path = segmentPath(this.#directory, base);
+    const path = segmentPath(this.directory, base);
     this.#context.files.create(path);
     failpoint('log.roll_mid');
-    this.#context.files.create(indexPath(this.#directory, base));
-    this.#context.dirty.add(path).add(this.#directory);
+    this.#context.files.create(indexPath(this.directory, base));
+    this.#context.dirty.add(path).add(this.directory);
     const segment = { base, size: 0, indexSize: 0 };
     this.#segments.push(segment);
     this.#state.base = base;
@@ -190,22 +225,22 @@ export class PartitionWriter {
 
   #index(segment: Segment, position: number, lastOffset: number): void {
     writeIndexEntry(this.#indexEntry, 0, lastOffset - segment.base, position);
-    writeAll(this.#context.files.open(indexPath(this.#directory, segment.base)).fd, this.#indexEntry, segment.indexSize);
+    writeAll(this.#context.files.open(indexPath(this.directory, segment.base)).fd, this.#indexEntry, segment.indexSize);
     segment.indexSize += INDEX_ENTRY;
     this.#indexedAt = position;
   }
 
   #readFirstTimestamp(): number {
     const header = Buffer.alloc(BATCH_HEADER);
-    readSync(this.#context.files.open(segmentPath(this.#directory, this.#state.base)).fd, header, 0, BATCH_HEADER, 0);
+    readSync(this.#context.files.open(segmentPath(this.directory, this.#state.base)).fd, header, 0, BATCH_HEADER, 0);
     return batchBaseTimestamp(header, 0);
   }
 
   #load(): void {
-    const names = new Set(entries(this.#directory));
+    const names = new Set(entries(this.directory));
     const bases = [...names].map((name) => numberOf(name, '.log')).filter((base) => base !== undefined);
     for (const base of bases.toSorted((a, b) => a - b)) {
-      const segment = { base, size: statSync(segmentPath(this.#directory, base)).size, indexSize: 0 };
+      const segment = { base, size: statSync(segmentPath(this.directory, base)).size, indexSize: 0 };
       this.#segments.push(segment);
       this.#checkIndex(segment, base === this.#state.base);
     }
@@ -213,7 +248,7 @@ export class PartitionWriter {
 
   /** An index that is missing or does not fit is built anew; of the active segment's also the last entry is needed. */
   #checkIndex(segment: Segment, active: boolean): void {
-    const path = indexPath(this.#directory, segment.base);
+    const path = indexPath(this.directory, segment.base);
     const stat = statSync(path, { throwIfNoEntry: false });
     let index: Buffer | undefined;
     if (stat !== undefined && stat.size % INDEX_ENTRY === 0) {
@@ -222,7 +257,7 @@ export class PartitionWriter {
       index = readIndex(path, segment.size);
     }
     if (index === undefined) {
-      const file = this.#context.files.open(segmentPath(this.#directory, segment.base));
+      const file = this.#context.files.open(segmentPath(this.directory, segment.base));
       index = buildIndex(new SegmentWalker(file.fd, segment.size, { offset: segment.base, position: 0 }, this.stamp), segment.base);
       this.#context.files.forget(path);
       writeFileSync(path, index, { mode: FILE_MODE });
@@ -230,6 +265,15 @@ export class PartitionWriter {
     segment.indexSize = index.length;
     if (active) this.#indexedAt = indexedPosition(index, segment.base, Number.MAX_SAFE_INTEGER);
   }
+}
+
+/** Takes a rewritten segment into use, under the name of the first that it replaces. The old index goes first: it fits no more. */
+export function putInPlace(directory: string, { base, token }: Pick<Rewritten, 'base' | 'token'>, files: FileCache): void {
+  for (const path of [indexPath(directory, base), segmentPath(directory, base)]) files.forget(path);
+  const index = indexPath(directory, base);
+  if (statSync(index, { throwIfNoEntry: false }) !== undefined) unlinkSync(index);
+  renameSync(rewrittenPath(directory, base, token), segmentPath(directory, base));
+  failpoint('log.replace_renamed');
 }
 
 /** Deletes a segment and its index, whether they are there or not; the index first, so that none is left alone. */

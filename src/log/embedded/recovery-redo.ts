@@ -1,14 +1,16 @@
 import { existsSync, fstatSync, ftruncateSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { failpoint } from '../../runtime/failpoint.ts';
 import type { TopicSpec } from '../log.ts';
 import { writeAll } from './durable-files.ts';
 import { FileCache, type OpenFile } from './file-cache.ts';
 import { damaged } from './fs-errors.ts';
-import { PayloadReader, type Frame, type PartitionState } from './journal-format.ts';
+import { PayloadReader, readReplace, type Frame, type PartitionState, type Replacement } from './journal-format.ts';
 import type { ScannedFrame } from './journal-scan.ts';
-import { indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
+import { UNFINISHED, indexPath, numberOf, partitionPath, segmentPath } from './layout.ts';
 import { entries } from './manifest.ts';
 import { removeSegment } from './partition-writer.ts';
+import { Replacements } from './recovery-replace.ts';
 import { batchCount } from '../record-batch.ts';
 
 /**
@@ -23,6 +25,7 @@ export class TopicFiles {
   readonly #states = new Map<string, PartitionState>();
   /** Where each partition begins once all trims are done; segments before it are not written again. */
   readonly #starts = new Map<string, number>();
+  readonly replacements: Replacements;
   /** Files and directories that were changed. */
   readonly touched = new Set<string>();
   cutBytes = 0;
@@ -30,6 +33,7 @@ export class TopicFiles {
   constructor(directory: string, topics: readonly TopicSpec[]) {
     this.#directory = directory;
     this.#topics = topics;
+    this.replacements = new Replacements(directory, (topic, partition) => this.#starts.get(keyOf(topic, partition)) ?? 0);
     this.#partitions = new Map(topics.map(({ topic, partitions }) => [topic, partitions]));
   }
 
@@ -48,12 +52,13 @@ export class TopicFiles {
     this.#starts.set(key, reader.i64());
   }
 
-  /** Whether the segment that `state` stands in outlives the trims. */
-  isKept(state: PartitionState): boolean {
-    return state.base >= (this.#starts.get(keyOf(state.topic, state.partition)) ?? 0);
+  /** Whether the segment that `state` stands in is still as the journal says: not trimmed, and not replaced. */
+  isKept({ topic, partition, base }: PartitionState): boolean {
+    return base >= (this.#starts.get(keyOf(topic, partition)) ?? 0) && !this.replacements.covers(topic, partition, base);
   }
 
   redo(frame: Frame, at: ScannedFrame): void {
+    if (frame.kind === 'replace') return this.#replace(readReplace(frame.payload));
     const reader = new PayloadReader(frame.payload);
     if (frame.kind === 'trim') {
       const state = this.#state(reader.text(), reader.u32());
@@ -119,6 +124,14 @@ export class TopicFiles {
     state.lastBatchAt = -1;
   }
 
+  #replace(of: Replacement): void {
+    if (!this.replacements.redo(of, this.#files)) return;
+    failpoint('log.redo_replace');
+    const directory = partitionPath(this.#directory, of.topic, of.partition);
+    this.touched.add(directory);
+    for (const base of segmentsIn(directory)) if (base > of.base && base < of.end) removeSegment(directory, base, this.#files);
+  }
+
   #append(state: PartitionState, batch: Buffer): void {
     if (this.isKept(state)) {
       const file = this.#open(state);
@@ -155,6 +168,8 @@ export class TopicFiles {
   #cut(topic: string, partition: number): void {
     const directory = partitionPath(this.#directory, topic, partition);
     const state = this.#states.get(keyOf(topic, partition));
+    // Segments that were to replace others, and came to nothing.
+    for (const name of entries(directory)) if (name.startsWith(UNFINISHED)) unlinkSync(join(directory, name));
     for (const base of segmentsIn(directory)) {
       if (state !== undefined && base >= state.start && base <= state.base) continue;
       this.cutBytes += statSync(segmentPath(directory, base)).size;

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { syncDirectory, syncPaths, writeAll } from './durable-files.ts';
 import { damaged } from './fs-errors.ts';
 import { Journal, removeJournal } from './journal.ts';
-import { FrameWriter, frameSeed, readFrame, readTable, writeTable, type PartitionState } from './journal-format.ts';
+import { FrameWriter, frameSeed, readFrame, readReplace, readTable, writeTable, type PartitionState } from './journal-format.ts';
 import { forEachFrame, scanJournals, type JournalScan } from './journal-scan.ts';
 import { UNFINISHED, journalName, journalsPath, numberOf, topicsPath } from './layout.ts';
 import { entries, readTopics } from './manifest.ts';
@@ -47,6 +47,8 @@ export async function recover(directory: string, logId: string): Promise<Recover
     const scan = scanJournals(journals, files, seed);
     forEachFrame(scan.frames.slice(0, 1), seed, (frame) => topics.begin(readTable(frame.payload)));
     forEachFrame(scan.frames.filter(({ kind }) => kind === 'trim'), seed, (frame) => topics.expectTrim(frame));
+    forEachFrame(scan.frames.filter(({ kind }) => kind === 'replace'), seed, (frame) => topics.replacements.expect(readReplace(frame.payload)));
+    topics.replacements.check();
     for (const state of topics.states) if (topics.isKept(state)) checkState(directory, logId, state);
     return await redo({ directory, journals, seed, scan, topics });
   } finally {

@@ -39,3 +39,15 @@ export function claimsTooMuch(fd: number, position: number, size: number): boole
   }
   return true;
 }
+
+/** Fresh memory: the slices that a reader hands out refer to it. */
+export function readAt(fd: number, position: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let read = 0;
+  while (read < length) {
+    const got = readSync(fd, bytes, read, length - read, position + read);
+    if (got === 0) break;
+    read += got;
+  }
+  return read === length ? bytes : bytes.subarray(0, read);
+}

@@ -10,6 +10,7 @@ import { topicJson } from './manifest.ts';
 
 /** Under another name first: a topic is there whole or not at all. */
 export async function makeTopic(directory: string, spec: TopicSpec): Promise<void> {
+  checkSpec(spec);
   const unfinished = unfinishedPath(directory, spec.topic);
   mkdirSync(unfinished, { recursive: true, mode: DIRECTORY_MODE });
   for (let partition = 0; partition < spec.partitions; partition++) {
@@ -63,4 +64,10 @@ export function refuseOptions({ replication, settings = {} }: TopicOptions): voi
 
 function unfinishedPath(directory: string, topic: string): string {
   return join(topicsPath(directory), UNFINISHED + escapeTopic(topic));
+}
+
+function checkSpec(spec: TopicSpec): void {
+  const { topic, partitions } = spec;
+  if (topic !== '' && topic.isWellFormed() && Number.isInteger(partitions) && partitions >= 1) return;
+  throw new TailraceError('internal', `not a topic: ${JSON.stringify(spec)}`);
 }

@@ -1,16 +1,20 @@
 import { TailraceError } from '../../runtime/errors.ts';
 import { failpoint } from '../../runtime/failpoint.ts';
-import type { BatchBuilder, LogWriter, OffsetRange, Placement as LogPlacement, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
+import type { BatchBuilder, Compaction, LogWriter, OffsetRange, Placement as LogPlacement, Rewriting, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
 import { RecordBatchBuilder } from '../record-batch-builder.ts';
 import { BufferPool } from '../buffer-pool.ts';
+import { compactPartition, mergeSegments } from './compaction.ts';
 import { syncPaths } from './durable-files.ts';
 import { FileCache } from './file-cache.ts';
 import { unwritable } from './fs-errors.ts';
+import { from, groupFrame, own } from './group-frame.ts';
 import type { Journal } from './journal.ts';
-import { FrameWriter, frameSeed, writeTable, type PartitionState } from './journal-format.ts';
+import { FrameWriter, frameSeed, writeReplace, writeTable, writeTrim, type PartitionState } from './journal-format.ts';
 import type { Lock } from './lock.ts';
+import { upgradeManifest } from './manifest.ts';
 import { PartitionWriter, type Placement, type SegmentLimits } from './partition-writer.ts';
-import { placeBatch } from './stamp.ts';
+import { Rewrites } from './rewrites.ts';
+import type { Rewritten } from './segment-rewriter.ts';
 import { addPartitions, makeTopic, markDeleted, refuseOptions, removeTopic } from './topic-files.ts';
 import { partitionOf } from '../murmur2.ts';
 import type { Slice } from '../../runtime/slice.ts';
@@ -54,6 +58,7 @@ export class EmbeddedLogWriter implements LogWriter {
   #syncing: Promise<void> | undefined;
   #failure: TailraceError | undefined;
   #closing: Promise<void> | undefined;
+  readonly #rewrites: Rewrites;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -63,6 +68,7 @@ export class EmbeddedLogWriter implements LogWriter {
     this.#journal = options.recovered.journal;
     this.#frame = new FrameWriter(frameSeed(options.logId));
     this.#published = new Int32Array(options.shared);
+    this.#rewrites = new Rewrites(options.directory, (writer, made) => this.#replace(writer, made));
     const states = new Map(options.recovered.states.map((state) => [`${state.topic}/${state.partition}`, state]));
     for (const topic of options.topics) this.#load(topic, states);
   }
@@ -102,7 +108,6 @@ export class EmbeddedLogWriter implements LogWriter {
       if (existing !== undefined) {
         throw new TailraceError('config-invalid', `topic ${spec.topic} has ${existing} partitions, not ${spec.partitions}`);
       }
-      checkSpec(spec);
       await this.#toDisk(() => makeTopic(this.#options.directory, spec));
       this.#load(spec, new Map());
     });
@@ -164,11 +169,7 @@ export class EmbeddedLogWriter implements LogWriter {
       const plan = writer.planTrim(offset);
       if (plan === undefined) return;
       await this.#toDisk(async () => {
-        this.#frame.begin();
-        this.#frame.partition(topic, partition);
-        this.#frame.i64(plan.start);
-        this.#frame.i64(plan.base);
-        await this.#journal.append(this.#frame.finish('trim', this.#journal.sequence + 1));
+        await this.#journal.append(writeTrim(this.#frame, { topic, partition, ...plan }, this.#journal.sequence + 1));
         writer.trim(plan);
         this.#publish();
       });
@@ -179,13 +180,23 @@ export class EmbeddedLogWriter implements LogWriter {
     this.#partition(topic, partition).rollNext();
   }
 
+  compact(topic: string, partition: number, of: Compaction): Promise<Rewriting> {
+    return this.#rewrites.run(this.#partition(topic, partition), (rewriter) => compactPartition(rewriter, of));
+  }
+
+  merge(topic: string, partition: number, least: number): Promise<Rewriting> {
+    return this.#rewrites.run(this.#partition(topic, partition), (rewriter) => mergeSegments(rewriter, least));
+  }
+
   close(): Promise<void> {
+    this.#rewrites.stop();
     return (this.#closing ??= this.#close());
   }
 
   /** After all that was asked for before. */
   async #close(): Promise<void> {
     await this.#busy;
+    await this.#rewrites.settled;
     try {
       await this.#syncing;
       if (this.#failure === undefined && this.#dirty.size > 0) {
@@ -200,6 +211,21 @@ export class EmbeddedLogWriter implements LogWriter {
       this.#journal.close();
       this.#options.lock.release();
     }
+  }
+
+  /** False when what it was made of is not there any more. */
+  #replace(writer: PartitionWriter, made: Rewritten): Promise<boolean> {
+    return this.#alone(async () => {
+      // The topic may be gone, or have been changed.
+      if (this.#topics.get(writer.topic)?.[writer.partition] !== writer || !writer.canReplace(made)) return false;
+      await this.#toDisk(async () => {
+        if (made.hasGaps) await upgradeManifest(this.#options.directory);
+        await this.#journal.append(writeReplace(this.#frame, { topic: writer.topic, partition: writer.partition, ...made }, this.#journal.sequence + 1));
+        failpoint('log.replace_journaled');
+        writer.replace(made);
+      });
+      return true;
+    });
   }
 
   /** One operation after the other, whoever calls. */
@@ -226,7 +252,7 @@ export class EmbeddedLogWriter implements LogWriter {
   /** Data stands before what follows: a reader that sees an END finds the events that it names. */
   async #write(placements: readonly Placement[]): Promise<void> {
     await this.#rotateIfDue();
-    await this.#journal.append(this.#groupFrame(placements));
+    await this.#journal.append(groupFrame(this.#frame, placements, this.#journal.sequence + 1));
     failpoint('log.synced_unpublished');
     for (const placement of placements) {
       placement.partition.write(placement);
@@ -242,21 +268,6 @@ export class EmbeddedLogWriter implements LogWriter {
     const base = partition.plannedEnd;
     for (const batch of builder.finish()) placements.push(partition.place(batch));
     return base;
-  }
-
-  #groupFrame(placements: readonly Placement[]): Buffer {
-    const frame = this.#frame;
-    frame.begin();
-    frame.u32(placements.length);
-    for (const placement of placements) {
-      const { partition, batch } = placement;
-      placeBatch(batch.bytes, batch.length, placement.baseOffset);
-      frame.partition(partition.topic, partition.partition);
-      frame.i64(placement.segmentBase);
-      frame.i64(placement.position);
-      frame.blob(batch.bytes, batch.length);
-    }
-    return frame.finish('group', this.#journal.sequence + 1);
   }
 
   #publish(): void {
@@ -289,12 +300,8 @@ export class EmbeddedLogWriter implements LogWriter {
   #load({ topic, partitions }: TopicSpec, states: ReadonlyMap<string, PartitionState>): void {
     const { directory, logId, limits } = this.#options;
     const context = { directory, logId, limits, files: this.#files, dirty: this.#dirty };
-    const writers: PartitionWriter[] = [];
-    for (let partition = 0; partition < partitions; partition++) {
-      const known = states.get(`${topic}/${partition}`);
-      writers.push(new PartitionWriter(context, known ?? { topic, partition, start: 0, end: 0, base: 0, size: 0, lastBatchAt: -1 }));
-    }
-    this.#topics.set(topic, writers);
+    const stateOf = (partition: number): PartitionState => states.get(`${topic}/${partition}`) ?? { topic, partition, start: 0, end: 0, base: 0, size: 0, lastBatchAt: -1 };
+    this.#topics.set(topic, Array.from({ length: partitions }, (_, partition) => new PartitionWriter(context, stateOf(partition))));
   }
 
   #partition(topic: string, partition: number): PartitionWriter {
@@ -302,20 +309,4 @@ export class EmbeddedLogWriter implements LogWriter {
     if (found === undefined) throw new TailraceError('internal', `topic ${topic} has no partition ${partition}`);
     return found;
   }
-}
-
-/** Nobody writes in between. */
-function from(base: number): LogPlacement {
-  return { offsetOf: (index) => base + index };
-}
-
-function own(builder: BatchBuilder): RecordBatchBuilder {
-  if (builder instanceof RecordBatchBuilder) return builder;
-  throw new TailraceError('internal', 'a batch of another log was appended');
-}
-
-function checkSpec(spec: TopicSpec): void {
-  const { topic, partitions } = spec;
-  if (topic !== '' && topic.isWellFormed() && Number.isInteger(partitions) && partitions >= 1) return;
-  throw new TailraceError('internal', `not a topic: ${JSON.stringify(spec)}`);
 }

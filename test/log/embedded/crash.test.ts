@@ -79,6 +79,7 @@ test('kill -9 at any moment loses nothing that was acknowledged and leaves no ha
 
 for (const point of [
   'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'log.roll_mid', 'log.journal_rotated', 'log.journal_old_removed', 'log.trim_mid',
+  'log.rewrite_mid', 'log.rewritten_unused', 'log.replace_journaled', 'log.replace_renamed', 'log.replace_mid', 'log.compacted_unnoted',
 ]) {
   test(`kill -9 at ${point} loses nothing that was acknowledged and leaves no half group`, async (t) => {
     const directory = join(await tempDirectory(t), 'log');
@@ -99,6 +100,18 @@ test('a death while the log is being opened is survived by the next opening', as
   appender.process.kill('SIGKILL');
   await appender.ended;
   for (const point of ['log.redo_mid:kill9:3', 'log.redo_mid:kill9:1', 'log.journal_old_removed:kill9']) {
+    const dying = await startAppender(directory, { failpoint: point });
+    assert.equal((await dying.ended).signal, 'SIGKILL');
+    assert.equal(dying.acked, -1, 'it died before it was open');
+  }
+  await checkAfterDeath(directory, appender.acked);
+});
+
+test('a death while a rewritten segment is put in its place at the opening is survived by the next opening', async (t) => {
+  const directory = join(await tempDirectory(t), 'log');
+  const appender = await startAppender(directory, { failpoint: 'log.replace_journaled:kill9' });
+  await appender.ended;
+  for (const point of ['log.replace_renamed:kill9', 'log.redo_replace:kill9']) {
     const dying = await startAppender(directory, { failpoint: point });
     assert.equal((await dying.ended).signal, 'SIGKILL');
     assert.equal(dying.acked, -1, 'it died before it was open');

@@ -42,11 +42,11 @@ export async function contentOf(directory: string): Promise<{ a: (string | null)
  * A folder as a crash leaves it: `write` runs on an open log, whose folder is then copied as it stands. The journal is not
  * redone before the copy is opened.
  */
-export async function crashed(write: (writer: LogWriter) => Promise<void>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
+export async function crashed(write: (writer: LogWriter, directory: string) => Promise<void>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
   const directory = join(await tempDirectory(), 'log');
   const writer = await openEmbeddedLog({ ...options, directory }).openWriter();
   await makeTopics(writer);
-  await write(writer);
+  await write(writer, directory);
   const copy = await copyOf(directory);
   await writer.close().catch(() => undefined);
   return copy;

@@ -225,7 +225,7 @@ test('a log.json that is missing, of another kind or of a later version is refus
   for (const [text, place, code] of [
     ['{', /log\.json, byte 0: this is not a JSON object/, 'log-damaged'],
     ['{"format":"other"}', /log\.json.*not the log\.json/, 'log-damaged'],
-    ['{"format":"tailrace-log","version":2,"logId":"x"}', /log\.json: format version 2; this Tailrace knows 1/, 'log-unknown-version'],
+    ['{"format":"tailrace-log","version":3,"logId":"x"}', /log\.json: format version 3; this Tailrace knows 1 to 2/, 'log-unknown-version'],
   ] as const) {
     const copy = await copyOf(good);
     writeFileSync(join(copy, 'log.json'), text);
