@@ -1,12 +1,14 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { matchesFilter } from '../event/table-pattern.ts';
 import type { TableSchema } from '../event/table.ts';
-import { checkLog, createCodec, createSink, createSource } from '../registry.ts';
+import { checkLog, createCodec, createLog, createSink, createSource } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
-import type { Logger } from '../runtime/logger.ts';
+import { silentLogger, type Logger } from '../runtime/logger.ts';
+import { refuseForeignLog } from '../pipeline/log-owner.ts';
 import { clashRemedy, topicClashes } from '../pipeline/topics.ts';
 import { loadStream, noOutputs } from './streams.ts';
+import { withLogReader } from './topics.ts';
 
 /** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
 export interface CheckedPart {
@@ -26,7 +28,10 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     return [...found.findings, ...topicClashes(config.name, tables).map(topicFinding)];
   });
   const others = await Promise.all([
-    checked('log', () => checkLog(config.log, context)),
+    checked('log', async () => {
+      const findings = await checkLog(config.log, context);
+      return findings.some(({ severity }) => severity === 'error') ? findings : [...findings, ...(await ownerFindings(config))];
+    }),
     ...(codec.check === undefined ? [] : [checked('format', () => codec.check?.() ?? [])]),
     ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
     ...config.sinks.map(async (sink) => {
@@ -35,6 +40,18 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     }),
   ]);
   return [source, ...others];
+}
+
+/** Whose log it is; one that is not there yet is nobody's. */
+async function ownerFindings(config: PipelineConfig): Promise<readonly Finding[]> {
+  const log = createLog(config.log, { pipeline: config.name, logger: silentLogger });
+  if (log.writers !== 'one') return [];
+  try {
+    refuseForeignLog(config.name, await withLogReader(config, (reader) => reader.topics()));
+  } catch (error) {
+    if (!(error instanceof TailraceError && error.code === 'log-missing')) throw error;
+  }
+  return [];
 }
 
 function topicFinding(message: string): Finding {

@@ -27,7 +27,7 @@ export function findGap(server: SourceServer, start: StartRecord | null, end: En
       `a transaction committed at ${formatLsn(end.commitLsn)} that the new timeline does not have`
     );
   }
-  return compareLsns(server, continuesAt(server, start, end));
+  return compareLsns(server, start.slot, continuesAt(server, start, end));
 }
 
 /**
@@ -40,10 +40,12 @@ export function continuesAt(server: SourceServer, start: StartRecord, end: EndRe
   return hasBranched ? timelineSwitch : end.endLsn;
 }
 
-function compareLsns(server: SourceServer, logEnd: Lsn): string | null {
+function compareLsns(server: SourceServer, before: string, logEnd: Lsn): string | null {
   if (server.confirmedFlush > logEnd) {
     const missing = server.confirmedFlush - logEnd;
-    const cause = server.slotCreated
+    const cause = server.slot !== before
+      ? `the log was written from the slot ${before}, this is the slot ${server.slot}`
+      : server.slotCreated
       ? `the slot ${server.slot} was missing and has been made anew`
       : `the slot ${server.slot} was advanced or made anew by somebody else`;
     return (

@@ -12,6 +12,7 @@ import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
 import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { appendRecord, controlDraft, type Written } from './group.ts';
+import { refuseForeignLog, tellFormerSlot } from './log-owner.ts';
 import { highestEpoch, ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
 import { PublishingSession } from './publishing-session.ts';
 import { startIdText } from './record-header.ts';
@@ -66,11 +67,15 @@ export class Publisher {
   /** Opens the log for writing and makes the pipeline's own topics; `publish` then takes the slot. */
   static async open(options: PublisherOptions): Promise<Publisher> {
     const writer = await options.log.openWriter();
+    let reader: LogReader | null = null;
     try {
+      reader = await options.log.openReader();
+      if (options.log.writers === 'one') refuseForeignLog(options.pipeline, await reader.topics());
       // Side by side: on Kafka each takes its time.
       await Promise.all(ownTopics(options).map((topic) => writer.createTopic({ topic, partitions: 1 })));
-      return new Publisher(options, writer, await options.log.openReader());
+      return new Publisher(options, writer, reader);
     } catch (error) {
+      await reader?.close();
       await writer.close();
       throw error;
     }
@@ -156,9 +161,8 @@ export class Publisher {
 
   #checkGap(session: SourceSession, progress: LogProgress, known: SchemaState): string | null {
     const clashes = topicClashes(this.#options.pipeline, session.tables);
-    if (clashes.length > 0) {
-      throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: clashRemedy });
-    }
+    if (clashes.length > 0) throw new TailraceError('source-not-ready', clashes.join('; '), { remedy: clashRemedy });
+    tellFormerSlot(progress.start, session.server, this.#options.logger);
     // Versions are written behind a START: without one, the topic is not the one that they were written with (Kafka).
     const isLost = progress.start === null && known.versions.length > 0;
     const gap = isLost ? `${this.#topics.transaction} is empty, and ${this.#topics.schema} is not: it was deleted, or made again` : findGap(session.server, progress.start, progress.end);

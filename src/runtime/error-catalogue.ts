@@ -42,6 +42,7 @@ export const catalogue = {
 
   // the log
   'log-locked': entry('operator', 3, 'Another process has the log open.', 'Stop the other daemon, or give this pipeline a directory of its own.'),
+  'log-of-another': entry('operator', 3, 'The directory holds the log of another pipeline.', 'Give this pipeline a directory of its own; a pipeline that was renamed goes on under its old name.'),
   'log-damaged': entry('stop', 4, 'The log is damaged at a place that had been made durable.', 'Restore the folder from a copy, or move it away and start with new snapshots.'),
   'log-unwritable': entry('retry', 3, 'The log cannot be written: no space, an I/O error, or brokers that lost what was written before.', 'Free or add disk space; Tailrace tries again by itself and the source keeps what was not acknowledged.'),
   'log-directory': entry('operator', 3, 'The directory of the log cannot be used: its rights, its owner, or what stands there.', 'Give the user that Tailrace runs as its own writable directory, or mend the rights that the message names.'),

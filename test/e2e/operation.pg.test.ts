@@ -58,6 +58,29 @@ test('SIGTERM under load, again and again: exit 0, and all that the log holds is
   await setting.equal();
 });
 
+test('O7: a pipeline that was renamed does not begin anew in the log that it had: it says whose that is, and leaves no slot behind', async (t) => {
+  const setting = await ledgerSetting(t);
+  const { daemon, source, replica, directory, sqlite } = setting;
+  daemon.start();
+  await daemon.streaming();
+  assert.equal(await daemon.stop(), 0);
+  const named = (name: string): Promise<void> => writeFile(daemon.file, connector({ name, source: source.url, replica: replica.url, directory, sqlite }));
+  const before = nameFor(source);
+  await named(`${before}_new`);
+  const checked = await tailrace(['check', daemon.file]);
+  assert.equal(checked.code, 3);
+  assert.match(checked.out, new RegExp(`the log in this directory is that of the pipeline ${before}, and this pipeline is ${before}_new`));
+  daemon.start();
+  await eventually(() => daemon.output.includes(`is that of the pipeline ${before}`), { what: 'the daemon to say whose log it is' });
+  await daemon.kill();
+  const slots = await source.sql<{ name: string }>('SELECT slot_name AS name FROM pg_replication_slots WHERE database = current_database()');
+  assert.deepEqual(slots.map(({ name }) => name), [`tailrace_${before}`]);
+  await named(before);
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal();
+});
+
 test('SIGTERM while neither source nor replica answers: it ends in time, and what was not acknowledged comes in the next life', async (t) => {
   const setting = await ledgerSetting(t);
   const { source, replica } = await proxied(t, setting);

@@ -27,6 +27,8 @@ const cases: Record<string, Case> = {
   'a log without an END has nothing that could be missing': { server: { confirmedFlush: 0x9000n }, end: null, gap: null },
   'a slot one byte past the last END is a gap of one byte': { server: { confirmedFlush: 0x1001n }, gap: /advanced or made anew by somebody else: it starts at 0\/1001, the log ends at 0\/1000, so 1 bytes of WAL/ },
   'a slot that had to be made anew is a gap, and says so': { server: { confirmedFlush: 0x1800n, slotCreated: true }, gap: /was missing and has been made anew.* 2048 bytes/ },
+  'another slot than the one before is named where it starts later': { server: { slot: 'theirs', confirmedFlush: 0x1800n }, gap: /written from the slot tailrace_shop, this is the slot theirs: it starts at .* 2048 bytes/ },
+  'another slot than the one before that starts early enough goes on': { server: { slot: 'theirs', confirmedFlush: 0x800n }, gap: null },
   'another system identifier is a gap, however the LSNs stand': { server: { systemIdentifier: '8', confirmedFlush: 0x10n }, gap: /system identifier 7, this one is 8/ },
   'an older timeline is a gap': { server: { timeline: 2 }, gap: /on timeline 2, the log has seen timeline 3/ },
   'a server whose WAL ends before the last END was set back': { server: { walFlushed: 0xfffn }, gap: /WAL ends at 0\/FFF, before the log's last position 0\/1000/ },
