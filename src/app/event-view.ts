@@ -29,7 +29,10 @@ export interface RecordView {
   readonly ordinal?: number;
   /** A key change is two records: the old key's half and the new one's. */
   readonly half?: 'old' | 'new';
-  readonly key?: RowView | null;
+  /** Of a record that is no event: what it has as its key. */
+  readonly key?: unknown;
+  /** Of a record that is no event. */
+  readonly headers?: Readonly<Record<string, unknown>>;
   readonly before?: RowView | null;
   readonly after?: RowView | null;
   /** Of a logical message: its prefix, and its content where that is text, else `{"base64": …}`. */
@@ -61,7 +64,7 @@ export class EventView {
     const place = { topic, partition, offset: cursor.offset, timestamp: new Date(cursor.timestamp).toISOString() };
     const slice: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
     if (!cursor.header(headerName, slice)) {
-      return cursor.value.start < 0 ? { ...place, op: 'tombstone' } : { ...place, value: plain(cursor.value) };
+      return cursor.value.start < 0 ? { ...place, op: 'tombstone', ...keyed(cursor) } : { ...place, ...keyed(cursor), value: plain(cursor.value) };
     }
     const header = this.#header.reset(slice);
     const { op, half, ordinal, epoch } = header;
@@ -83,6 +86,15 @@ export class EventView {
     const absent = after === null ? [] : table.columns.filter(({ name }) => !Object.hasOwn(after, name)).map(({ name }) => name);
     return { ...identity, table: tableName(table), key: keyOf(table, after ?? before), before, after, ...(absent.length === 0 ? {} : { absent }) };
   }
+}
+
+/** Key and headers of a record that is no event. The last of several headers of one name. */
+function keyed(cursor: RecordCursor): Pick<RecordView, 'key' | 'headers'> {
+  const headers = cursor.headers();
+  // Without a prototype: a header may be called __proto__.
+  const named = Object.create(null) as Record<string, unknown>;
+  for (const [name, { bytes, start, end }] of headers) named[name] = start < 0 ? null : textOrBase64(bytes.subarray(start, end));
+  return { ...(cursor.key.start < 0 ? {} : { key: plain(cursor.key) }), ...(headers.length === 0 ? {} : { headers: named }) };
 }
 
 function rowView(table: TableSchema, bytes: Uint8Array, at: number, keyOnly: boolean): RowView {

@@ -1,5 +1,19 @@
 import { z } from 'zod';
-import type { LogWriter } from '../log/log.ts';
+import type { BatchBuilder, LogWriter } from '../log/log.ts';
+import { TailraceError } from '../runtime/errors.ts';
+import type { Slice } from '../runtime/slice.ts';
+
+/** Bytes are base64; a null partition is that of the key. */
+const record = z.strictObject({
+  key: z.string().nullable(),
+  value: z.string().nullable(),
+  headers: z.array(z.tuple([z.string(), z.string()]).readonly()).readonly(),
+  /** Milliseconds since 1970. */
+  timestamp: z.int().min(0),
+  partition: z.int().min(0).nullable(),
+});
+
+export type ProducedRecord = z.output<typeof record>;
 
 const settings = z.record(z.string(), z.string().nullable());
 
@@ -8,6 +22,7 @@ export const logRequest = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('create'), topic: z.string(), partitions: z.int().min(1), replication: z.int().min(1).nullable(), settings }),
   z.strictObject({ do: z.literal('alter'), topic: z.string(), partitions: z.int().min(1).nullable(), settings }),
   z.strictObject({ do: z.literal('delete'), topic: z.string() }),
+  z.strictObject({ do: z.literal('append'), topic: z.string(), records: z.array(record).readonly() }),
 ]);
 
 export type LogRequest = z.output<typeof logRequest>;
@@ -32,5 +47,32 @@ export async function performOnLog(writer: LogWriter, request: LogRequest): Prom
       if (!there) return { done: false };
       await writer.deleteTopic(request.topic);
       return { done: true };
+    case 'append':
+      if (!there) return { done: false };
+      await appendRecords(writer, request.topic, request.records);
+      return { done: true };
   }
+}
+
+/** All of them in one append: on the embedded log that is one group, which is there whole or not at all. */
+async function appendRecords(writer: LogWriter, topic: string, records: readonly ProducedRecord[]): Promise<void> {
+  const partitions = writer.topics().find((spec) => spec.topic === topic)?.partitions ?? 1;
+  const ends = Array.from({ length: partitions }, (_, partition) => writer.range(topic, partition).end);
+  // Records without a key go by turns, those of one request together.
+  const turn = ends.reduce((sum, end) => sum + end, 0) % partitions;
+  const batches = new Map<number, BatchBuilder>();
+  for (const { key, value, headers, timestamp, partition } of records) {
+    const draft = { timestamp, key: sliceOf(key), value: sliceOf(value), headers: headers.map(([name, content]) => ({ name, value: sliceOf(content) })) };
+    const to = partition ?? (key === null ? turn : writer.partitionOf(draft.key, partitions));
+    if (to >= partitions) throw new TailraceError('usage', `${topic} has no partition ${to}`, { remedy: `It has ${partitions === 1 ? 'partition 0 alone' : `0 to ${partitions - 1}`}.` });
+    let batch = batches.get(to);
+    if (batch === undefined) batches.set(to, (batch = writer.batch(topic, to)));
+    batch.add(draft);
+  }
+  await writer.append([...batches.values()]);
+}
+
+function sliceOf(base64: string | null): Slice {
+  const bytes = Buffer.from(base64 ?? '', 'base64');
+  return base64 === null ? { bytes, start: -1, end: -1 } : { bytes, start: 0, end: bytes.length };
 }

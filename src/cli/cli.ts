@@ -16,6 +16,7 @@ const commands: readonly Entry[] = [
   { name: 'status', summary: 'where each pipeline and sink stands', load: () => import('./status.ts').then((file) => file.defineStatus) },
   { name: 'verify', summary: 'compare each replica with the source, row by row where it must', load: () => import('./verify.ts').then((file) => file.defineVerify) },
   { name: 'topics', summary: 'list, describe, make, change and delete topics', load: () => import('./topics.ts').then((file) => file.defineTopics) },
+  { name: 'produce', summary: 'append records to a topic of your own', load: () => import('./produce.ts').then((file) => file.defineProduce) },
   { name: 'consume', summary: 'print events as they come', load: () => import('./consume.ts').then((file) => file.defineConsume) },
   { name: 'groups', summary: 'where consumer groups stand, and put them elsewhere', load: () => import('./groups.ts').then((file) => file.defineGroups) },
   { name: 'replay', summary: 'build a replica from the log alone, as of a point in the past', load: () => import('./replay.ts').then((file) => file.defineReplay) },

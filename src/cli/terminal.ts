@@ -13,6 +13,8 @@ export interface Terminal {
   err(text: string): void;
   /** Whether stdout is a terminal that somebody looks at. */
   readonly interactive: boolean;
+  /** What is typed, or comes through a pipe. */
+  readonly input: Readable;
   /** Columns of that terminal; read again for each picture, because windows change. */
   readonly width: number;
   readonly style: Style;
@@ -45,6 +47,7 @@ export function createTerminal({ stdin, stdout, stderr, environment }: Streams):
     flushed: () => new Promise((resolve) => void stdout.write('', () => resolve())),
     err: (text) => void stderr.write(`${text}\n`),
     interactive,
+    input: stdin,
     get width() {
       // 0 where the terminal does not know.
       return Math.max(20, stdout.columns || 80);

@@ -203,4 +203,6 @@ export interface RecordCursor {
   readonly value: Slice;
   /** Points `out` at the value of the named header; false when the record has none. */
   header(name: string, out: Slice): boolean;
+  /** Names and values of all headers, in order: for people, not for the hot path. */
+  headers(): readonly (readonly [name: string, value: Slice])[];
 }

@@ -80,6 +80,20 @@ export class BatchCursor implements RecordCursor {
     return false;
   }
 
+  headers(): readonly (readonly [name: string, value: Slice])[] {
+    const bytes = this.#bytes;
+    const found: (readonly [string, Slice])[] = [];
+    const count = varint(bytes, this.#headers);
+    let at = this.#headers + varintLength(bytes, this.#headers);
+    for (let i = 0; i < count; i++) {
+      const [name, value] = [{ bytes, start: -1, end: -1 }, { bytes, start: -1, end: -1 }];
+      at = take(bytes, at, name);
+      at = take(bytes, at, value);
+      found.push([bytes.toString('utf8', name.start, name.end), value]);
+    }
+    return found;
+  }
+
   #nextBatch(): boolean {
     const at = this.#batchEnd;
     if (at >= this.#end) return false;

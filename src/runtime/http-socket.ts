@@ -19,8 +19,8 @@ export interface SocketReply {
   readonly json: unknown;
 }
 
-/** Rows to be written may come in a request; a whole table should not. */
-const longestBody = 1 << 20;
+/** Records to be written come in a request, the largest that a log takes by default in base64; a whole table does not. */
+const longestBody = 16 << 20;
 
 /**
  * JSON over HTTP on a Unix domain socket: who may open the socket's file may ask. Nothing of it can be reached by a network or

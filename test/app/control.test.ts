@@ -84,7 +84,7 @@ describe('a command', () => {
     const shop = await world(t);
     listen(t, shop);
     await eventually(() => ask(shop));
-    const long = await postToSocket(shop.place.socket, { path: '/snapshot', body: { tables: ['x'.repeat(2 << 20)] }, timeoutMs: 5000 }).catch((error: NodeJS.ErrnoException) => error.code);
+    const long = await postToSocket(shop.place.socket, { path: '/snapshot', body: { tables: ['x'.repeat(20 << 20)] }, timeoutMs: 5000 }).catch((error: NodeJS.ErrnoException) => error.code);
     if (typeof long === 'object') assert.equal(long.status, 400);
     else assert.match(String(long), /EPIPE|ECONNRESET/);
     assert.deepEqual(await ask(shop), status);

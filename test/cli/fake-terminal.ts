@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { runCli } from '../../src/cli/cli.ts';
 import { createStyle, type Terminal } from '../../src/cli/terminal.ts';
 
@@ -11,6 +12,8 @@ export interface Fake {
   readonly environment?: Readonly<Record<string, string>>;
   readonly interactive?: boolean;
   readonly width?: number;
+  /** The standard input, in pieces. */
+  readonly input?: readonly string[];
   /** What is typed when asked; without it there is nobody to ask. */
   readonly answer?: string;
 }
@@ -23,6 +26,7 @@ export async function tailrace(args: readonly string[], fake: Fake = {}): Promis
     out: (text) => void out.push(`${text}\n`),
     flushed: () => Promise.resolve(),
     err: (text) => void err.push(`${text}\n`),
+    input: Readable.from((fake.input ?? []).map((piece) => Buffer.from(piece))),
     interactive: fake.interactive ?? false,
     width: fake.width ?? 80,
     style: createStyle(false),

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freshPipelineName, sharedKafka } from '../support/kafka.ts';
-import { groupCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
+import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const kafka = await sharedKafka();
 const tools = (): Promise<Tools> => toolsOn(() => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}] }`, freshPipelineName());
 
 topicCommands('Kafka', tools, kafka.missing);
 groupCommands('Kafka', tools, kafka.missing);
+produceCommands('Kafka', tools, kafka.missing);
 
 test('settings are made, changed and taken back, and what Kafka does not take is said', { skip: kafka.missing ?? false }, async () => {
   const { run } = await tools();

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tailrace as asProcess } from '../support/daemon.ts';
-import { groupCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
+import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const tools = (): Promise<Tools> => toolsOn((directory) => `{ type: embedded, directory: ${directory} }`, 'shop');
 
 topicCommands('the embedded log', tools);
 groupCommands('the embedded log', tools);
+produceCommands('the embedded log', tools);
 
 test('what only Kafka has is refused on the embedded log', async () => {
   const { run } = await tools();
@@ -28,3 +29,18 @@ test('kill -9 between what a group was given and its offset: it gets that again,
   const again = await run(['consume', 'clicks', '--group', 'mailer', '--no-follow']);
   assert.equal(again.out, killed.out, 'who died holds the group no longer');
 });
+
+for (const point of ['log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written']) {
+  test(`kill -9 of produce at ${point}: what it had called durable is there, the rest whole or not at all`, async () => {
+    const { run, file } = await tools();
+    await run(['topics', 'create', 'clicks']);
+    await run(['produce', 'clicks'], { input: ['1\n2\n'] });
+    const killed = await asProcess(['produce', 'clicks', file], { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${point}:kill9` }, '3\n4\n5\n');
+    assert.equal(killed.code, null);
+    assert.equal(killed.out, '', 'it called nothing durable');
+    await run(['produce', 'clicks'], { input: ['6\n'] });
+    const { out } = await run(['consume', 'clicks', '--from-beginning']);
+    const values = out.trim().split('\n').map((line) => (JSON.parse(line) as { value: number }).value);
+    assert.ok(['1,2,6', '1,2,3,4,5,6'].includes(values.join()), values.join());
+  });
+}

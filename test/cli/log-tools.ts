@@ -153,3 +153,65 @@ export function groupCommands(what: string, tools: () => Promise<Tools>, missing
     });
   });
 }
+
+/** `produce`, on any log. */
+export function produceCommands(what: string, tools: () => Promise<Tools>, missing?: string): void {
+  interface Printed {
+    readonly partition: number;
+    readonly key?: unknown;
+    readonly headers?: unknown;
+    readonly value?: unknown;
+    readonly op?: string;
+    readonly timestamp: string;
+  }
+  const printed = async ({ run }: Tools): Promise<readonly Printed[]> =>
+    (await run(['consume', 'clicks', '--from-beginning'])).out.trim().split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Printed);
+  describe(`produce on ${what}`, { skip: missing ?? false }, () => {
+    test('lines with headers, keys and values are read as Kafka\'s console producer reads them, however they come in pieces', async () => {
+      const own = await tools();
+      await own.run(['topics', 'create', 'clicks']);
+      const said = await own.run(['produce', 'clicks', '--property', 'parse.key=true', '--property', 'key.separator=:', '--property', 'parse.headers=true', '--property', 'headers.delimiter=|', '--property', 'null.marker=NULL'], { input: ['a:1,b:2|k1:{"x":', '1}\r\n|k2:é', '\n|NULL:NULL\n', '|k3:last'] });
+      assert.equal(said.code, 0, said.err);
+      assert.equal(said.out, `4 records are durable in clicks\n`);
+      assert.deepEqual((await printed(own)).map(({ key, headers, value, op }) => ({ key, headers, value, op })), [
+        { key: 'k1', headers: { a: '1', b: '2' }, value: { x: 1 }, op: undefined },
+        { key: 'k2', headers: undefined, value: 'é', op: undefined },
+        { key: undefined, headers: undefined, value: undefined, op: 'tombstone' },
+        { key: 'k3', headers: undefined, value: 'last', op: undefined },
+      ]);
+    });
+    test('JSON says all of a record; a key keeps to its partition', async () => {
+      const own = await tools();
+      await own.run(['topics', 'create', 'clicks', '--partitions', '3']);
+      const record = (value: unknown, more: object = {}): string => `${JSON.stringify({ value, ...more })}\n`;
+      const input = [record({ n: 1 }, { key: 'ann', headers: { h: 'x' } }), record('two', { key: 'ann' }), record(3, { key: { id: 1 }, partition: 2, timestamp: '2026-01-31T12:00:00Z' }), record(null, { key: 'ann' })];
+      assert.equal((await own.run(['produce', 'clicks', '--format', 'json'], { input })).code, 0);
+      const found = await printed(own);
+      const ann = found.filter(({ key }) => key === 'ann');
+      assert.deepEqual(ann.map(({ value, op }) => value ?? op), [{ n: 1 }, 'two', 'tombstone']);
+      assert.equal(new Set(ann.map(({ partition }) => partition)).size, 1);
+      const third = found.find(({ value }) => value === 3);
+      assert.deepEqual([third?.partition, third?.key, third?.timestamp], [2, { id: 1 }, '2026-01-31T12:00:00.000Z']);
+      assert.deepEqual(ann[0]?.headers, { h: 'x' });
+    });
+    test('a line that is wrong is named, and so is how many before it are durable; nothing goes into a topic of the pipeline', async () => {
+      const own = await tools();
+      await own.run(['topics', 'create', 'clicks']);
+      for (const [args, input, message] of [
+        [['clicks', '--format', 'json'], ['{"value":1}\n', '{"value":'], /line 2: it is no JSON/],
+        [['clicks', '--format', 'json'], ['{"valeu":1}\n'], /line 1: valeu is none of key, value/],
+        [['clicks', '--format', 'json'], ['{"value":1,"partition":9}\n'], /has no partition 9[^]*partition 0 alone/],
+        [['clicks', '--property', 'parse.key=true'], ['no tab'], /line 1: it has no "\\t" behind its key/],
+        [['clicks', '--property', 'parse.keys=true'], [], /no property parse\.keys[^]*There are parse\.key/],
+        [['clicks', '--format', 'json'], ['{"value":1,"headers":{"tailrace":"x"}}\n'], /header tailrace marks/],
+        [['public.items'], ['x\n'], /is a topic that the pipeline .* writes: nothing else/],
+        [['nothing'], ['x\n'], /there is no topic/],
+      ] as const) {
+        const said = await own.run(['produce', ...args], { input });
+        assert.equal(said.code, 2, `${args.join(' ')} ${said.err}`);
+        assert.match(said.err, message);
+      }
+      assert.deepEqual(await printed(own), [], 'a batch with a bad line in it is not written');
+    });
+  });
+}

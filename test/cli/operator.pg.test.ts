@@ -23,7 +23,7 @@ async function guarded(t: TestContext): Promise<{ readonly db: TestDatabase; rea
   return { db, url: url.href };
 }
 
-test('a pipeline from check to teardown, as an operator sees it, with its password seen nowhere', { timeout: 120_000 }, async (t) => {
+test('a pipeline from check to teardown, as an operator sees it, with its password seen nowhere', { timeout: 180_000 }, async (t) => {
   const source = await guarded(t);
   const replica = await guarded(t);
   const folder = await tempDirectory(t);
@@ -81,6 +81,8 @@ sinks:
   assert.deepEqual(records.trim().split('\n').map((line) => (JSON.parse(line) as { op: string }).op), ['r', 'u']);
   assert.match((await command(['topics', 'list', daemon.file])).out, /^cli\.public\.orders +events +1 +2 /m);
   assert.match((await command(['topics', 'create', 'clicks', daemon.file])).out, /^cli\.clicks was made/, 'by the daemon, which has the log');
+  assert.match((await tailrace(['produce', 'clicks', daemon.file], environment, 'a\nb\n')).out, /^2 records are durable in clicks/);
+  assert.equal((await command(['consume', 'clicks', daemon.file, '--group', 'g', '--from-beginning', '--no-follow'])).out.trim().split('\n').length, 2);
   assert.match((await command(['topics', 'delete', 'clicks', daemon.file, '--yes'])).out, /^cli\.clicks was deleted/);
   assert.match((await command(['topics', 'delete', 'public.orders', daemon.file, '--yes', '--force'])).err, /the daemon of cli runs, and writes this topic/);
   assert.match((await command(['snapshot', 'public.orders', daemon.file])).out, /^copying public\.orders;/);

@@ -24,12 +24,14 @@ export interface CommandResult {
 }
 
 /** Runs one command of the program to its end, as a user would. */
-export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CommandResult> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...shared, ...environment } });
+export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}, input?: string): Promise<CommandResult> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { ...shared, ...environment } });
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(input);
   let out = '';
   let err = '';
-  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, out, err };
 }
