@@ -40,6 +40,8 @@ export interface RecordView {
   readonly content?: unknown;
   /** Columns that Postgres did not send because they did not change, and that were not filled in. */
   readonly absent?: readonly string[];
+  /** The row was larger than the log takes: there is its key alone. */
+  readonly left_out?: true;
   /** Of the topics that hold no events. */
   readonly value?: unknown;
 }
@@ -84,7 +86,7 @@ export class EventView {
     const before = change.oldAt < 0 ? null : rowView(table, change.bytes, change.oldAt, change.oldKind === 'key');
     const after = change.newAt < 0 ? null : rowView(table, change.bytes, change.newAt, false);
     const absent = after === null ? [] : table.columns.filter(({ name }) => !Object.hasOwn(after, name)).map(({ name }) => name);
-    return { ...identity, table: tableName(table), key: keyOf(table, after ?? before), before, after, ...(absent.length === 0 ? {} : { absent }) };
+    return { ...identity, table: tableName(table), key: keyOf(table, after ?? before), before, after, ...(absent.length === 0 ? {} : { absent }), ...(record.leftOut ? { left_out: true } : {}) };
   }
 }
 

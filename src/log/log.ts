@@ -140,9 +140,23 @@ export interface BatchBuilder {
   readonly count: number;
   /** Encoded bytes so far. */
   readonly bytes: number;
+  /** Why the log would not take this record, however it is sent; undefined when it would. To be asked before `add`. */
+  oversize(draft: RecordDraft): Oversize | undefined;
   /** Copies the draft in; the caller may reuse it at once. */
   add(draft: RecordDraft): void;
 }
+
+/** A record that is larger than the log takes. */
+export interface Oversize {
+  /** What would be sent. */
+  readonly bytes: number;
+  /** For people: which limits there are, and whose. */
+  readonly limits: string;
+  /** What the configuration says about an event: stop in front of it, or write its key without its row. */
+  readonly policy: OversizePolicy;
+}
+
+export type OversizePolicy = 'stop' | 'key-only';
 
 /** One record to be; `start` -1 says null. `headers` are written in order. Timestamps: milliseconds since 1970. */
 export interface RecordDraft {

@@ -1,6 +1,6 @@
 import { TailraceError } from '../runtime/errors.ts';
 import { copySlice } from '../runtime/slice.ts';
-import type { BatchBuilder, RecordDraft } from './log.ts';
+import type { BatchBuilder, Oversize, RecordDraft } from './log.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { BATCH_HEADER, MAX_BATCH, writeBatchHeader, type Stamp } from './record-batch.ts';
 import { varintSize, varlongSize, writeVarint, writeVarlong } from './varint.ts';
@@ -23,6 +23,8 @@ export interface BuilderTarget {
   readonly stamp: Stamp;
   /** Bytes that a batch has at most, unless a single record is larger; 1 MiB. */
   readonly maxBatch?: number;
+  /** Asked about each record; without it none is too large. */
+  readonly oversize?: (draft: RecordDraft) => Oversize | undefined;
 }
 
 /**
@@ -34,6 +36,7 @@ export class RecordBatchBuilder implements BatchBuilder {
   readonly partition: number;
   readonly #stamp: Stamp;
   readonly #maxBatch: number;
+  readonly #oversize: BuilderTarget['oversize'];
   readonly #pool: BufferPool;
   readonly #finished: FinishedBatch[] = [];
   #finishedBytes = 0;
@@ -52,6 +55,7 @@ export class RecordBatchBuilder implements BatchBuilder {
     this.partition = target.partition;
     this.#stamp = target.stamp;
     this.#maxBatch = target.maxBatch ?? MAX_BATCH;
+    this.#oversize = target.oversize;
     this.#pool = pool;
     this.#bytes = pool.take(0);
   }
@@ -62,6 +66,10 @@ export class RecordBatchBuilder implements BatchBuilder {
 
   get bytes(): number {
     return this.#finishedBytes + (this.#inBatch === 0 ? 0 : this.#at);
+  }
+
+  oversize(draft: RecordDraft): Oversize | undefined {
+    return this.#oversize?.(draft);
   }
 
   add(draft: RecordDraft): void {

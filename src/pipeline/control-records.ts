@@ -33,6 +33,13 @@ export interface StartRecord {
   readonly continues: (Place & { readonly endLsn: Lsn }) | null;
   /** Set when the config let a gap pass: what was found. Everything is copied anew and readers begin anew. */
   readonly gap: string | null;
+  /** The log ends here, and goes on there (`topics copy`): nobody publishes or follows it any more. */
+  readonly moved?: string;
+  /**
+   * It is void (epoch 0), and stands in front of everything for as long as the log is being copied from another one, of which this is
+   * the id: nobody uses it until it is gone.
+   */
+  readonly copies?: string;
 }
 
 /** How much of a transaction one topic-partition holds, and where. */

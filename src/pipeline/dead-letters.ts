@@ -1,10 +1,12 @@
 import { tableName } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { shortened } from '../runtime/printable.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { BlockedKey, SinkSession, TableChanges, TableOperation } from '../sink/sink.ts';
 import { BlockedKeys, changedKeys, deadLetter } from './blocked-keys.ts';
 import type { EndRecord } from './control-records.ts';
 import type { SinkReporter } from './sink-start.ts';
+import type { Run } from './transaction-reader.ts';
 
 export interface DeadLetterOptions {
   readonly onError: 'stop' | 'dead-letter';
@@ -12,9 +14,17 @@ export interface DeadLetterOptions {
   readonly logger: Logger;
 }
 
-/** The replica refuses a row. */
+/** The replica refuses a row, or the log has only its key. */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof TailraceError && error.code === 'sink-data';
+  return error instanceof TailraceError && (error.code === 'sink-data' || error.code === 'row-left-out');
+}
+
+/** What a run says of its changes beside them. */
+export type Written = Pick<Run<unknown>, 'last' | 'leftOut'>;
+
+function rowLeftOut({ table, changes: [change] }: TableChanges): TailraceError {
+  const key = change === undefined || change.op === 't' ? '' : ` with the key ${shortened(String(changedKeys(table, change).at(-1)), 200)}`;
+  return new TailraceError('row-left-out', `a row of ${tableName(table)}${table.key.length === 0 ? '' : key} was larger than the log takes, and the log has no more than its key`);
 }
 
 /** The replica cannot follow a table's change of shape. */
@@ -46,14 +56,15 @@ export class DeadLetters {
     return this.#options.onError === 'dead-letter' && isRefusal(error);
   }
 
-  /** `SinkSession.write`, as long as none of the table's keys is blocked. */
-  async write(changes: TableChanges): Promise<void> {
+  /** `SinkSession.write`, as long as none of the table's keys is blocked, and the log has the rows. */
+  async write(changes: TableChanges, { leftOut }: Written): Promise<void> {
+    if (leftOut === true) throw rowLeftOut(changes);
     if (this.#blocked.touches(tableName(changes.table))) throw new TailraceError('sink-data', `keys of ${tableName(changes.table)} are blocked`);
     await this.#session.write(changes);
   }
 
   /** One change after the other, all of one transaction. */
-  async writeEach(changes: TableChanges, end: EndRecord): Promise<void> {
+  async writeEach(changes: TableChanges, { last: { end }, leftOut }: Written): Promise<void> {
     const table = tableName(changes.table);
     for (const change of changes.changes) {
       const behind = this.#blocked.reason(changes.table, change);
@@ -61,7 +72,7 @@ export class DeadLetters {
         await this.#bury(changes, change, { reason: behind.reason, blocks: behind.blocks, end });
         continue;
       }
-      const error = await this.#session.tryWrite({ ...changes, changes: [change] });
+      const error = leftOut === true ? rowLeftOut(changes) : await this.#session.tryWrite({ ...changes, changes: [change] });
       if (error === null) {
         if (change.op === 't' && this.#blocked.touches(table)) await this.#clear(table);
         continue;

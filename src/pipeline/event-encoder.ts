@@ -1,10 +1,11 @@
 import { newEncoded, type Codec, type EncodeContext } from '../codec/codec.ts';
 import type { MessageChange, Op, RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
-import type { TableSchema } from '../event/table.ts';
+import { tableName, type TableSchema } from '../event/table.ts';
 import { isPartial } from '../event/tuple.ts';
-import type { LogWriter, RecordDraft } from '../log/log.ts';
+import type { LogWriter, Oversize, RecordDraft } from '../log/log.ts';
 import { Extent, type Group } from './group.ts';
-import { extraHeaderName, headerName, headerSize, HeaderWriter, type Half } from './record-header.ts';
+import { keyOnly, messageTooLarge, rowTooLarge, withoutOldRow } from './oversize.ts';
+import { extraHeaderName, headerName, headerSize, HeaderWriter, leftOutHeaderName, type Half } from './record-header.ts';
 import { isKeyChange } from './row-key.ts';
 import { withOldRow } from './whole/images.ts';
 
@@ -25,6 +26,13 @@ export class Target {
   }
 }
 
+export interface EncoderNames {
+  readonly pipeline: string;
+  readonly database: string;
+  /** Hears of each event whose row (or content) was larger than the log takes, and that was written without it. */
+  readonly leftOut?: (of: string, excess: Oversize) => void;
+}
+
 /**
  * Encodes the changes of one transaction after the other into the group that is being filled. The hot path of the capture:
  * nothing is allocated a row but what the caller brings; drafts, headers and scratch memory are reused.
@@ -43,12 +51,14 @@ export class EventEncoder {
   #extents = new Map<string, (Extent | undefined)[]>();
   #ordered: Extent[] = [];
   readonly #touched = new Set<Target>();
+  readonly #leftOut: EncoderNames['leftOut'];
 
-  constructor(codec: Codec, names: { readonly pipeline: string; readonly database: string }, partitionOf: LogWriter['partitionOf']) {
+  constructor(codec: Codec, names: EncoderNames, partitionOf: LogWriter['partitionOf']) {
     this.#codec = codec;
     this.#partitionOf = partitionOf;
     this.#pipeline = names.pipeline;
     this.#database = names.database;
+    this.#leftOut = names.leftOut;
     this.#header = new HeaderWriter(codec.id);
     const header = { bytes: this.#header.bytes, start: 0, end: headerSize };
     this.#draft = {
@@ -84,18 +94,46 @@ export class EventEncoder {
   row(group: Group, target: Target, change: RowChange): void {
     const keyChanged = change.op === 'u' && change.oldAt >= 0 && isKeyChange(target.schema, change);
     if (keyChanged) {
-      this.#codec.encodeOldHalf(change, target.schema, this.#context, this.#encoded);
-      this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
-      if (this.#codec.tombstones) this.#bury(group, target);
+      const excess = this.#oldHalf(group, target, change);
+      if (excess !== undefined) this.#oldHalfOfKey(group, target, change, excess);
     }
+    const excess = this.#newRow(group, target, change, keyChanged);
+    if (excess !== undefined) this.#withLess(group, target, { change, keyChanged }, excess);
+  }
+
+  #oldHalf(group: Group, target: Target, change: RowChange): Oversize | undefined {
+    this.#codec.encodeOldHalf(change, target.schema, this.#context, this.#encoded);
+    const excess = this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
+    if (excess === undefined && this.#codec.tombstones) this.#bury(group, target);
+    return excess;
+  }
+
+  #oldHalfOfKey(group: Group, target: Target, change: RowChange, excess: Oversize): void {
+    const less = withoutOldRow(change, true);
+    if (less === undefined || this.#oldHalf(group, target, less) !== undefined) throw rowTooLarge(change, excess);
+  }
+
+  /** What is larger than the log takes: without its old row, or without its row, or not at all. */
+  #withLess(group: Group, target: Target, { change, keyChanged }: { readonly change: RowChange; readonly keyChanged: boolean }, excess: Oversize): void {
+    const less = withoutOldRow(change, keyChanged);
+    if (less !== undefined && this.#newRow(group, target, less, keyChanged) === undefined) return;
+    if (excess.policy === 'stop') throw rowTooLarge(change, excess);
+    this.#codec.encodeRow(keyOnly(change, keyChanged), target.schema, this.#context, this.#encoded);
+    const what = { op: 'u' as const, ordinal: change.ordinal, partial: true, half: keyChanged ? 'new' as const : 'whole' as const };
+    if (this.#write(group, target, { ...what, leftOut: excess.bytes }) !== undefined) throw rowTooLarge(change, excess);
+    this.#leftOut?.(tableName(target.schema), excess);
+  }
+
+  #newRow(group: Group, target: Target, change: RowChange, keyChanged: boolean): Oversize | undefined {
     const lacks = (change.op === 'u' || change.op === 'c') && isPartial(change.bytes, change.newAt);
     const fills = lacks && change.oldKind === 'full' && this.#codec.wholeAfter === true;
     // An update that brings a row into a row filter is sent as an insert, and lacks what it left alone: nobody may take that for NULL.
     const op = lacks ? 'u' : change.op;
     this.#codec.encodeRow(fills ? withOldRow(change) : op === change.op ? change : { ...change, op }, target.schema, this.#context, this.#encoded);
     const partial = lacks && !fills;
-    this.#write(group, target, { op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
-    if (change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
+    const excess = this.#write(group, target, { op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
+    if (excess === undefined && change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
+    return excess;
   }
 
   truncate(group: Group, target: Target, change: TruncateChange): void {
@@ -108,17 +146,29 @@ export class EventEncoder {
 
   message(group: Group, target: Target, change: MessageChange): void {
     this.#codec.encodeMessage(change, target.schema, this.#context, this.#encoded);
-    this.#write(group, target, { op: 'm', ordinal: change.ordinal, partial: false, half: 'whole' });
+    const what = { op: 'm' as const, ordinal: change.ordinal, partial: false, half: 'whole' as const };
+    const excess = this.#write(group, target, what);
+    if (excess === undefined) return;
+    if (excess.policy === 'stop') throw messageTooLarge(change.prefix, excess);
+    this.#codec.encodeMessage({ ...change, content: new Uint8Array(0) }, target.schema, this.#context, this.#encoded);
+    if (this.#write(group, target, { ...what, leftOut: excess.bytes }) !== undefined) throw messageTooLarge(change.prefix, excess);
+    this.#leftOut?.('messages', excess);
   }
 
+  /** `leftOut`: the bytes of the record that this one stands for. Nothing is written where the log would not take it. */
   #write(
     group: Group,
     target: Target,
-    what: { readonly op: Op; readonly ordinal: number; readonly partial: boolean; readonly half: Half },
-  ): void {
-    this.#header.change(what.op, what.ordinal, target.schema.version, what);
+    what: { readonly op: Op; readonly ordinal: number; readonly partial: boolean; readonly half: Half; readonly leftOut?: number },
+  ): Oversize | undefined {
+    const { op, ordinal, leftOut } = what;
+    this.#header.change(op, ordinal, target.schema.version, { partial: what.partial, half: what.half, leftOut: leftOut !== undefined });
+    const draft = leftOut === undefined ? this.#draft : { ...this.#draft, headers: [...this.#draft.headers, { name: leftOutHeaderName, value: sliceOf(String(leftOut)) }] };
     const partition = this.#partition(target);
-    group.add(group.batch(target.topic, partition), this.#draft, this.#extent(target, partition));
+    const batch = group.batch(target.topic, partition);
+    const excess = batch.oversize(draft);
+    if (excess === undefined) group.add(batch, draft, this.#extent(target, partition));
+    return excess;
   }
 
   /** Behind a delete, for the sake of compaction: no event, not counted (PROTOCOL, END). */
@@ -149,4 +199,9 @@ export class EventEncoder {
   #newContext(transaction: TransactionBegin): EncodeContext {
     return { pipeline: this.#pipeline, database: this.#database, transaction, processedAt: Date.now() };
   }
+}
+
+function sliceOf(text: string): RecordDraft['value'] {
+  const bytes = Buffer.from(text);
+  return { bytes, start: 0, end: bytes.length };
 }

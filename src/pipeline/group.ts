@@ -38,7 +38,18 @@ interface Span {
 export interface PendingEnd {
   readonly end: Omit<EndRecord, 'parts'>;
   readonly extents: readonly Extent[];
+  readonly copied?: CopiedFrom;
 }
+
+/** Of a record that another log had before. */
+export interface CopiedFrom {
+  readonly timestamp: number;
+  /** The offset that it had there. */
+  readonly offset: number;
+}
+
+/** In each record of our own topics that was copied from another log, as text: where a copy that was cut off goes on. */
+export const copiedHeaderName = 'tailrace.copied-from';
 
 /** Where a group's records in `transaction` went; first and last are not `count` apart where somebody else wrote in between. */
 export interface Written {
@@ -57,7 +68,7 @@ export class Group {
   /** By topic, then by partition. */
   readonly #batches = new Map<string, BatchBuilder[]>();
   /** For the `transaction` topic, in order. */
-  readonly #records: (PendingEnd | StartRecord)[] = [];
+  readonly #records: (PendingEnd | { readonly start: StartRecord; readonly copied?: CopiedFrom })[] = [];
   #lastEnd: Omit<EndRecord, 'parts'> | null = null;
   #renewed: StartRecord | null = null;
   /** Of complete and of unfinished transactions. */
@@ -121,9 +132,9 @@ export class Group {
     this.#lastEnd = pending.end;
   }
 
-  start(record: StartRecord): void {
-    this.#renewed = record;
-    this.#records.push(record);
+  start(start: StartRecord, copied?: CopiedFrom): void {
+    this.#renewed = start;
+    this.#records.push({ start, ...(copied === undefined ? {} : { copied }) });
   }
 
   /** Hands the group to the log; resolves when it is durable, with where its STARTs and ENDs went. */
@@ -145,8 +156,8 @@ export class Group {
     const batch = this.#writer.batch(this.#transactionTopic, 0);
     const timestamp = Date.now();
     for (const record of this.#records) {
-      const value = 'type' in record ? record : { ...record.end, parts: record.extents.map((extent) => extent.part()) };
-      batch.add(controlDraft(encodeControl(value), timestamp));
+      const value = encodeControl('start' in record ? record.start : { ...record.end, parts: record.extents.map((extent) => extent.part()) });
+      batch.add(record.copied === undefined ? controlDraft(value, timestamp) : copiedDraft(value, record.copied));
     }
     return batch;
   }
@@ -160,6 +171,11 @@ export function controlDraft(value: Uint8Array, timestamp: number): RecordDraft 
     value: { bytes: value, start: 0, end: value.length },
     headers: [],
   };
+}
+
+export function copiedDraft(value: Uint8Array, { timestamp, offset }: CopiedFrom): RecordDraft {
+  const from = Buffer.from(String(offset));
+  return { ...controlDraft(value, timestamp), headers: [{ name: copiedHeaderName, value: { bytes: from, start: 0, end: from.length } }] };
 }
 
 /** Appends one record without headers by itself; resolves when it is durable. Appends of one writer take turns. */

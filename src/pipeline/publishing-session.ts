@@ -64,7 +64,7 @@ export class PublishingSession {
   constructor(options: PublishingOptions) {
     this.#options = options;
     const { session, start, end, codec, pipeline } = options;
-    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database }, (key, partitions) => options.writer.partitionOf(key, partitions));
+    this.#encoder = new EventEncoder(codec, { pipeline, database: session.server.database, leftOut: (table, { bytes, limits }) => options.logger.warn({ table, bytes, limits }, 'an event is larger than the log takes: its key is written, and not its row') }, (key, partitions) => options.writer.partitionOf(key, partitions));
     this.#start = new CurrentStart(start, options.startOffset);
     this.#feeder = new GroupFeeder({
       writer: options.writer, transactionTopic: options.topics.transaction, turns: options.turns, guard: options.guard,

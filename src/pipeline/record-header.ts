@@ -11,7 +11,7 @@ import type { Slice } from '../runtime/slice.ts';
  *      0  u8   version, 1
  *      1  u8   op: the letter
  *      2  u8   codec
- *      3  u8   flags: 1 the new image is partial · 2 old half of a key change · 4 new half
+ *      3  u8   flags: 1 the new image is partial · 2 old half of a key change · 4 new half · 8 the row was too large and is left out
  *      4  8    START id
  *     12  u32  epoch
  *     16  u64  commit LSN
@@ -20,6 +20,8 @@ import type { Slice } from '../runtime/slice.ts';
  *     36  u32  schema version: number
  */
 export const headerName = 'tailrace';
+/** Of an event whose row is left out: the bytes that its record would have had, as text, for people and consumers of their own. */
+export const leftOutHeaderName = 'tailrace.left-out';
 /** What the codec can't say in key and value (codec.ts, Encoded.extra). */
 export const extraHeaderName = 'tailrace.extra';
 export const headerSize = 40;
@@ -28,6 +30,7 @@ const layoutVersion = 1;
 const flagPartial = 1;
 const flagOldHalf = 2;
 const flagNewHalf = 4;
+const flagLeftOut = 8;
 
 export type Half = 'whole' | 'old' | 'new';
 
@@ -47,10 +50,11 @@ export class HeaderWriter {
     this.#view.setBigUint64(16, commitLsn);
   }
 
-  change(op: Op, ordinal: number, version: SchemaVersion, flags: { partial: boolean; half: Half }): void {
+  change(op: Op, ordinal: number, version: SchemaVersion, flags: { readonly partial: boolean; readonly half: Half; readonly leftOut?: boolean }): void {
     this.bytes[1] = op.charCodeAt(0);
     this.bytes[3] =
       (flags.partial ? flagPartial : 0) |
+      (flags.leftOut === true ? flagLeftOut : 0) |
       (flags.half === 'old' ? flagOldHalf : flags.half === 'new' ? flagNewHalf : 0);
     const view = this.#view;
     view.setUint32(24, Math.floor(ordinal / 0x1_0000_0000));
@@ -92,6 +96,11 @@ export class HeaderReader {
   /** Whether the new image lacks columns. */
   get partial(): boolean {
     return ((this.#bytes[this.#at + 3] as number) & flagPartial) !== 0;
+  }
+
+  /** Whether the event's row was too large for the log: there is its key alone. */
+  get leftOut(): boolean {
+    return ((this.#bytes[this.#at + 3] as number) & flagLeftOut) !== 0;
   }
 
   get half(): Half {

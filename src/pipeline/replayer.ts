@@ -8,8 +8,9 @@ import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
 import { encodeControl, type EndRecord, type SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
-import { DeadLetters, isOfShape, isRefusal } from './dead-letters.ts';
+import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
+import { refuseIncomplete } from './move/refusals.ts';
 import { withoutVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
@@ -113,6 +114,7 @@ export class Replayer {
     const { topics } = options;
     const session = await options.sink.open({ signal });
     try {
+      await refuseIncomplete(options.reader, topics.transaction);
       const schemas = new SchemaReader(options.reader, topics.schema);
       await schemas.refresh();
       const write = (record: SinkRecord): Promise<void> => options.reporter.append('sink', { key: null, value: encodeControl(record), ask: record });
@@ -198,7 +200,7 @@ export class Replayer {
     const told = this.#options.sink.inCommitOrder === true;
     try {
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
-      await this.#write(runs, to, (changes) => this.#deadLetters.write(changes));
+      await this.#write(runs, to, (changes, run) => this.#deadLetters.write(changes, run));
     } catch (error) {
       const left = isRefusal(error) || isOfShape(error) ? await this.#withoutVoid(batch) : batch;
       if (left === batch && !this.#deadLetters.takes(error)) throw error;
@@ -208,7 +210,7 @@ export class Replayer {
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
       // transaction each, because a dead letter says where it came from.
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart: true });
-      await this.#write(runs, to, (changes, end) => this.#deadLetters.writeEach(changes, end));
+      await this.#write(runs, to, (changes, run) => this.#deadLetters.writeEach(changes, run));
     }
   }
 
@@ -217,17 +219,17 @@ export class Replayer {
     return withoutVoid({ reader, topics: this.#topics, schemas: this.#schemas, codec, sink, coverage: this.#coverage, logger }, batch, { position: this.#session.position, tables: this.#own.byTopic });
   }
 
-  /** `write` hears also of which transaction the last of the changes is. */
+  /** `write` hears also of which transaction the last of the changes is, and whether the log has their rows. */
   async #write(
     runs: AsyncGenerator<Run<Tag>>,
     to: Position,
-    write: (changes: TableChanges, end: EndRecord) => Promise<void>,
+    write: (changes: TableChanges, run: Written) => Promise<void>,
   ): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
     for await (const run of ahead(runs)) {
-      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run.last.end);
+      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run);
       this.#applied += run.changes.length;
     }
     failpoint('sink.rows_uncommitted');

@@ -13,6 +13,8 @@ export interface Run<T> {
   readonly table: TableSchema;
   readonly tag: T;
   readonly changes: TableOperation[];
+  /** One change by itself that has only its key: its row was too large for the log. */
+  readonly leftOut?: true;
   /** The ordinal of the first change. */
   readonly first: number;
   /** The ordinal of the last change, and the transaction that it belongs to. */
@@ -78,7 +80,11 @@ export class TransactionReader {
         whole = taken instanceof Promise ? await taken : taken;
       }
       const isRepeated = change.op === 't' && truncated.rank === share.rank && truncated.order === order;
-      if (!isRepeated) {
+      if (header.leftOut) {
+        if (run !== null) yield run;
+        run = null;
+        yield { table, tag: share.tag, changes: [change], leftOut: true, first: ordinal, last: { end: share.end, ordinal } };
+      } else if (!isRepeated) {
         if (run === null || run.table !== table || run.tag !== share.tag || bytes >= most) {
           if (run !== null) yield run;
           run = { table, tag: share.tag, changes: [], first: ordinal, last: { end: share.end, ordinal } };

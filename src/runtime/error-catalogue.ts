@@ -51,8 +51,11 @@ export const catalogue = {
   'log-refused': entry('operator', 3, 'Kafka refuses the login, the certificate is not accepted, or a right is missing.', 'Check log.sasl and log.tls, and the rights (ACLs) that the message names.'),
   'log-settings': entry('operator', 3, 'Kafka does not take a topic as it is configured, or a topic is not as the configuration says.', 'See the message; tailrace check lists every topic that is not as it should be.'),
   'log-failed': entry('stop', 1, 'Kafka answered with an error that Tailrace does not know how to take.', 'See the message and the log of the broker.'),
-  'log-record-too-large': entry('operator', 4, 'An event is larger than a record may be in the log.', 'Raise log.max_record_size, and max.message.bytes of the topic where it was made by somebody else.'),
+  'log-record-too-large': entry('operator', 4, 'An event is larger than a record may be in the log.', 'Raise what the message names: max.message.bytes of the topic (kafka-configs), and log.max_record_size for those that are still to be made; or let the log have its key alone, with log.oversize: key-only.'),
   'log-unknown-version': entry('stop', 3, 'The log was written by a newer version of Tailrace.', 'Run that version or a newer one.'),
+  'log-moved': entry('stop', 3, 'The log was copied to another place (tailrace topics copy), and the pipeline goes on there.', 'Use the connector file that names the new log. The old one can be deleted.'),
+  'log-incomplete': entry('operator', 3, 'The log is being copied from another one (tailrace topics copy), and is not whole yet.', 'Let the command end, or run it again if it was cut off: it goes on where it was.'),
+  'log-not-empty': entry('operator', 2, 'The log to copy to has something of the pipeline already.', 'Copy to an empty log: another directory, or brokers without topics of this name.'),
   'log-other-format': entry('operator', 2, 'The log holds events in another format than the configuration says.', 'Set format: to the one that the log was written with, or give the pipeline a new log directory.'),
   'offset-out-of-range': entry('stop', 4, 'An offset was asked for that the log does not hold (any more).', 'See docs/guarantees.md, Gaps.'),
 
@@ -69,6 +72,7 @@ export const catalogue = {
 
   // the sinks
   'row-incomplete': entry('operator', 4, 'A sink needs whole rows, and an update left columns out that the log no longer holds.', 'Run tailrace sinks forget for the sink, so that it is filled anew; give the table REPLICA IDENTITY FULL, or the log a longer retention.'),
+  'row-left-out': entry('operator', 4, 'A row was larger than the log takes, and log.oversize: key-only left it out: the log has its key alone.', 'Raise the limit and run tailrace snapshot for the table, whose copy the sink then goes on from; or configure on_error: dead-letter for this sink.'),
   'sink-unreachable': entry('retry', 3, 'The replica cannot be reached or went away.', 'Check that it runs; Tailrace tries again by itself, and neither the source nor other sinks wait for it.'),
   'sink-refused': entry('operator', 3, 'The replica refuses the login or a right is missing.', 'Check the user, the password and the rights that the message names.'),
   'sink-conflict': entry('operator', 3, 'The replica has a table that is in the way or does not fit.', 'Empty, rename or drop the table, or let the sink write to another schema.'),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
 import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
 import { Publisher } from '../../src/pipeline/publisher.ts';
@@ -20,8 +21,8 @@ const items = tableOf('items', 2);
 const orders = tableOf('orders', 2);
 
 /** A pipeline `shop` whose topics stand behind a prefix that is this test's alone. */
-async function shop(t: TestContext, config: Partial<KafkaLogConfig> = {}): Promise<{ bench: Bench; source: ScriptedSource; prefix: string }> {
-  const source = new ScriptedSource([items, orders]);
+async function shop(t: TestContext, config: Partial<KafkaLogConfig> = {}, tables = [items, orders]): Promise<{ bench: Bench; source: ScriptedSource; prefix: string }> {
+  const source = new ScriptedSource(tables);
   const { log, pipeline } = freshLog(kafka.brokers, config);
   const prefix = `${pipeline}.`;
   return { source, prefix, bench: await Bench.open(t, source, { on: withoutPrefix(log, prefix), sinks: ['local'] }) };
@@ -152,10 +153,63 @@ test('an event that is larger than its topic takes stops the publisher in front 
   source.commit([insert(items, ['3', 'c'])]);
   const error = await bench.ended();
   assert.ok(error instanceof TailraceError && error.code === 'log-record-too-large', String(error));
-  assert.match(error.message, /the-key.*shop\.public\.items.*max\.message\.bytes.*max_record_size/);
+  assert.match(error.message, /an insert into public\.items with the key \(a=the-key\) has 97.8 KiB: the topic takes 64\.0 KiB \(max\.message\.bytes\), the brokers take requests of 100 MiB \(socket\.request\.max\.bytes\), log\.max_record_size is 64\.0 KiB/);
   assert.ok(source.acknowledged.every((lsn) => lsn <= small.endLsn + 0x1000n));
   const last = (await ends(await bench.reader())).at(-1);
   assert.ok((last?.commitLsn ?? 0n) <= small.commitLsn);
+});
+
+test('what the old row adds goes before the row does: it is larger than its topic takes with it, and arrives without it', needed, async (t) => {
+  const full = tableOf('full', 2, { identity: 'full' });
+  const { bench, source } = await shop(t, { max_record_size: 64 << 10 }, [full]);
+  await bench.start();
+  const [half, other] = ['x'.repeat(40_000), 'y'.repeat(40_000)];
+  source.commit([insert(full, ['1', half]), update(full, ['1', other], ['1', half]), insert(full, ['2', half]), rekey(full, ['2', half], ['3', other]), insert(full, ['4', half]), remove(full, ['4', half])]);
+  const sink = await bench.replay('local');
+  await sink.reaches(source.lsn);
+  assert.deepEqual(sink.rows(full), [['1', other], ['3', other]]);
+});
+
+test('oversize: key-only: an event that is too large stands in its place with its key alone; no sink takes that for a row, and the rest stays in order', needed, async (t) => {
+  const { bench, source } = await shop(t, { max_record_size: 64 << 10, oversize: 'key-only' });
+  await bench.start();
+  const big = 'x'.repeat(100_000);
+  source.commit([insert(items, ['1', 'a']), insert(items, ['2', 'b'])]);
+  source.commit([update(items, ['1', big]), insert(orders, ['1', 'o'])]);
+  source.commit([update(items, ['1', 'small again']), rekey(items, ['2', 'b'], ['20', big]), insert(items, ['3', 'c'])]);
+  source.commit([insert(items, ['2', 'another']), update(items, ['3', 'd'])]);
+  await bench.settled();
+  const counts = (await ends(await bench.reader())).flatMap(({ parts }) => parts).reduce((sum, { count }) => sum + count, 0);
+  assert.equal(counts, 10, 'every event is counted, both halves of the key change too');
+
+  const strict = await bench.replay('local');
+  const error = await strict.ended();
+  assert.ok(error instanceof TailraceError && error.code === 'row-left-out', String(error));
+  assert.match(error.message, /public\.items with the key \["1"\]/);
+  assert.deepEqual([strict.rows(items), strict.rows(orders)], [[], []], 'all of the batch waits');
+
+  const lenient = await bench.replay('local', { onError: 'dead-letter' });
+  await lenient.reaches(source.lsn);
+  assert.deepEqual(lenient.rows(items), [['1', 'a'], ['2', 'b'], ['3', 'd']], 'the keys of what is left out stay as they were');
+  assert.deepEqual(lenient.rows(orders), [['1', 'o']]);
+  assert.equal(lenient.replayer.progress.blockedKeys, 3);
+
+  // A copy that empties the table is a way out.
+  source.commit([truncate(items), insert(items, ['1', 'new'])]);
+  await lenient.reaches(source.lsn);
+  assert.deepEqual(lenient.rows(items), [['1', 'new']]);
+});
+
+test('it is the compressed record that has to fit', needed, async (t) => {
+  const { bench, source } = await shop(t, { max_record_size: 64 << 10, compression: 'zstd' });
+  await bench.start();
+  source.commit([insert(items, ['1', 'x'.repeat(200_000)])]);
+  const sink = await bench.replay('local');
+  await sink.reaches(source.lsn);
+  assert.equal(sink.rows(items)[0]?.[1]?.length, 200_000);
+  source.commit([insert(items, ['2', randomBytes(100_000).toString('hex')])]);
+  const error = await bench.ended();
+  assert.ok(error instanceof TailraceError && error.code === 'log-record-too-large', String(error));
 });
 
 test('sinks on Kafka write their own topics, and the publisher hears what they ask for', needed, async (t) => {

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util';
-import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, gunzip, gzip, gzipSync, zstdCompress, zstdCompressSync, zstdDecompress } from 'node:zlib';
 import { TailraceError } from '../../runtime/errors.ts';
 
 /** What a topic's records are written with. Others (snappy, lz4) are refused when they are read: nothing of ours writes them. */
@@ -13,13 +13,20 @@ const fromGzip = promisify(gunzip);
 const toZstd = promisify(zstdCompress);
 const fromZstd = promisify(zstdDecompress);
 
+const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
+
 /** No batch of ours is larger than a record may be; this is for what somebody else may have put there. */
 const longestRecords = 256 * 1024 * 1024;
 
 /** In a thread of Node's own: the one that encodes goes on. */
 export function compress(records: Uint8Array, compression: 'gzip' | 'zstd'): Promise<Buffer> {
   if (compression === 'gzip') return toGzip(records);
-  return toZstd(records, { params: { [constants.ZSTD_c_compressionLevel]: 3 } });
+  return toZstd(records, zstdOptions);
+}
+
+/** For what is rare: the thread stands still meanwhile. */
+export function compressSync(records: Uint8Array, compression: 'gzip' | 'zstd'): Buffer {
+  return compression === 'gzip' ? gzipSync(records) : zstdCompressSync(records, zstdOptions);
 }
 
 export async function decompress(records: Uint8Array, bits: number): Promise<Buffer> {

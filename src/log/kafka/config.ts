@@ -37,6 +37,7 @@ export const kafkaLogConfig = z.strictObject({
   min_insync_replicas: z.int().min(1).max(100).optional().describe('On how many of them a record has to be before it counts; without it, on all but one, at least on one.'),
   compression: z.enum(['none', 'gzip', 'zstd']).default('none').describe('How batches of records are compressed.'),
   max_record_size: size({ min: '16KiB', max: '512MiB' }).prefault('8MiB').describe('How large an event may be: topics are made with this max.message.bytes.'),
+  oversize: z.enum(['stop', 'key-only']).default('stop').describe('What happens to an event that is larger than its topic takes: stop in front of it, or write it with its key and without its row, where on_error of each sink decides.'),
   late_after: duration({ min: '1s', max: '1h' }).prefault('1m').describe('How long a sink waits for events that are named as complete and are not to be seen: after a change of leaders they may be late. Afterwards it is a gap.'),
   topic_settings: z.record(setting, z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({}).describe('More settings of the topics that are made, as Kafka names them: segment.bytes: 1073741824.'),
 });

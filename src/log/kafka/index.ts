@@ -28,7 +28,7 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
     async openWriter() {
       const cluster = new Cluster(clusterOptions(config));
       try {
-        return await KafkaLogWriter.open({ cluster, prefix, compression: config.compression, ...topicRules(config, prefix) });
+        return await KafkaLogWriter.open({ cluster, prefix, compression: config.compression, oversize: config.oversize, ...topicRules(config, prefix) });
       } catch (error) {
         cluster.close();
         throw error;

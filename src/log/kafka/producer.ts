@@ -6,7 +6,7 @@ import type { FinishedBatch } from '../record-batch-builder.ts';
 import { BatchCursor } from '../record-cursor.ts';
 import { Again, againOrThrow, type Cluster } from './cluster.ts';
 import { compress, compressionBits, type Compression } from './compression.ts';
-import { errorCode, kafkaError } from './kafka-errors.ts';
+import { errorCode } from './kafka-errors.ts';
 import { initProducerIdApi, produceApi, type ProducedPartition, type ProducerIdentity } from './protocol/record-apis.ts';
 
 export interface Outgoing {
@@ -88,9 +88,12 @@ export class Producer {
     let bytes = batch.bytes.subarray(0, batch.length);
     if (compression !== 'none') {
       const records = await compress(bytes.subarray(BATCH_HEADER), compression);
-      bytes = Buffer.concat([bytes.subarray(0, BATCH_HEADER), records]);
-      bytes.writeInt32BE(bytes.length - LENGTH_HEADER, 8);
-      bytes.writeInt16BE(compressionBits[compression], 21);
+      // What does not get smaller goes as it is: it must not be too large for having been compressed.
+      if (records.length < bytes.length - BATCH_HEADER) {
+        bytes = Buffer.concat([bytes.subarray(0, BATCH_HEADER), records]);
+        bytes.writeInt32BE(bytes.length - LENGTH_HEADER, 8);
+        bytes.writeInt16BE(compressionBits[compression], 21);
+      }
     }
     if (bytes.length > this.#options.limitOf(topic)) throw this.#tooLarge({ topic, partition, batch }, bytes.length);
     const lane = `${topic}/${partition}`;
@@ -155,7 +158,8 @@ export class Producer {
   #tooLarge({ topic, partition, batch }: Outgoing, size: number): TailraceError {
     const { limitOf, maxRecordSize } = this.#options;
     const limits = `the topic takes ${formatSize(limitOf(topic))} (max.message.bytes), log.max_record_size is ${formatSize(maxRecordSize)}`;
-    if (batch.count > 1) return kafkaError(errorCode.messageTooLarge, `${batch.count} records for ${topic}, ${formatSize(size)}`, `${limits}; the limit was lowered meanwhile`);
+    // The next writer asks what the limits are now.
+    if (batch.count > 1) return new TailraceError('log-record-too-large', `${batch.count} records for ${topic} together have ${formatSize(size)}: ${limits}; the limit was lowered meanwhile`);
     const cursor = new BatchCursor(batch.bytes, batch.length, { from: 0, next: 1 });
     cursor.next();
     const { bytes, start, end } = cursor.key;

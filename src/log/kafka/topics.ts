@@ -2,7 +2,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { TopicSpec } from '../log.ts';
 import { Again, againOrThrow, type Cluster } from './cluster.ts';
 import { errorCode, isPassing, kafkaError } from './kafka-errors.ts';
-import { alterConfigsApi, createPartitionsApi, createTopicsApi, deleteTopicsApi, describeConfigsApi } from './protocol/cluster-apis.ts';
+import { alterConfigsApi, createPartitionsApi, createTopicsApi, deleteTopicsApi, describeConfigsApi, type DescribedConfig } from './protocol/cluster-apis.ts';
 
 /** How topics are made. */
 export interface TopicRules {
@@ -131,6 +131,19 @@ export interface TopicSettings {
 export async function describeTopics(cluster: Cluster, names: readonly string[]): Promise<readonly TopicSettings[]> {
   if (names.length === 0) return [];
   return cluster.patiently(async () => (await cluster.any()).call(describeConfigsApi, { kind: 'topic', names }));
+}
+
+/** What the brokers take of one request (`socket.request.max.bytes`), the least of theirs; undefined where they do not let us know. */
+export async function requestLimit(cluster: Cluster): Promise<number | undefined> {
+  const { brokers } = await cluster.patiently(() => cluster.describe([]));
+  const limits = await Promise.all(brokers.map(async ({ id }) => {
+    const ask = async (): Promise<readonly DescribedConfig[]> => (await cluster.broker(id)).call(describeConfigsApi, { kind: 'broker', names: [String(id)] });
+    // One that is down does not keep the others from working.
+    const [described] = await ask().catch(() => []);
+    return Number(described?.settings.get('socket.request.max.bytes') ?? Infinity);
+  }));
+  const least = Math.min(...limits);
+  return Number.isFinite(least) ? least : undefined;
 }
 
 export async function deleteTopics(cluster: Cluster, topics: readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { BufferPool } from '../buffer-pool.ts';
-import type { BatchBuilder, LogWriter, OffsetRange, Placement, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
+import type { BatchBuilder, LogWriter, OffsetRange, OversizePolicy, Placement, TopicChange, TopicOptions, TopicSpec } from '../log.ts';
 import { MAX_BATCH } from '../record-batch.ts';
 import { RecordBatchBuilder } from '../record-batch-builder.ts';
 import { againOrThrow, type Again, type Cluster } from './cluster.ts';
@@ -13,8 +13,9 @@ import { rangeOf } from './offsets.ts';
 import { Producer, type Outgoing } from './producer.ts';
 import { deleteRecordsApi } from './protocol/record-apis.ts';
 import { topicsOf } from './reader.ts';
+import { RecordLimit } from './record-limit.ts';
 import { partitionSizes } from './sizes.ts';
-import { addPartitions, alterSettings, deleteTopics, led, makeTopic, otherPartitions, recordLimits, untilGone, type TopicRules } from './topics.ts';
+import { addPartitions, alterSettings, deleteTopics, led, makeTopic, otherPartitions, recordLimits, requestLimit, untilGone, type TopicRules } from './topics.ts';
 
 export interface WriterOptions {
   readonly cluster: Cluster;
@@ -22,6 +23,8 @@ export interface WriterOptions {
   readonly prefix: string;
   readonly rules: TopicRules;
   readonly compression: Compression;
+  /** What is to become of an event that is larger than its topic takes. */
+  readonly oversize: OversizePolicy;
   readonly partitionsFor: (topic: string) => number;
 }
 
@@ -38,7 +41,9 @@ interface Partition {
 interface Known {
   readonly producer: Producer;
   readonly topics: Map<string, Partition[]>;
+  /** `max.message.bytes` of topics, as far as it may be known. */
   readonly limits: Map<string, number>;
+  readonly request: number | undefined;
 }
 
 /**
@@ -52,14 +57,17 @@ export class KafkaLogWriter implements LogWriter {
   readonly #producer: Producer;
   readonly #topics: Map<string, Partition[]>;
   readonly #limits: Map<string, number>;
+  readonly #request: number | undefined;
+  readonly #recordLimits = new Map<string, RecordLimit>();
   readonly #pool = new BufferPool(32 * 1024 * 1024);
   #failure: unknown;
 
-  private constructor(options: WriterOptions, { producer, topics, limits }: Known) {
+  private constructor(options: WriterOptions, { producer, topics, limits, request }: Known) {
     this.#options = options;
     this.#producer = producer;
     this.#topics = topics;
     this.#limits = limits;
+    this.#request = request;
   }
 
   static async open(options: WriterOptions): Promise<KafkaLogWriter> {
@@ -68,8 +76,9 @@ export class KafkaLogWriter implements LogWriter {
     const limits = new Map(await recordLimits(cluster, specs.map(({ topic }) => topic)));
     const topics = new Map(await Promise.all(specs.map(async (spec) => [spec.topic, await rangesOf(cluster, spec)] as const)));
     const limitOf = (topic: string): number => limits.get(topic) ?? rules.maxRecordSize;
+    const request = await requestLimit(cluster);
     const producer = await Producer.open({ cluster, compression, maxRecordSize: rules.maxRecordSize, limitOf });
-    return new KafkaLogWriter(options, { producer, topics, limits });
+    return new KafkaLogWriter(options, { producer, topics, limits, request });
   }
 
   async createTopic(spec: TopicSpec, { replication, settings = {} }: TopicOptions = {}): Promise<void> {
@@ -83,6 +92,7 @@ export class KafkaLogWriter implements LogWriter {
     // It may have been there, made by somebody else meanwhile.
     this.#topics.set(spec.topic, await rangesOf(cluster, spec));
     for (const [topic, limit] of await recordLimits(cluster, [spec.topic])) this.#limits.set(topic, limit);
+    this.#recordLimits.delete(spec.topic);
   }
 
   async alterTopic(topic: string, { partitions, settings = {} }: TopicChange): Promise<void> {
@@ -121,8 +131,9 @@ export class KafkaLogWriter implements LogWriter {
 
   batch(topic: string, partition: number): RecordBatchBuilder {
     this.#partition(topic, partition);
-    const maxBatch = Math.min(MAX_BATCH, this.#limits.get(topic) ?? MAX_BATCH);
-    return new RecordBatchBuilder({ topic, partition, stamp: noProducer, maxBatch }, this.#pool);
+    const limit = this.#limitOf(topic);
+    const maxBatch = Math.min(MAX_BATCH, limit.bytes);
+    return new RecordBatchBuilder({ topic, partition, stamp: noProducer, maxBatch, oversize: (draft) => limit.oversize(draft) }, this.#pool);
   }
 
   async append(data: readonly BatchBuilder[], follow?: (placed: readonly Placement[]) => readonly BatchBuilder[]): Promise<readonly Placement[]> {
@@ -188,6 +199,17 @@ export class KafkaLogWriter implements LogWriter {
       });
     }
     range.end = at.base + at.count;
+  }
+
+  #limitOf(topic: string): RecordLimit {
+    let limit = this.#recordLimits.get(topic);
+    if (limit === undefined) {
+      const { rules, compression, oversize: policy } = this.#options;
+      const { maxRecordSize } = rules;
+      limit = new RecordLimit({ topic: this.#limits.get(topic) ?? maxRecordSize, request: this.#request, maxRecordSize, compression, policy });
+      this.#recordLimits.set(topic, limit);
+    }
+    return limit;
   }
 
   #partition(topic: string, partition: number): Partition {

@@ -19,6 +19,8 @@ export interface RecordCopy extends Identity {
   readonly op: Op;
   readonly half: Half;
   readonly partial: boolean;
+  /** The event's row was too large for the log: what the row had from here on is not there. */
+  readonly leftOut: boolean;
   readonly codec: number;
   readonly version: SchemaVersion;
   readonly key: Slice;
@@ -35,9 +37,9 @@ export function copyRecord(cursor: RecordCursor): RecordCopy | null {
   header.reset(slice);
   const extra: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
   if (!cursor.header(extraHeaderName, extra)) extra.start = extra.end = -1;
-  const { op, half, partial, codec, startId, commitLsn, ordinal, schemaEpoch, schemaNumber } = header;
+  const { op, half, partial, leftOut, codec, startId, commitLsn, ordinal, schemaEpoch, schemaNumber } = header;
   return {
-    offset: cursor.offset, op, half, partial, codec, startId, commitLsn, ordinal, version: { epoch: schemaEpoch, number: schemaNumber },
+    offset: cursor.offset, op, half, partial, leftOut, codec, startId, commitLsn, ordinal, version: { epoch: schemaEpoch, number: schemaNumber },
     key: { ...cursor.key }, value: { ...cursor.value }, extra,
   };
 }

@@ -59,7 +59,8 @@ export class WholeRows {
     const { record, change } = met;
     const { rows } = this.#of(met.topic, met.partition);
     rows.reach(record);
-    if (change.newAt < 0) {
+    // Of what is left out the row is not known from here on.
+    if (change.newAt < 0 || record.leftOut) {
       rows.note(record.key, null);
       return change;
     }
@@ -119,7 +120,7 @@ export class WholeRows {
     for await (const record of this.#of(topic, of.partition).keys.backwards(of.key, of.before, met.record)) {
       if (!isBefore(record, later)) continue;
       // A delete, or the key went elsewhere: since then there was no row with it.
-      if (record.op === 'd' || record.half === 'old') return null;
+      if (record.op === 'd' || record.half === 'old' || record.leftOut) return null;
       later = record;
       const table = await this.#options.schemas.get(record.version);
       // The topic was another table's.

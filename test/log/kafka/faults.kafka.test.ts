@@ -61,7 +61,7 @@ test('what is appended stands there once and in order, whatever becomes of answe
   // Away for longer than anybody waits: the writer is finished, and the next one goes on.
   const impatient = new Cluster({ ...clusterOptions(config), patience: 500 });
   const rules = { replication: 1, minInSync: 1, maxRecordSize: 1 << 20, settings: {} };
-  const other = await KafkaLogWriter.open({ cluster: impatient, prefix: 'shop.', rules, compression: 'none', partitionsFor: () => 1 });
+  const other = await KafkaLogWriter.open({ cluster: impatient, prefix: 'shop.', rules, compression: 'none', oversize: 'stop', partitionsFor: () => 1 });
   await broker.kill();
   await assert.rejects(append(other, 'never'), { code: 'log-unreachable' });
   await assert.rejects(append(other, 'nor this'), { code: 'log-unreachable' });
