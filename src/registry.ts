@@ -24,6 +24,8 @@ export interface PluginContext {
 export interface LogContext extends PluginContext {
   /** From the writer of this process, so that its readers are woken; undefined for a reader on its own. */
   readonly shared?: SharedArrayBuffer | undefined;
+  /** The id of a log that is made, where it is a copy of another one; else a new one. */
+  readonly logId?: string | undefined;
 }
 
 export interface SinkContext extends PluginContext {

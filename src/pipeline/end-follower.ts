@@ -3,6 +3,7 @@ import { isAfter, type Position } from '../event/position.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { decodeControl, type EndRecord, type Place, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { refuseMoved } from './move/refusals.ts';
 import { StartRule } from './start-rule.ts';
 
 const fetchBytes = 256 << 10;
@@ -159,6 +160,7 @@ export class EndFollower {
   }
 
   #began(start: StartRecord): void {
+    refuseMoved(start);
     if (this.#reader.logId === undefined) {
       if (this.#logId !== '' && this.#logId !== start.logId) throw anotherLog(this.#logId, start.logId);
       this.#logId = start.logId;

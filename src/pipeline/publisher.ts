@@ -11,6 +11,7 @@ import { encodeControl, origin, type EndRecord, type Place, type SinkRecord, typ
 import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
 import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
+import { refuseIncomplete, refuseMoved } from './move/refusals.ts';
 import { appendRecord, controlDraft, type Written } from './group.ts';
 import { refuseForeignLog, tellFormerSlot } from './log-owner.ts';
 import { highestEpoch, ProgressReader, readSchemaState, type LogProgress, type SchemaState } from './log-state.ts';
@@ -133,7 +134,9 @@ export class Publisher {
     failpoint('publisher.slot_taken');
     try {
       const reader = new ProgressReader(this.#reader, this.#topics);
+      await refuseIncomplete(this.#reader, this.#topics.transaction);
       const progress = await reader.read();
+      refuseMoved(progress.start);
       const known = await readSchemaState(this.#reader, this.#topics);
       const gap = this.#checkGap(session, progress, known);
       await this.#settleCopies(session.tables, known, gap);

@@ -93,7 +93,7 @@ export class StreamPublisher implements Retained {
     const { start: before, end } = await readProgress(reader, topics);
     const { versions: records, copies } = await readSchemaState(reader, topics);
     const start: StartRecord = {
-      type: 'start', logId: writer.logId, epoch: (before?.epoch ?? 0) + 1, startId: startIdText(randomBytes(8)), systemIdentifier: of.systemIdentifier, timeline: 1,
+      type: 'start', logId: before?.logId ?? writer.logId, epoch: (before?.epoch ?? 0) + 1, startId: startIdText(randomBytes(8)), systemIdentifier: of.systemIdentifier, timeline: 1,
       slot: options.stream, tables: of.shapes.map(tableName), continues: end && { epoch: end.epoch, commitLsn: end.commitLsn, endLsn: end.endLsn },
       gap: of.anew && before !== null ? 'the stream was begun anew' : null,
     };

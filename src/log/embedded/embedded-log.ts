@@ -23,6 +23,8 @@ export interface EmbeddedLogOptions {
   readonly segmentAge?: number | undefined;
   /** Bytes of journal before its old part is let go; 64 MiB. */
   readonly journalSize?: number | undefined;
+  /** Of a log that is made here; random unless told. */
+  readonly logId?: string | undefined;
 }
 
 export interface EmbeddedLog extends Log {
@@ -45,7 +47,7 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
       shared ??= new SharedArrayBuffer(4);
       const lock = await takeLock(directory);
       try {
-        const logId = await readOrCreateLogId(directory);
+        const logId = await readOrCreateLogId(directory, options.logId);
         await makeDirectory(topicsPath(directory));
         await makeDirectory(journalsPath(directory));
         const recovered = await recover(directory, logId);

@@ -57,16 +57,15 @@ async function writeManifest(directory: string, content: object): Promise<void> 
 }
 
 /** The log's id; makes a new log in a directory that has none. */
-export async function readOrCreateLogId(directory: string): Promise<string> {
+export async function readOrCreateLogId(directory: string, wanted: string = randomUUID()): Promise<string> {
   const existing = readLogId(directory);
   if (existing !== undefined) return existing;
   for (const path of [journalsPath(directory), topicsPath(directory)]) {
     // Without its id a log cannot be checked; a new one on top of its files would bury it.
     if (existsSync(path)) throw damaged(manifestPath(directory), 0, `the file is missing, but ${path} is there`);
   }
-  const logId = randomUUID();
-  await writeManifest(directory, { format: FORMAT, version: firstVersion, logId, created: new Date().toISOString() });
-  return logId;
+  await writeManifest(directory, { format: FORMAT, version: firstVersion, logId: wanted, created: new Date().toISOString() });
+  return wanted;
 }
 
 export function topicJson(spec: TopicSpec): Buffer {
