@@ -33,8 +33,12 @@ sinks:
   try {
     const ours = async (): Promise<void> => {
       daemon.start();
-      // To count rows again and again would be no small work for the server that is being measured.
       await daemon.streaming();
+      // To count rows again and again would be no small work for the server that is being measured: first the table must be about as large as the other.
+      await until(async () => {
+        await delay(100);
+        return (await pagesOf('replica')) >= 0.95 * (await pagesOf('dumped'));
+      });
       await until(async () => {
         await delay(100);
         return Number((await target.sql<{ n: string }>('SELECT count(*) AS n FROM rows', [], 'replica').catch(() => [{ n: '0' }]))[0]?.n) === rows;
@@ -60,6 +64,10 @@ async function pipe(): Promise<void> {
   const into = spawn('psql', [target.url('dumped'), '-qc', 'COPY rows FROM STDIN'], { stdio: [out.stdout, 'ignore', 'inherit'] });
   await Promise.all([once(out, 'exit'), once(into, 'exit')]);
   await target.sql('ALTER TABLE rows ADD PRIMARY KEY (id)', [], 'dumped');
+}
+
+async function pagesOf(database: string): Promise<number> {
+  return Number((await target.sql<{ n: string }>("SELECT pg_relation_size(to_regclass('rows')) / 8192 AS n", [], database))[0]?.n ?? 0);
 }
 
 async function timed(what: string, work: () => Promise<void>, cpu: () => Cpu): Promise<Run> {

@@ -48,7 +48,7 @@ export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Pro
   let window: ChunkWindow | null = null;
   const written = promised<Outcome>();
   const of = 'range' in piece
-    ? { after: piece.range.after, until: piece.range.until, keys: null, maxRows: piece.range.rows }
+    ? { after: piece.range.after, until: piece.range.until, keys: null, maxRows: copy.rowsOf(piece.range, chunkBytes * 0.9) }
     : { after: null, keys: piece.keys.map(({ key }) => key), maxRows: Infinity };
   const read = reader.chunk({ table, low, high, ...of, where: copy.job.where ?? null, maxBytes: chunkBytes, signal });
   watermarks.set(low, () => {

@@ -31,7 +31,7 @@ export type Piece = { readonly range: OpenRange } | { readonly keys: readonly Re
 interface OpenRange {
   after: Key | null;
   readonly until: Key | null;
-  /** Rows that the next chunk of it may have. */
+  /** Rows that the next chunk of it may have at most. */
   rows: number;
   busy: boolean;
 }
@@ -42,7 +42,9 @@ interface Reread {
   readonly change: number;
 }
 
-const firstChunkRows = 50_000;
+const mostChunkRows = 50_000;
+/** Of the first chunks, while it is not known how wide a row is. */
+const firstChunkRows = 4000;
 const smallestChunkRows = 16;
 /** Keys of one chunk that reads rows again: each is a condition of its own. */
 const rereadKeys = 500;
@@ -64,6 +66,8 @@ export class Copy {
   #ranges: OpenRange[];
   readonly #rereads = new Map<string, Reread>();
   #rereading = false;
+  /** Mean bytes of a row in the chunks so far; 0 before the first. */
+  #rowBytes = 0;
   #changes = 0;
   /** Of the transaction that is being streamed. */
   #notes: Key[] = [];
@@ -128,6 +132,12 @@ export class Copy {
     return { keys: [...this.#rereads.values()].slice(0, rereadKeys) };
   }
 
+  /** How many rows the next chunk of the range may have: about `bytes`, as far as it is known, so that no more is read at the source than it takes. */
+  rowsOf(range: OpenRange, bytes: number): number {
+    const rows = this.#rowBytes === 0 ? firstChunkRows : Math.max(smallestChunkRows, Math.floor(bytes / this.#rowBytes));
+    return (range.rows = Math.min(range.rows, rows));
+  }
+
   /** What was taken is free again, read or not. */
   release(piece: Piece): void {
     if ('range' in piece) piece.range.busy = false;
@@ -182,7 +192,8 @@ export class Copy {
       }
     } else {
       const { range } = piece;
-      range.rows = Math.min(firstChunkRows, range.rows * 2);
+      range.rows = Math.min(mostChunkRows, range.rows * 2);
+      if (chunk.rows.count > 0) this.#rowBytes = chunk.rows.length / chunk.rows.count;
       if (chunk.last) this.#ranges.splice(this.#ranges.indexOf(range), 1);
       else range.after = keyTexts(chunk.shape, chunk.rows.bytes, chunk.rows.starts[chunk.rows.count - 1] as number);
     }
@@ -223,7 +234,7 @@ export class Copy {
 const whole: KeyRange = { after: null, until: null };
 
 function openRange({ after, until }: KeyRange): OpenRange {
-  return { after, until, rows: firstChunkRows, busy: false };
+  return { after, until, rows: mostChunkRows, busy: false };
 }
 
 /** As it stands in a copy's record. */

@@ -91,7 +91,7 @@ export class TransactionReader {
           bytes = 0;
           most = maxBytes >> 2;
         }
-        if (change.op !== 'c') most = maxBytes;
+        if (change.op !== 'c' && change.op !== 'r') most = maxBytes;
         if (whole !== null) run.changes.push(whole);
         (run as { last: Run<T>['last'] }).last = { end: share.end, ordinal };
         bytes += cursor.value.end - cursor.value.start + 64;
@@ -113,9 +113,12 @@ export class TransactionReader {
       if (others === undefined) byPartition.set(share.part.partition, [ranked]);
       else others.push(ranked);
     }
-    // Together they hold about as much as one would alone; a batch comes whole in any case.
-    const options = { signal: this.#signal, fetchBytes: Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size)) };
-    return [...byPartition.values()].map((theirs) => new PartitionFeed(this.#reader, theirs, options));
+    // Together they hold about as much as one would alone, and not what no END here names; a batch comes whole in any case.
+    const most = Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size));
+    return [...byPartition.values()].map((theirs) => {
+      const named = theirs.reduce((sum, { part }) => sum + part.bytes, 0);
+      return new PartitionFeed(this.#reader, theirs, { signal: this.#signal, fetchBytes: Math.min(most, named + (4 << 10)) });
+    });
   }
 
   /** Nearly every event has the version of the one before it: no look-up, and no promise. */
