@@ -3,6 +3,7 @@ import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';
+import { mergeSmallSegments } from '../pipeline/compaction.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
 import { isWalShort } from '../pipeline/wal-budget.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
@@ -138,8 +139,13 @@ class PublisherThread {
 
   async #openStream(name: string, of: StreamOpening): Promise<StreamPublisher> {
     const stream = await (await this.#whenOpen.promise).openStream(name, of);
-    const { name: pipeline, log, sinks } = this.#config;
-    const rules = { topics: streamTopics(pipeline, name), retention: log.retention, sinks: sinks.filter((sink) => sink.from === name) };
+    const { name: pipeline, log, sinks, streams } = this.#config;
+    const topics = streamTopics(pipeline, name);
+    const { cleanup, delete_retention: deleteRetention } = streams.find((each) => each.name === name) ?? { cleanup: 'delete', delete_retention: 0 };
+    // What has no key is an event of its own, and none is newer than it.
+    const keyed = of.shapes.filter((shape) => shape.key.length > 0).map((shape) => topics.events(shape));
+    const compacted = cleanup === 'compact' ? { topics: new Set(keyed), deleteRetention } : undefined;
+    const rules = { topics, retention: log.retention, sinks: sinks.filter((sink) => sink.from === name), compacted };
     this.#streams.set(name, new Retention(stream, rules, this.#logger));
     return stream;
   }
@@ -166,6 +172,8 @@ class PublisherThread {
       await this.#watchWal(publisher);
       await this.#retention?.enforce();
       for (const stream of this.#streams.values()) await stream.enforce();
+      // Where old data goes by whole segments, a larger one would stay longer.
+      if (this.#config.log.retention === undefined) await mergeSmallSegments(publisher.writer, this.#logger);
     } catch (error) {
       this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
     } finally {

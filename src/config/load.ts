@@ -2,6 +2,7 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { compactedStreams } from './compacted-streams.ts';
 import { findConflicts } from './conflicts.ts';
 import { explainIssues } from './explain.ts';
 import { pipelineSchema, withFormat, type PipelineConfig } from './pipeline-schema.ts';
@@ -67,7 +68,7 @@ export function parsePipeline(
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(withFormat(tree.value));
   if (!result.success && convertVariables(meantIssues(result.error.issues, tree.value), tree)) result = pipelineSchema.safeParse(withFormat(tree.value));
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree)];
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree), ...compactedStreams(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.

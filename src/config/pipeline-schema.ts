@@ -66,6 +66,13 @@ const streamSchema = z.strictObject({
   state: z.string().min(1).optional().describe('The file of its state, made where it is missing; without it ./data/streams/<pipeline>.<name>.sqlite.'),
   on_error: sinkKeys.on_error.describe('What happens to a row that a function of the module refuses by throwing: stop the stream until it is mended, or put the event into the dead-letter topic and block its key.'),
   hold: sinkKeys.hold.describe('Whether retention by size waits for this stream.'),
+  cleanup: z
+    .enum(['delete', 'compact'])
+    .default('delete')
+    .describe('What retention does with results that are old: delete them, or compact: keep the newest one of each key for good, in the topics of outputs that have a key (embedded log).'),
+  delete_retention: duration({ min: '0s' }, '1d')
+    .prefault('1d')
+    .describe('With cleanup: compact, how long a delete stays once the results before it are gone, so that whoever has seen those reads it too.'),
 });
 
 export interface StreamConfig {
@@ -74,6 +81,9 @@ export interface StreamConfig {
   readonly state?: string | undefined;
   readonly on_error: 'stop' | 'dead-letter';
   readonly hold: boolean;
+  readonly cleanup: 'delete' | 'compact';
+  /** Milliseconds. */
+  readonly delete_retention: number;
 }
 
 const jobResult = z.discriminatedUnion('type', [

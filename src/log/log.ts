@@ -89,7 +89,7 @@ export interface LogWriter {
    */
   roll?(topic: string, partition: number): void;
   /**
-   * Removes records whose key has a newer one, and in the end those that say that their key is gone; on what is not written to
+   * Removes records whose key has a newer one, and in the end those that say that their key, or every key, is gone; on what is not written to
    * any more, while everything else goes on. Survives a death at any moment. Undefined where the log sees to that itself (Kafka).
    * One at a time a partition.
    */
@@ -108,8 +108,10 @@ export interface Compaction {
   readonly below: number;
   /** Milliseconds that a record which says that its key is gone stays, from when the older ones of its key went. */
   readonly deleteRetention: number;
-  /** Whether a record with a value says so; one without always does. */
-  readonly isDelete?: (record: RecordCursor) => boolean;
+  /** What a record with a value says; one without says `delete`. Records without a key stay, unless one of them says `clear`. */
+  readonly says?: (record: RecordCursor) => 'value' | 'delete' | 'clear';
+  /** Begins a new segment first, so that all that is there by now takes part. */
+  readonly roll?: boolean;
   /** Part of the bytes that must have come since the last time, or nothing is done; 0, the default, for all. */
   readonly leastDirty?: number;
   /** Bytes of memory for keys. */

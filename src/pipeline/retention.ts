@@ -2,6 +2,7 @@ import type { LogReader, LogWriter } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { decodeControl, type EndRecord, type TransactionRecord } from './control-records.ts';
+import { compactEvents, type CompactedTopics } from './compaction.ts';
 import type { CurrentStart } from './current-start.ts';
 import { readSchemaState, records } from './log-state.ts';
 import { SinkNeeds, tidySinkTopic } from './sink-topic.ts';
@@ -23,6 +24,8 @@ export interface RetentionRules {
   /** Milliseconds and bytes; undefined keeps everything. */
   readonly retention: { readonly age?: number | undefined; readonly size?: number | undefined } | undefined;
   readonly sinks: readonly { readonly name: string; readonly hold: boolean }[];
+  /** Of these the events that no END names any more are compacted instead. */
+  readonly compacted?: CompactedTopics | undefined;
 }
 
 /** ENDs go by segments of their topic: it gets this many of them in what the limits keep. */
@@ -49,6 +52,8 @@ export class Retention {
    */
   #behind: Map<string, Spot> | null = null;
   #leftovers = true;
+  /** The events of compacted topics that no END names any more. */
+  #settled: readonly Spot[] = [];
   #size: number | null = null;
   #grown = 0;
   #rolledAt = Date.now();
@@ -81,6 +86,7 @@ export class Retention {
     if (cut > before.start) await this.#cut(before.start, cut);
     if (this.#leftovers) await this.#trimEvents();
     this.#leftovers = false;
+    await this.#compact();
     this.#rollIfDue(retention, size);
   }
 
@@ -133,9 +139,20 @@ export class Retention {
         named.add(key);
       }
     }
+    const isCompacted = ({ topic }: Spot): boolean => this.#rules.compacted?.topics.has(topic) === true;
+    this.#settled = [...to.values()].filter(isCompacted);
     await this.#publisher.exclusively(async (writer) => {
-      for (const { topic, partition, offset } of to.values()) await writer.trim(topic, partition, offset);
+      for (const spot of to.values()) if (!isCompacted(spot)) await writer.trim(spot.topic, spot.partition, spot.offset);
     });
+  }
+
+  async #compact(): Promise<void> {
+    const { compacted } = this.#rules;
+    if (compacted === undefined) return;
+    // Appends go on meanwhile: what is compacted is not written to any more.
+    for (const { topic, partition, offset } of this.#settled) {
+      await compactEvents(this.#publisher.writer, { topic, partition, below: offset }, { deleteRetention: compacted.deleteRetention, logger: this.#logger });
+    }
   }
 
   /** What the tables' topics held when the log was opened: nothing was under way then. */

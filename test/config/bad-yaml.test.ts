@@ -52,6 +52,8 @@ const table: readonly { readonly title: string; readonly text: string; readonly 
   { title: 'a map where a list belongs', text: right.replace(/sinks:[^]*/, 'sinks: {}\n'), says: [/sinks: expected a list, got a map of keys/] },
   { title: 'items that are no maps', text: right.replace(/sinks:[^]*/, 'sinks: [a, null]\n'), says: [/sinks\[0\]: expected a map of keys, got the text a/, /sinks\[1\]: .*nothing here/] },
   { title: 'two sinks of one name, with both lines', text: `${right}  - { name: local, type: sqlite, path: ./b }\n`, says: [/^shop.yaml:12:\d+ sinks\[1\].name: .*on line 9/] },
+  { title: 'a compacted stream in a log that keeps everything', text: `${right}streams: [{ name: s, module: ./s.ts, cleanup: compact }]\n`, says: [/^shop.yaml:12:47 streams\[0\].cleanup: .*this log keeps everything[^]*set log.retention/] },
+  { title: 'a compacted stream on Kafka', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: s, module: ./s.ts, cleanup: compact }]\n`, says: [/streams\[0\].cleanup: Kafka's brokers compact without knowing[^]*topics create --config cleanup.policy=compact/] },
   { title: 'an empty text', text: right.replace('./data/shop', '""'), says: [/^shop.yaml:7:14 log.directory: must not be empty/] },
   { title: 'an unset variable, by name and place', text: right.replace('${SOURCE}', '${DB_PASS}'), says: [/^shop.yaml:4:8 source.url: the environment variable DB_PASS is not set[^]*\$\{DB_PASS:-…\}/] },
   { title: 'a variable in another case', text: right.replace('${SOURCE}', '${source}'), says: [/source is not set[^]*SOURCE is set/] },

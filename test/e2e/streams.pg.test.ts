@@ -222,6 +222,22 @@ test('the examples run as they are: revenue by minute, best products, customers 
   await shows('sales.sqlite', 'SELECT rank, product, sold, revenue FROM top_products ORDER BY rank', [[1, 'lamp', 1, '20.00'], [2, 'book', 2, '17.50'], [3, 'pencil', 1, '1.20']]);
   await shows('repeats.sqlite', 'SELECT bought, followed_by FROM repeats ORDER BY first, next', [['pencil', 'ink']]);
   await shows('customers.sqlite', 'SELECT name, orders, total FROM customer_totals ORDER BY id', [['Ada', 1, '12.50'], ['Edgar', 2, '25.00'], ['Grace', 2, '2.00']]);
+  const cache = await TestDaemon.create(t, await tempDirectory(t), (await readFile(at('connectors/cache.yaml'), 'utf8')).replace('name: cache', `name: ${nameFor(database)}-cache`).replace('./data/cache', join(directory, 'data/cache')));
+  cache.start({ SHOP_DATABASE_URL: database.url }, { directory });
+  await cache.streaming();
+  const cached = async (): Promise<unknown> => {
+    const { out } = await tailrace(['consume', `${nameFor(database)}-cache.stream.customers.public.customer_totals`, cache.file, '--from-beginning', '--format', 'json']);
+    const rows = new Map<unknown, unknown>();
+    for (const line of out.trim().split('\n').filter((each) => each !== '')) {
+      const { op, key, after } = JSON.parse(line) as { op: string; key?: { id: string }; after?: { name: string; orders: string } | null };
+      if (after != null) rows.set(key?.id, [after.name, after.orders]);
+      else if (op === 'd') rows.delete(key?.id);
+    }
+    return [...rows].toSorted(([a], [b]) => Number(a) - Number(b)).map(([, row]) => row);
+  };
+  let held: unknown;
+  const filled = [['Ada', '1'], ['Edgar', '2'], ['Grace', '2']];
+  await eventually(async () => JSON.stringify((held = await cached())) === JSON.stringify(filled), { what: 'the cache', timeoutMs: 30_000 }).catch(() => assert.deepEqual(held, filled, cache.output.slice(-2000)));
   // The shop's own orders are of today: those of January come when their minute is closed.
   await shows('sales.sqlite', 'SELECT total, removed FROM late_orders ORDER BY id', [['20.00', 0], ['5.00', 0]]);
 });

@@ -4,7 +4,9 @@ import { test, type TestContext } from 'node:test';
 import type { TableShape } from '../../src/event/table.ts';
 import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
 import { encodeControl, type EndRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { eventSays } from '../../src/pipeline/compaction.ts';
 import type { CopyAsk } from '../../src/pipeline/copy-jobs.ts';
+import { records } from '../../src/pipeline/log-state.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
 import { streamTopics } from '../../src/pipeline/topics.ts';
 import { count, stream, sum } from '../../src/stream/api.ts';
@@ -13,6 +15,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { shapeOf } from '../../src/stream/output-types.ts';
 import type { StreamOutputs } from '../../src/stream/outputs.ts';
 import { StreamSink } from '../../src/stream/stream-sink.ts';
+import { textOf } from '../contract/log-samples.ts';
 import { insert, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
 import { Bench, tableOf, type RunningSink } from './harness.ts';
@@ -257,6 +260,61 @@ test('retention lets go of what a stream has written, and a sink that begins lat
   await streams.shows(later, { totals: totalsOf(next - 1) });
   await publish([next]);
   await streams.shows(later, { totals: totalsOf(next) });
+  assert.deepEqual(replica.rows(totals), later.rows(totals));
+});
+
+test('of a compacted output retention keeps the newest result of each key for good; what an END names stays whole, and a sink that begins later gets a copy', async (t) => {
+  const streams = await StreamBench.open(t);
+  const { bench, source } = streams;
+  await bench.start();
+  await streams.stream();
+  const replica = await streams.replica();
+  const topic = 'shop.stream.sales.public.totals';
+  const compacted = { topics: new Set([topic]), deleteRetention: 0 };
+  // Seldom changed, and gone: neither is in what the limits keep.
+  source.commit([insert(orders, rowOf(1, 'seldom', '1')), insert(orders, rowOf(2, 'gone', '1'))]);
+  source.commit([remove(orders, rowOf(2, 'gone', '1'))]);
+  await streams.shows(replica, { totals: [['seldom', '1', '1']] });
+  const retention = new Retention(streams.published as StreamPublisher, { topics: streamTopics('shop', 'sales'), retention: { size: 1 }, sinks: [], compacted }, silentLogger);
+  const reader = await bench.reader();
+  const latest = async (): Promise<{ held: number; values: Map<string, string> }> => {
+    const values = new Map<string, string>();
+    let held = 0;
+    for await (const record of records(reader, topic)) {
+      held++;
+      const says = eventSays(record);
+      if (says === 'clear') values.clear();
+      else if (says === 'delete') values.delete(textOf(record.key) ?? '');
+      else values.set(textOf(record.key) ?? '', textOf(record.value) ?? '');
+    }
+    return { held, values };
+  };
+  let n = 0;
+  const publish = async (): Promise<void> => {
+    for (let i = 0; i < 3; i++) source.commit([insert(orders, rowOf(10 + ++n, 'often', '1'))]);
+    await streams.shows(replica, { totals: [['often', String(n), String(n)], ['seldom', '1', '1']] });
+  };
+  let rounds = 0;
+  do {
+    await publish();
+    await retention.enforce();
+    rounds++;
+  } while (rounds < 10 || (await latest()).held > rounds * 1.5);
+  // What follows the last START keeps its ENDs.
+  for (let i = 0; i < 8; i++) await publish();
+  await retention.enforce();
+  const { values } = await latest();
+  assert.equal((await reader.range(topic, 0)).start, 0);
+  assert.equal(values.size, 2);
+  assert.ok((await reader.range('shop.stream.sales.transaction', 0)).start > 3, 'the ENDs of what was compacted are gone');
+  const offsets = new Set<number>();
+  for await (const { offset } of records(reader, topic)) offsets.add(offset);
+  for (const end of await control<StartRecord | EndRecord>(reader, 'shop.stream.sales.transaction')) {
+    for (const part of end.type === 'end' ? end.parts : []) if (part.topic === topic) for (let offset = part.first; offset <= part.last; offset++) assert.ok(offsets.has(offset), `an END names offset ${offset}`);
+  }
+  const later = await streams.replica('later');
+  await streams.shows(later, { totals: [['often', String(n), String(n)], ['seldom', '1', '1']] });
+  await publish();
   assert.deepEqual(replica.rows(totals), later.rows(totals));
 });
 

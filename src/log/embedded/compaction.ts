@@ -23,6 +23,12 @@ const mapBytes = 32 * 1024 * 1024;
 /** Offsets in an index are relative, and have 31 bits. */
 const widest = 0x7fffffff;
 
+interface Range {
+  readonly from: number;
+  readonly to: number;
+  readonly of: Compaction;
+}
+
 type Keep = (record: BatchCursor) => boolean;
 
 /**
@@ -40,13 +46,13 @@ export async function compactPartition(rewriter: Rewriter, of: Compaction): Prom
   if (!isWorth(partition.closedSegments(), { cleaned, limit, least: of.leastDirty ?? 0 })) return work.result();
   do {
     const map = new KeyOffsets(limit - cleaned, of.memory ?? mapBytes);
-    const reached = await gather(rewriter, map, { from: cleaned, to: limit }).catch(nullIfTrimmed);
+    const reached = await gather(rewriter, map, { from: cleaned, to: limit, of }).catch(nullIfTrimmed);
     if (reached === null) break;
     const keep: Keep = (record) => {
       const { key, offset } = record;
-      if (key.start < 0 || offset >= reached) return true;
-      if (map.get(key) > offset) return false;
-      return offset >= horizon || !(record.value.start < 0 || of.isDelete?.(record) === true);
+      if (offset >= reached) return true;
+      if (offset < map.clearedAt || (key.start >= 0 && map.get(key) > offset)) return false;
+      return offset >= horizon || says(record, of) === 'value';
     };
     if (!(await work.rewrite((segment) => segment.base < reached, keep, 1))) break;
     failpoint('log.compacted_unnoted');
@@ -120,11 +126,12 @@ function nullIfTrimmed(error: unknown): null {
 }
 
 /** Fills the map from `from` on; returns up to where it is complete. */
-async function gather({ partition, signal }: Rewriter, map: KeyOffsets, { from, to }: { from: number; to: number }): Promise<number> {
+async function gather({ partition, signal }: Rewriter, map: KeyOffsets, range: Range): Promise<number> {
+  const { from, to } = range;
   for (const segment of partition.closedSegments()) {
     if (segment.end <= from || segment.base >= to) continue;
     for await (const batch of scanSegment(partition.directory, segment, partition.stamp, signal)) {
-      const full = batch.next > from ? gatherBatch(batch, map, { from, to }) : undefined;
+      const full = batch.next > from ? gatherBatch(batch, map, range) : undefined;
       if (full !== undefined) return full;
     }
   }
@@ -132,15 +139,22 @@ async function gather({ partition, signal }: Rewriter, map: KeyOffsets, { from, 
 }
 
 /** The offset of the first record that has no room. */
-function gatherBatch(batch: ScannedBatch, map: KeyOffsets, { from, to }: { from: number; to: number }): number | undefined {
+function gatherBatch(batch: ScannedBatch, map: KeyOffsets, { from, to, of }: Range): number | undefined {
   const cursor = recordsOf(batch);
   while (cursor.next()) {
     const { key, offset } = cursor;
-    if (offset < from || key.start < 0) continue;
+    if (offset < from) continue;
     if (offset >= to) return undefined;
-    if (!map.put(key, offset)) return offset;
+    if (key.start < 0) {
+      if (says(cursor, of) === 'clear') map.clearedAt = offset;
+    } else if (!map.put(key, offset)) return offset;
   }
   return undefined;
+}
+
+function says(record: BatchCursor, of: Compaction): 'value' | 'delete' | 'clear' {
+  if (record.value.start >= 0) return of.says?.(record) ?? 'value';
+  return record.key.start < 0 ? 'value' : 'delete';
 }
 
 /** Whether at least that part of the bytes has not been compacted. */

@@ -12,6 +12,8 @@ export class KeyOffsets {
   readonly #hashes: Uint32Array;
   readonly #offsets: Float64Array;
   #left: number;
+  /** Of the newest record that says that every key before it is gone. */
+  clearedAt = -1;
 
   /** For `keys` of them, or for as many as `maxBytes` of memory hold. */
   constructor(keys: number, maxBytes: number) {

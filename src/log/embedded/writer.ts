@@ -164,9 +164,14 @@ export class EmbeddedLogWriter implements LogWriter {
   }
 
   trim(topic: string, partition: number, offset: number): Promise<void> {
+    return this.#letGo(topic, partition, (writer) => writer.planTrim(offset));
+  }
+
+  /** From the plan's start on; its base is that of the active segment, where that is a new one. */
+  #letGo(topic: string, partition: number, planned: (writer: PartitionWriter) => { readonly start: number; readonly base: number } | undefined): Promise<void> {
     return this.#alone(async () => {
       const writer = this.#partition(topic, partition);
-      const plan = writer.planTrim(offset);
+      const plan = planned(writer);
       if (plan === undefined) return;
       await this.#toDisk(async () => {
         await this.#journal.append(writeTrim(this.#frame, { topic, partition, ...plan }, this.#journal.sequence + 1));
@@ -180,7 +185,8 @@ export class EmbeddedLogWriter implements LogWriter {
     this.#partition(topic, partition).rollNext();
   }
 
-  compact(topic: string, partition: number, of: Compaction): Promise<Rewriting> {
+  async compact(topic: string, partition: number, of: Compaction): Promise<Rewriting> {
+    if (of.roll === true) await this.#letGo(topic, partition, ({ state: { start, end, size } }) => (size > 0 ? { start, base: end } : undefined));
     return this.#rewrites.run(this.#partition(topic, partition), (rewriter) => compactPartition(rewriter, of));
   }
 

@@ -57,7 +57,7 @@ test('a tombstone goes once it has stood for its time since what it buries went,
   const compact = async (): Promise<unknown[]> => {
     writer.roll(...a0);
     await writer.append([batchOf(writer, a0, [keyed(null, 'roll')])]);
-    await writer.compact(...a0, { below: Number.MAX_SAFE_INTEGER, deleteRetention: hour, isDelete: ({ value }) => value.end - value.start === 4 && value.bytes[value.start] === 0x67 });
+    await writer.compact(...a0, { below: Number.MAX_SAFE_INTEGER, deleteRetention: hour, says: ({ value }) => (value.end - value.start === 4 && value.bytes[value.start] === 0x67 ? 'delete' : 'value') });
     return (await readAll(reader, a0)).filter(({ key }) => key !== null).map(({ key, value }) => [key, value]);
   };
   await writer.append([batchOf(writer, a0, [keyed('a', '1'), keyed('b', '1'), keyed('c', '1'), keyed('b', null), keyed('c', 'gone')])]);
@@ -68,6 +68,22 @@ test('a tombstone goes once it has stood for its time since what it buries went,
   assert.deepEqual(await compact(), [['a', '1']]);
   await reader.close();
   await writer.close();
+});
+
+test('a record that says that every key is gone takes all before it along, and goes as a tombstone does', async () => {
+  const says = ({ value }: { value: { bytes: Uint8Array; start: number } }): 'clear' | 'value' => (value.bytes[value.start] === 0x74 ? 'clear' : 'value');
+  const directory = await closed(async (writer, folder) => {
+    await writer.append([batchOf(writer, a0, [keyed('a', '1'), keyed(null, '2'), keyed('b', '3'), keyed(null, 'truncate'), keyed('b', '4')])]);
+    await writer.compact!(...a0, { ...everything, roll: true, says, deleteRetention: hour });
+    const reader = await openEmbeddedLog({ directory: folder }).openReader();
+    assert.deepEqual((await readAll(reader, a0)).map(({ value }) => value), ['truncate', '4']);
+    await reader.close();
+    await writer.compact!(...a0, { ...everything, roll: true, says });
+  });
+  const reader = await openEmbeddedLog({ directory }).openReader();
+  assert.deepEqual((await readAll(reader, a0)).map(({ value }) => value), ['4']);
+  assert.deepEqual(await reader.range(...a0), { start: 0, end: 5 });
+  await reader.close();
 });
 
 const step = fc.oneof(

@@ -53,11 +53,11 @@ export async function crashed(write: (writer: LogWriter, directory: string) => P
 }
 
 /** A folder that was closed as it should be. */
-export async function closed(write: (writer: LogWriter) => Promise<unknown>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
+export async function closed(write: (writer: LogWriter, directory: string) => Promise<unknown>, options: Partial<EmbeddedLogOptions> = {}): Promise<string> {
   const directory = join(await tempDirectory(), 'log');
   const writer = await openEmbeddedLog({ ...options, directory }).openWriter();
   await makeTopics(writer);
-  await write(writer);
+  await write(writer, directory);
   await writer.close();
   return directory;
 }
