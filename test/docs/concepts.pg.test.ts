@@ -24,7 +24,7 @@ function blocks(page: string): Block[] {
 async function workplace(t: TestContext): Promise<string> {
   const directory = await tempDirectory(t);
   for (const name of ['connectors', 'docker']) await symlink(at(name), join(directory, name));
-  await mkdir(join(directory, 'bin'));
+  for (const name of ['bin', 'run']) await mkdir(join(directory, name));
   await writeFile(join(directory, 'bin/tailrace'), `#!/bin/sh\nexec "${process.execPath}" "${at('src/main.ts')}" "$@"\n`, { mode: 0o755 });
   return directory;
 }
@@ -66,7 +66,7 @@ class PageRun {
   }
 
   get #environment(): Record<string, string> {
-    return { SHOP_DATABASE_URL: this.#source.url, PATH: `${this.#directory}/bin:${process.env['PATH']}` };
+    return { SHOP_DATABASE_URL: this.#source.url, TAILRACE_RUNTIME_DIR: join(this.#directory, 'run'), PATH: `${this.#directory}/bin:${process.env['PATH']}` };
   }
 
   #shell(text: string): Promise<string> {
