@@ -55,7 +55,7 @@ class PageRun {
   /** What comes a moment later is there when one asks again. */
   async #shows(text: string): Promise<void> {
     const wanted = pattern(text);
-    await eventually(async () => wanted.test(this.#printed) || wanted.test((this.#printed = await this.#shell(this.#command))), { timeoutMs: 20_000 }).catch(() => {
+    await eventually(async () => wanted.test(this.#printed) || wanted.test((this.#printed = await this.#shell(this.#command))), { timeoutMs: 60_000 }).catch(() => {
       assert.fail(`the page shows\n${text}\nand this was printed\n${this.#printed}`);
     });
   }

@@ -102,7 +102,7 @@ sinks:
         last = await rows(replica, `SELECT * FROM ${output}`);
         return JSON.stringify(last) === JSON.stringify(wanted);
       };
-      await eventually(same, { what: output, timeoutMs: 30_000 }).catch(() => {
+      await eventually(same, { what: output, timeoutMs: 90_000 }).catch(() => {
         assert.deepEqual(last, wanted, `${output}; the daemon said ${daemon.output.slice(-3000)}`);
       });
     }
@@ -132,7 +132,7 @@ async function afresh(daemon: TestDaemon): Promise<void> {
   };
   for (const table of ['pairs', 'late']) {
     const same = (): boolean => rows('closed.sqlite', table).length > 20 && isDeepStrictEqual(rows('unhurt.sqlite', table), rows('closed.sqlite', table));
-    await eventually(same, { what: `the same ${table}`, timeoutMs: 30_000 }).catch(() => assert.deepEqual(rows('unhurt.sqlite', table), rows('closed.sqlite', table), `${table}; the daemon said ${daemon.output.slice(-2000)}`));
+    await eventually(same, { what: `the same ${table}`, timeoutMs: 90_000 }).catch(() => assert.deepEqual(rows('unhurt.sqlite', table), rows('closed.sqlite', table), `${table}; the daemon said ${daemon.output.slice(-2000)}`));
   }
 }
 
@@ -217,7 +217,7 @@ test('the examples run as they are: revenue by minute, best products, customers 
       }
       return JSON.stringify(last) === JSON.stringify(wanted);
     };
-    await eventually(look, { what: query, timeoutMs: 30_000 }).catch(() => assert.deepEqual(last, wanted, daemon.output.slice(-2000)));
+    await eventually(look, { what: query, timeoutMs: 90_000 }).catch(() => assert.deepEqual(last, wanted, daemon.output.slice(-2000)));
   };
   await shows('sales.sqlite', 'SELECT rank, product, sold, revenue FROM top_products ORDER BY rank', [[1, 'lamp', 1, '20.00'], [2, 'book', 2, '17.50'], [3, 'pencil', 1, '1.20']]);
   await shows('repeats.sqlite', 'SELECT bought, followed_by FROM repeats ORDER BY first, next', [['pencil', 'ink']]);
@@ -237,7 +237,7 @@ test('the examples run as they are: revenue by minute, best products, customers 
   };
   let held: unknown;
   const filled = [['Ada', '1'], ['Edgar', '2'], ['Grace', '2']];
-  await eventually(async () => JSON.stringify((held = await cached())) === JSON.stringify(filled), { what: 'the cache', timeoutMs: 30_000 }).catch(() => assert.deepEqual(held, filled, cache.output.slice(-2000)));
+  await eventually(async () => JSON.stringify((held = await cached())) === JSON.stringify(filled), { what: 'the cache', timeoutMs: 90_000 }).catch(() => assert.deepEqual(held, filled, cache.output.slice(-2000)));
   // The shop's own orders are of today: those of January come when their minute is closed.
   await shows('sales.sqlite', 'SELECT total, removed FROM late_orders ORDER BY id', [['20.00', 0], ['5.00', 0]]);
 });

@@ -48,7 +48,7 @@ export async function world(t: TestContext, keys: readonly number[], options: Be
 }
 
 export async function copied(bench: Bench): Promise<void> {
-  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies to be done', timeoutMs: 10_000 });
+  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies to be done', timeoutMs: 30_000 });
 }
 
 export function same(sink: RunningSink, source: ScriptedSource): void {

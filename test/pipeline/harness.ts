@@ -218,7 +218,7 @@ export class Bench {
   }
 
   async acknowledged(lsn: bigint): Promise<void> {
-    await eventually(() => this.source.server.confirmedFlush >= lsn, { what: `the acknowledgement of ${lsn}`, timeoutMs: 10_000 });
+    await eventually(() => this.source.server.confirmedFlush >= lsn, { what: `the acknowledgement of ${lsn}`, timeoutMs: 30_000 });
   }
 
   /** A reader that is closed when the test ends. */
@@ -283,7 +283,7 @@ export class RunningSink {
   async reaches(lsn: bigint): Promise<void> {
     let failure: unknown = null;
     void this.#done.then((error) => (failure = error));
-    await eventually(() => failure !== null || this.replayer.progress.endLsn >= lsn, { what: `the sink to reach ${lsn}`, timeoutMs: 10_000 });
+    await eventually(() => failure !== null || this.replayer.progress.endLsn >= lsn, { what: `the sink to reach ${lsn}`, timeoutMs: 30_000 });
     if (failure !== null) throw failure as Error;
   }
 

@@ -80,12 +80,12 @@ async function settingOf(t: TestContext, tables: readonly TableShape[], options:
 async function equal(source: ScriptedSource, sink: RunningSink, ...tables: readonly TableShape[]): Promise<void> {
   for (const table of tables) {
     const expected = sorted(source.rows(table.relid));
-    await eventually(() => assert.deepEqual(sink.rows(table), expected) === undefined, { what: `${table.name} to be equal`, timeoutMs: 10_000 });
+    await eventually(() => assert.deepEqual(sink.rows(table), expected) === undefined, { what: `${table.name} to be equal`, timeoutMs: 30_000 });
   }
 }
 
 async function copied(bench: Bench): Promise<void> {
-  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies', timeoutMs: 10_000 });
+  await eventually(() => bench.publisher.session?.progress.every(({ state }) => state === 'done'), { what: 'the copies', timeoutMs: 30_000 });
   // The last watermark's END.
   await bench.acknowledged(bench.source.lsn);
 }

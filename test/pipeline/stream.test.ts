@@ -95,7 +95,7 @@ class StreamBench {
       (rows.totals === undefined || JSON.stringify(replica.rows(totals).map((row) => row.map(String))) === JSON.stringify(rows.totals)) &&
       (rows.ops === undefined || JSON.stringify(replica.rows(ops).flat().map(String).sort()) === JSON.stringify(rows.ops));
     const what = `${JSON.stringify(rows)}, in the replica`;
-    await Promise.race([eventually(same, { what, timeoutMs: 10_000 }), failed]).catch((error: unknown) => {
+    await Promise.race([eventually(same, { what, timeoutMs: 30_000 }), failed]).catch((error: unknown) => {
       throw new Error(`${what} there is ${JSON.stringify(replica.rows(totals))} and ${JSON.stringify(replica.rows(ops))}`, { cause: error });
     });
   }

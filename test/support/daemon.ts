@@ -100,7 +100,7 @@ export class TestDaemon {
 
   /** Waits until the daemon streams, all of its pipelines do, and every table is copied. */
   async streaming(): Promise<void> {
-    await eventually(async () => (await this.statuses()).every(({ state }) => state === 'streaming'), { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 60_000 });
+    await eventually(async () => (await this.statuses()).every(({ state }) => state === 'streaming'), { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 120_000 });
   }
 
   /** Resolves with the exit code, null after a signal. */

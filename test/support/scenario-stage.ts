@@ -106,7 +106,7 @@ export class ScenarioStage {
         const inPostgres = await postgres.sql('SELECT FROM public.marker WHERE n = $1', [marker]);
         return inPostgres.length === 1 && inSqlite?.rows.includes(`["${marker}"]`) === true;
       };
-      await eventually(there, { timeoutMs: 60_000 }).catch(async () => {
+      await eventually(there, { timeoutMs: 120_000 }).catch(async () => {
         throw new Error(`the replicas do not come on ${what}: ${JSON.stringify(await this.#daemon.statuses().catch(() => null))}\n${this.#daemon.output.slice(-5000)}`);
       });
     }
@@ -114,7 +114,7 @@ export class ScenarioStage {
       if (run.failure !== null) continue;
       const look = async (): Promise<string | true> => (await this.#misfit(run)) ?? true;
       let last: string | true = true;
-      const equal = await eventually(async () => (last = await look()) === true, { timeoutMs: 10_000 }).catch(() => false);
+      const equal = await eventually(async () => (last = await look()) === true, { timeoutMs: 60_000 }).catch(() => false);
       if (!equal) run.failure = new Error(`${run.schema}, ${what}: ${last}`);
     }
   }

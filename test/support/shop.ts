@@ -76,7 +76,7 @@ ${of.log ?? `  type: embedded\n  directory: ${join(of.directory, 'log')}\n`}sink
 async function sameAs(what: string, expected: readonly string[], actual: () => Promise<readonly string[]>, daemon: TestDaemon): Promise<void> {
   let last: readonly string[] = [];
   try {
-    await eventually(async () => fingerprint((last = await actual())) === fingerprint(expected), { timeoutMs: 45_000 });
+    await eventually(async () => fingerprint((last = await actual())) === fingerprint(expected), { timeoutMs: 120_000 });
   } catch {
     const missing = expected.filter((row) => !last.includes(row)).slice(0, 3);
     const extra = last.filter((row) => !expected.includes(row)).slice(0, 3);
