@@ -4,20 +4,26 @@ import { formatLsn, parseLsn, type Lsn } from '../event/lsn.ts';
 import { Replayer, type ReplayerProgress } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
 import { streamTopics, topicNames } from '../pipeline/topics.ts';
+import { lastEndWhere } from '../pipeline/replay-start.ts';
+import type { EndRecord, Place } from '../pipeline/control-records.ts';
+import type { LogReader } from '../log/log.ts';
+import { isAfter, type Position } from '../event/position.ts';
 import { createCodec, createSink, sinks } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
 import { withLogReader } from './topics.ts';
 
-/** The last transaction that is replayed: at or before this commit LSN, or time in milliseconds since 1970. */
+/** A point of the log: a commit LSN, or a time in milliseconds since 1970. */
 export type ReplayPoint = { readonly lsn: Lsn } | { readonly time: number };
 
 export interface ReplayRequest {
   readonly sink: string;
   /** Where the replica is built, as the sink's own configuration would say it: a URL, a path. */
   readonly to: string;
-  /** Null: all that the log holds. */
+  /** The tables are begun with the copies that there were then. Null: with the newest of those at `until`. */
+  readonly from: ReplayPoint | null;
+  /** The last transaction is at or before it. Null: all that the log holds. */
   readonly until: ReplayPoint | null;
   readonly signal: AbortSignal;
   readonly logger: Logger;
@@ -30,6 +36,8 @@ export interface Replayed {
   readonly last: { readonly commitLsn: string; readonly committedAt: number } | null;
   /** Tables whose copy was not complete at that point: the replica has a part of them. */
   readonly incomplete: readonly string[];
+  /** Tables that the log knows and has nothing of by then. */
+  readonly without: readonly string[];
 }
 
 const progressInterval = 1000;
@@ -39,28 +47,69 @@ const progressInterval = 1000;
  * `to` gets the rows and the position of the sink; it may be there from an earlier replay, and is then gone on with.
  */
 export async function replaySink(config: PipelineConfig, request: ReplayRequest): Promise<Replayed> {
-  const { logger, until } = request;
+  const { logger } = request;
   const own = config.sinks.find((sink) => sink.name === request.sink);
   if (own === undefined) {
     throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(request.sink, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
   }
   const placed = elsewhere(config, own.name, request.to);
   const sink = createSink(placed, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
+  const topics = own.from === undefined ? topicNames(config.name) : streamTopics(config.name, own.from);
   return withLogReader(config, async (reader) => {
+    const { until, last, from } = await stretchOf(reader, topics.transaction, request);
     const replayer = await Replayer.open({
-      topics: own.from === undefined ? topicNames(config.name) : streamTopics(config.name, own.from), sinkName: own.name, sink, reader,
-      codec: createCodec(config.format, { pipeline: config.name, logger }), filter: own.tables, snapshot: config.source.snapshot, onError: 'stop', reporter: logAlone(own.name), logger,
-      until: until === null ? () => true : 'lsn' in until ? (end) => end.commitLsn <= until.lsn : (end) => Number(end.commitTime / 1000n) <= until.time,
+      topics, sinkName: own.name, sink, reader,
+      codec: createCodec(config.format, { pipeline: config.name, logger }), filter: own.tables, snapshot: config.source.snapshot, onError: 'stop', reporter: nobody, logger,
+      alone: { from, until },
     }, request.signal);
+    const refusal = refusalOf(request, replayer.progress.position, last);
+    if (refusal !== null) {
+      await replayer.run(AbortSignal.abort());
+      throw refusal;
+    }
     const timer = setInterval(() => request.onProgress(replayer.progress), progressInterval);
     try {
       await replayer.run(request.signal);
     } finally {
       clearInterval(timer);
     }
-    const { applied, position, commitTime, copying } = replayer.progress;
-    return { applied, last: position && { commitLsn: formatLsn(position.commitLsn), committedAt: Number(commitTime / 1000n) }, incomplete: copying };
+    const { applied, position, commitTime, copying, uncopied } = replayer.progress;
+    return { applied, last: position && { commitLsn: formatLsn(position.commitLsn), committedAt: Number(commitTime / 1000n) }, incomplete: copying, without: config.source.snapshot === 'never' ? [] : uncopied.filter((table) => !copying.includes(table)) };
   });
+}
+
+/** What keeps a replica that stands at --to already from being gone on with; null for nothing. */
+function refusalOf({ from, until }: ReplayRequest, position: Position | null, last: Place): TailraceError | null {
+  if (position === null) return null;
+  const lsn = formatLsn(position.commitLsn);
+  if (isAfter(position, last)) return new TailraceError('usage', `the replica at --to stands at ${lsn} already, which is behind ${pointText(until)}`, { remedy: 'A replica goes forward only: name another place with --to.' });
+  return from === null ? null : new TailraceError('usage', `what stands at --to is a replica already, at ${lsn}, and --from is for a new one`, { remedy: 'Leave --from out to go on with it, or name another place with --to.' });
+}
+
+/** What of the log is replayed. Throws `gap` where it holds nothing up to a point. */
+async function stretchOf(reader: LogReader, topic: string, { from, until }: ReplayRequest): Promise<{ readonly until: (end: EndRecord) => boolean; readonly last: Place; readonly from: Place }> {
+  const untilHolds = upTo(until);
+  const last = await lastEndWhere(reader, topic, untilHolds);
+  if (last === null) throw nothingUpTo(until);
+  if (from === null) return { until: untilHolds, last, from: last };
+  const first = await lastEndWhere(reader, topic, upTo(from));
+  if (first === null) throw nothingUpTo(from);
+  if (isAfter(first, last)) throw new TailraceError('usage', `--from ${pointText(from)} is behind --until ${pointText(until)}`);
+  return { until: untilHolds, last, from: first };
+}
+
+function upTo(point: ReplayPoint | null): (end: EndRecord) => boolean {
+  if (point === null) return () => true;
+  return 'lsn' in point ? (end) => end.commitLsn <= point.lsn : (end) => Number(end.commitTime / 1000n) <= point.time;
+}
+
+function nothingUpTo(point: ReplayPoint | null): TailraceError {
+  return new TailraceError('gap', point === null ? 'the log holds no transaction yet' : `the log holds nothing of ${pointText(point)} or earlier: it began later, or retention has removed it`, { remedy: 'Choose a later point; tailrace topics describe PIPELINE.transaction says from when on the log holds transactions.' });
+}
+
+function pointText(point: ReplayPoint | null): string {
+  if (point === null) return 'the end of the log';
+  return 'lsn' in point ? formatLsn(point.lsn) : new Date(point.time).toISOString();
 }
 
 /** The sink's configuration with another place: read again by its schema, because a place may be more than a text. */
@@ -78,16 +127,8 @@ function elsewhere(config: PipelineConfig, name: string, to: string): PipelineCo
   }
 }
 
-/** Nothing is written to the log, and nothing can be asked for: what it does not hold is missing. */
-function logAlone(sink: string): SinkReporter {
-  return {
-    append: async (_kind, { ask }) => {
-      if (ask?.type === 'ask') {
-        throw new TailraceError('gap', `the log no longer holds ${ask.table} from its beginning, so that ${sink} cannot be built from it alone`, { remedy: 'Keep the log longer (log.retention), or let a running sink be filled: it asks for a copy.' });
-      }
-    },
-  };
-}
+/** Nothing of a replay is said in the log: the sink's own topic is that of the one that runs. */
+const nobody: SinkReporter = { append: async () => {} };
 
 /** `16/B374D848`, or a time as ISO 8601 has it; null for anything else. */
 export function parsePoint(text: string): ReplayPoint | null {

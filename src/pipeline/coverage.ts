@@ -49,8 +49,20 @@ export class CoverageMap {
     this.#state(table).awaiting = true;
   }
 
-  isAwaiting(table: string): boolean {
-    return this.#state(table).awaiting;
+  /** Whether a copy was begun, and whether it was passed to its end, with which the table is whole. */
+  copyOf(table: string): 'none' | 'begun' | 'done' {
+    const { begin, done } = this.#state(table);
+    return begin === null ? 'none' : done === null ? 'begun' : 'done';
+  }
+
+  /** Tables that it was told of, and of which no copy was met. */
+  uncopied(): readonly string[] {
+    return [...this.#tables.keys()].filter((table) => this.copyOf(table) === 'none').toSorted();
+  }
+
+  /** Tables that are passed over so. */
+  awaiting(): readonly string[] {
+    return [...this.#tables].filter(([, { awaiting }]) => awaiting).map(([table]) => table).toSorted();
   }
 
   /** Behind a gap every table is copied anew: until then a row may be missing that the source has. */

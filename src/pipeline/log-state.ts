@@ -1,6 +1,6 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type EndRecord, type LookRecord, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { decodeControl, type EndRecord, type LookRecord, type Place, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
 import { CopyOrders } from './copy-orders.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
@@ -138,7 +138,8 @@ export function copyKeyOf(record: Pick<SnapshotRecord, 'table' | 'sink' | 'where
   return copyKey(record.table, record.sink, record.where === null ? null : record.ask);
 }
 
-export async function readSchemaState(reader: LogReader, topics: TopicNames): Promise<SchemaState> {
+/** `until`: only copies' records of places for which it is true, as if the topic had ended there. */
+export async function readSchemaState(reader: LogReader, topics: TopicNames, until?: (place: Place) => boolean): Promise<SchemaState> {
   const versions: (VersionRecord | LookRecord)[] = [];
   const copies = new Map<string, SnapshotRecord>();
   const unconfirmed = new Map<string, SnapshotRecord>();
@@ -160,6 +161,7 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames): Pr
       rereads.push({ record, offset: cursor.offset });
       continue;
     }
+    if (until?.(record.place) === false) continue;
     if (!order.has(record.id)) order.set(record.id, cursor.offset);
     if (record.confirmed) {
       copies.set(copyKeyOf(record), record);

@@ -6,7 +6,7 @@ import type { LogReader } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
-import { encodeControl, type EndRecord, type SinkRecord } from './control-records.ts';
+import { encodeControl, type EndRecord, type Place, type SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
@@ -15,6 +15,7 @@ import { withoutVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { SinkPart } from './sink-part.ts';
+import { startFromLog } from './replay-start.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
 import { TransactionReader, type Run } from './transaction-reader.ts';
@@ -32,8 +33,11 @@ export interface ReplayerOptions {
   readonly snapshot: 'initial' | 'never';
   readonly onError: 'stop' | 'dead-letter';
   readonly reporter: SinkReporter;
-  /** Replays only while this holds of a transaction, and only what the log holds now; without it for ever. */
-  readonly until?: (end: EndRecord) => boolean;
+  /**
+   * Builds a replica from the log alone: from the copies that had begun at `from`, only while `until` holds of a transaction, and only what
+   * the log holds now. Without it, it follows for ever.
+   */
+  readonly alone?: { readonly from: Place; readonly until: (end: EndRecord) => boolean };
   readonly logger: Logger;
 }
 
@@ -54,6 +58,8 @@ export interface ReplayerProgress {
   readonly awaiting: readonly string[];
   /** Tables that the replica has only in part, where it stands now. */
   readonly copying: readonly string[];
+  /** Tables that were known when it began, and of which no copy was met. */
+  readonly uncopied: readonly string[];
 }
 
 /** Source transactions share one at the replica up to this; a larger one is written in pieces of it, in one transaction still. */
@@ -120,10 +126,9 @@ export class Replayer {
       const write = (record: SinkRecord): Promise<void> => options.reporter.append('sink', { key: null, value: encodeControl(record), ask: record });
       const { position } = session;
       const follower = await EndFollower.behind(options.reader, topics.transaction, position);
-      const coverage = await startSink({
-        reader: options.reader, topics, sink: options.sinkName, snapshot: options.snapshot, filter: options.filter,
-        tables: schemas.tables().filter((table) => matchesFilter(options.filter, table)), position, offset: follower.offset, write,
-      });
+      const { reader, sinkName: sink, snapshot, filter, alone } = options;
+      const start = { reader, topics, sink, snapshot, tables: schemas.tables().filter((table) => matchesFilter(filter, table)), position };
+      const coverage = await (alone === undefined ? startSink({ ...start, filter, offset: follower.offset, write }) : startFromLog({ ...start, copiesAt: alone.from }));
       return new Replayer(options, { session, follower, coverage, schemas, signal });
     } catch (error) {
       await session.close();
@@ -140,8 +145,9 @@ export class Replayer {
       applied: this.#applied,
       missing: this.#session.missing + (this.#completer?.missing ?? 0),
       blockedKeys: this.#deadLetters.blockedKeys,
-      copying: this.#own.tables().filter((table) => this.#last !== null && this.#coverage.at(table, this.#last.end) === 'copying'),
-      awaiting: this.#own.tables().filter((table) => this.#coverage.isAwaiting(table)),
+      copying: this.#own.tables().filter((table) => this.#last !== null && this.#coverage.copyOf(table) !== 'done' && this.#coverage.at(table, this.#last.end) === 'copying'),
+      uncopied: this.#coverage.uncopied(),
+      awaiting: this.#coverage.awaiting(),
     };
   }
 
@@ -154,7 +160,7 @@ export class Replayer {
         if (wanted.length > 0) await this.#take(wanted);
         // Only now: what is being applied is not shown as done.
         this.#offset = this.#follower.offset;
-        if (this.#options.until !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
+        if (this.#options.alone !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
         if (steps.length === 0) await this.#follower.wait(signal);
         await this.#movePassedPosition(idlePositionAfter);
         await this.#report();
@@ -167,7 +173,7 @@ export class Replayer {
   }
 
   #wanted(steps: readonly Step[]): readonly Step[] {
-    const { until } = this.#options;
+    const until = this.#options.alone?.until;
     const first = until === undefined ? -1 : steps.findIndex(({ end }) => !until(end));
     return first < 0 ? steps : steps.slice(0, first);
   }

@@ -93,7 +93,7 @@ export function decide(of: {
 }
 
 /** The first transaction that the log holds when retention has removed older ones; null when the log holds everything. */
-async function oldestPlace(reader: LogReader, topic: string): Promise<Place | null> {
+export async function oldestPlace(reader: LogReader, topic: string): Promise<Place | null> {
   if ((await reader.range(topic, 0)).start === 0) return null;
   for await (const cursor of records(reader, topic)) {
     const record = decodeControl<TransactionRecord>(cursor.value, topic);

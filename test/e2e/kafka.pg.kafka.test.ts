@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import type { TestDaemon } from '../support/daemon.ts';
+import { tailrace, type TestDaemon } from '../support/daemon.ts';
 import { anotherDaemon, kafkaSetting } from '../support/kafka-shop.ts';
 import { sharedKafka } from '../support/kafka.ts';
+import { dumpPostgres, dumpSqlite } from '../support/replicas.ts';
 import { nameFor, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
@@ -40,8 +42,15 @@ test('rows that stood before and rows that change go through Kafka into both rep
   await eventually(() => ledger.committed > 150, { what: 'enough transactions' });
   await ledger.stop();
   await setting.equal();
+  await setting.source.sql('SELECT pg_sleep(0.01)');
+  const [now] = await setting.source.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
+  const before = await dumpPostgres(setting.source, 'ledger');
   await change(setting);
   await setting.equal();
+  const past = join(setting.directory, 'past.sqlite');
+  const replayed = await tailrace(['replay', '--sink', 'local', '--to', past, '--until', now?.lsn ?? '', setting.daemon.file]);
+  assert.equal(replayed.code, 0, replayed.err);
+  assert.deepEqual(dumpSqlite(past, 'ledger'), before, 'a replica as of a point, from Kafka alone');
   assert.equal(await setting.daemon.stop(), 0);
   await setting.source.sql('INSERT INTO nopk VALUES (78, 78)');
   setting.daemon.start();

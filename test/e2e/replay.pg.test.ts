@@ -5,6 +5,8 @@ import { tailrace } from '../support/daemon.ts';
 import { freshDatabase } from '../support/postgres.ts';
 import { dumpPostgres, dumpSqlite, type Dump } from '../support/replicas.ts';
 import { ledgerSetting } from '../support/shop.ts';
+import { logRecords } from '../support/transaction-oracle.ts';
+import { eventually } from '../support/wait.ts';
 
 const schema = `
   CREATE TABLE stock (id int PRIMARY KEY, n int NOT NULL, big text NOT NULL);
@@ -43,6 +45,29 @@ test('replay: a replica is built from the log as of any LSN or time, beside the 
   const other = await freshDatabase(t);
   assert.equal((await replay('--sink', 'reporting', '--to', other.url, '--until', points[1]?.lsn ?? '')).code, 0);
   assert.deepEqual(await dumpPostgres(other, 'stock'), points[1]?.rows);
+
+  assert.match((await replay('--sink', 'local', '--to', first, '--until', points[0]?.lsn ?? '')).err, /stands at [0-9A-F/]+ already, which is behind [^]*name another place/);
+
+  // A copy that comes later empties the table first: what was there before it is still in the log.
+  await source.sql(`CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1)`);
+  await tailrace(['snapshot', 'public.stock', daemon.file]);
+  await setting.equal(['stock', 'later']);
+  await eventually(async () => (await logRecords(daemon.file, `${(await daemon.status()).pipeline}.public.stock`)).filter(({ op, after }) => op === 'r' && after?.['id'] === '1').length === 2, { what: 'the second copy' });
+  const before = join(directory, 'before.sqlite');
+  const told = await replay('--sink', 'local', '--to', before, '--until', points[1]?.lsn ?? '');
+  assert.equal(told.code, 0, told.err);
+  assert.deepEqual(dumpSqlite(before, 'stock'), points[1]?.rows, 'as of a point before the newest copy');
+  assert.match(told.err, /has nothing of by then, and the replica neither: public\.later/);
+  const whole = join(directory, 'whole.sqlite');
+  const fromThen = await replay('--sink', 'local', '--to', whole, '--from', points[0]?.time ?? '');
+  assert.equal(fromThen.code, 0, fromThen.err);
+  assert.deepEqual(dumpSqlite(whole, 'later'), await dumpPostgres(source, 'later'), 'a table whose first copy came behind --from');
+  assert.deepEqual(dumpSqlite(whole, 'stock'), points.at(-1)?.rows);
+  assert.match((await replay('--sink', 'local', '--to', whole, '--from', points[0]?.lsn ?? '')).err, /is a replica already[^]*Leave --from out/);
+  assert.match((await replay('--sink', 'local', '--to', join(directory, 'x'), '--from', points[1]?.lsn ?? '', '--until', points[0]?.lsn ?? '')).err, /--from [0-9A-F/]+ is behind --until/);
+  const early = await replay('--sink', 'local', '--to', join(directory, 'x'), '--until', '2020-01-01');
+  assert.equal(early.code, 4);
+  assert.match(early.err, /holds nothing of 2020-01-01[^]*or earlier/);
 
   const same = await replay('--sink', 'local', '--to', setting.sqlite);
   assert.equal(same.code, 2);
