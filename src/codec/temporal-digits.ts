@@ -16,7 +16,8 @@ export function dateToNumber(writer: ByteWriter, text: Text): boolean {
 }
 
 export function timeToNumber(writer: ByteWriter, text: Text, digits: 3 | 6): boolean {
-  return parseTime(text) && writeScaled(writer, digits);
+  // 24:00:00 is no time of day anywhere else, and readers of the number fail on it.
+  return parseTime(text) && fields.seconds < secondsPerDay && writeScaled(writer, digits);
 }
 
 export function timestampToNumber(writer: ByteWriter, text: Text, digits: 3 | 6): boolean {

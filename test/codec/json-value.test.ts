@@ -36,7 +36,7 @@ const cases: readonly (readonly [type: string, oid: number, typmod: number, text
   ['date', 1082, -1, '2023-02-29', '"2023-02-29"'],
   ['time', 1083, -1, '00:00:00', '0'],
   ['time', 1083, -1, '23:59:59.999999', '86399999999'],
-  ['time', 1083, -1, '24:00:00', '86400000000'],
+  ['time', 1083, -1, '24:00:00', '"24:00:00"'],
   ['time(3)', 1083, 3, '00:00:01.5', '1500'],
   ['timestamp', 1114, -1, '1970-01-01 00:00:00.000001', '1'],
   ['timestamp', 1114, -1, '1969-12-31 23:59:59.999999', '-1'],
@@ -99,7 +99,8 @@ test('docs/formats.md shows what the codec writes', () => {
   }
 });
 
-test('a number beyond 64 bits is read, as earlier versions wrote it for the last years that Postgres has', () => {
+test('numbers that only earlier versions wrote are read: beyond 64 bits, for the last years that Postgres has, and the end of a day', () => {
+  assert.equal(read(columnOf(1083, -1), '86400000000'), '24:00:00');
   assert.equal(read(columnOf(1114, -1), '9224318015999999999'), '294276-12-31 23:59:59.999999');
 });
 
