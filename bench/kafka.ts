@@ -1,5 +1,6 @@
 /**
- * Writes into a one-broker Kafka: Tailrace's writer beside the producer of kafkajs, the same records into three partitions.
+ * Writes into a one-broker Kafka: Tailrace's writer beside the producer of kafkajs, the same records into three partitions; and a whole
+ * pipeline, from a backlog of inserts at the source until it is durable, into Kafka and into the embedded log.
  *
  *     node bench/kafka.ts [--full] [--rows N] [--rounds N]
  *
@@ -15,9 +16,13 @@ import { createKafkaLog, kafkaLogConfig } from '../src/log/kafka/index.ts';
 import type { LogWriter, RecordDraft } from '../src/log/log.ts';
 import { startKafkaCluster } from '../test/support/kafka-broker.ts';
 import { kafkaJars } from '../test/support/kafka-jars.ts';
+import { makeShop, measure, type Arena } from './support/contender.ts';
 import { cpuSeconds } from './support/meter.ts';
 import { options, rowsOf } from './support/options.ts';
+import { benchServer } from './support/server.ts';
 import { count, machine, printRuns, type Run } from './support/table.ts';
+import { Tailrace } from './support/tailrace.ts';
+import { inserts } from './support/workloads.ts';
 
 const partitions = 3;
 const perPartition = 1000;
@@ -100,19 +105,16 @@ async function run(contender: Contender, topic: string, broker: number | undefin
   return { what: contender.what, start: (first - began) / 1000, seconds: (performance.now() - first) / 1000, rows: (requests - 1) * partitions * perPartition, cpu, peak: Number.NaN };
 }
 
-const jars = kafkaJars();
-if (jars.missing !== undefined) throw new Error(jars.missing);
-const cluster = await startKafkaCluster({ libs: jars.libs });
-try {
-  const log = createKafkaLog(kafkaLogConfig.parse({ brokers: cluster.addresses }), { pipeline: 'bench' });
+async function writers(brokers: readonly string[], broker: number | undefined): Promise<void> {
+  const log = createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline: 'bench' });
   const writer = await log.openWriter();
-  const contenders = [await kafkajs(cluster.addresses), tailrace(writer)].filter((contender) => contender !== null);
+  const contenders = [await kafkajs(brokers), tailrace(writer)].filter((contender) => contender !== null);
   const runs: Run[] = [];
   for (let round = 0; round <= options.rounds; round++) {
     for (const contender of contenders) {
       const topic = `bench.${contender.what}-${round}`;
       await writer.createTopic({ topic, partitions });
-      const made = await run(contender, topic, cluster.brokers[0]?.pid);
+      const made = await run(contender, topic, broker);
       const reader = await log.openReader();
       const ends = await Promise.all(Array.from({ length: partitions }, async (_, partition) => (await reader.range(topic, partition)).end));
       await reader.close();
@@ -122,8 +124,38 @@ try {
     }
   }
   for (const contender of contenders) await contender.close();
-  console.log(machine());
   printRuns(`${count(records)} records of about 320 bytes into three partitions of one broker, acks=all`, runs, 'kafkajs');
+}
+
+async function pipelines(brokers: readonly string[]): Promise<void> {
+  const workload = inserts(1000);
+  const source = await benchServer();
+  const arena: Arena = { source, replica: source, shop: 'shop', workload };
+  const daemons: Tailrace[] = [];
+  try {
+    await makeShop(arena);
+    for (let round = 0; round < options.rounds; round++) daemons.push(await Tailrace.create(arena, 'none'), await Tailrace.create(arena, 'none', { brokers }));
+    await workload.fill(source, arena.shop, records);
+    await source.sql('CHECKPOINT');
+    const runs: Run[] = [];
+    for (const daemon of daemons) {
+      runs.push(await measure(daemon, records));
+      await daemon.remove();
+    }
+    printRuns(`backlog of ${count(records)} one-row inserts, 1,000 a transaction, until durable`, runs, 'tailrace');
+  } finally {
+    for (const daemon of daemons) await daemon.remove().catch(() => undefined);
+    await source.remove();
+  }
+}
+
+const jars = kafkaJars();
+if (jars.missing !== undefined) throw new Error(jars.missing);
+const cluster = await startKafkaCluster({ libs: jars.libs });
+try {
+  console.log(machine());
+  await writers(cluster.addresses, cluster.brokers[0]?.pid);
+  await pipelines(cluster.addresses);
 } finally {
   await cluster.remove();
 }

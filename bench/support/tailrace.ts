@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { BenchDaemon } from './daemon.ts';
 import { serverCpuSeconds, type Cpu } from './meter.ts';
@@ -15,25 +16,28 @@ export type SinkKind = 'postgres' | 'sqlite' | 'none';
 
 /** Tailrace as a daemon: with one sink or several of a kind, or none. */
 export class Tailrace implements Contender {
-  readonly what = 'tailrace';
+  readonly what: string;
   readonly database: string | null;
   readonly #arena: Arena;
   readonly #daemon: BenchDaemon;
   readonly #sink: SinkKind;
   readonly #name: string;
   readonly #sinks: number;
+  readonly #brokers: readonly string[] | undefined;
   #probes: Looker[] = [];
 
-  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon }) {
+  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon; brokers: readonly string[] | undefined }) {
     this.#arena = arena;
     this.#sink = parts.sink;
     this.#sinks = parts.sinks;
+    this.#brokers = parts.brokers;
+    this.what = parts.brokers === undefined ? 'tailrace' : 'tailrace, Kafka';
     this.#name = parts.name;
     this.#daemon = parts.daemon;
     this.database = parts.sink === 'postgres' ? `${parts.name}_0` : null;
   }
 
-  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number } = {}): Promise<Tailrace> {
+  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number; /** In place of the embedded log: a Kafka, in whose default format. */ readonly brokers?: readonly string[] } = {}): Promise<Tailrace> {
     const name = freshName('bench');
     const many = options.sinks ?? 1;
     const sinks: string[] = [];
@@ -41,10 +45,10 @@ export class Tailrace implements Contender {
     const tables = arena.workload.tables.map((table) => `public.${table}`).join(', ');
     const daemon = await BenchDaemon.create((directory) => `name: ${name}
 source: { type: postgres, url: "${arena.source.url(arena.shop)}", publication: bench, tables: { include: [${tables}] } }
-log: { type: embedded, directory: "${directory}/log" }
+log: { ${options.brokers === undefined ? `type: embedded, directory: "${directory}/log"` : `type: kafka, brokers: [${options.brokers.join(', ')}]`} }
 sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', directory)}`}
 `);
-    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon });
+    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon, brokers: options.brokers });
     await tailrace.start();
     await tailrace.ready();
     await daemon.stop();
@@ -86,7 +90,7 @@ sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', direct
     switch (this.#sink) {
       case 'none': {
         const topic = `${this.#name}.public.${workload.tables[0]}`;
-        return Promise.resolve([{ seen: () => this.#daemon.logged(topic), close: () => {} }]);
+        return this.#brokers === undefined ? Promise.resolve([{ seen: () => this.#daemon.logged(topic), close: () => {} }]) : kafkaProbe(this.#brokers, topic);
       }
       case 'sqlite':
         return Promise.resolve(names.map((name) => sqliteProbe(join(this.#daemon.directory, `${name}.sqlite`), workload.progress)));
@@ -94,6 +98,12 @@ sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', direct
         return Promise.all(names.map((name) => Probe.open(replica.url(name), workload.progress)));
     }
   }
+}
+
+async function kafkaProbe(brokers: readonly string[], topic: string): Promise<Looker[]> {
+  const pipeline = topic.slice(0, topic.indexOf('.'));
+  const reader = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline }).openReader();
+  return [{ seen: async () => (await reader.range(topic, 0)).end, close: () => reader.close() }];
 }
 
 async function sinkOf(arena: Arena, kind: 'postgres' | 'sqlite', name: string): Promise<string> {
