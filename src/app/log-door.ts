@@ -6,6 +6,9 @@ import { silentLogger } from '../runtime/logger.ts';
 import { askDaemon } from './control/ask-daemon.ts';
 import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
 
+/** A large topic is read twice, and written. */
+const longest = 24 * 3_600_000;
+
 /**
  * For commands that write to a pipeline's log. Where one process has the log, that is its daemon, which does it for us; where no daemon
  * runs, the log is opened for each request and closed behind it, so that a daemon that starts meanwhile finds it free. Where many may
@@ -29,7 +32,7 @@ export class LogDoor {
     const opened = createLog(log, { pipeline, logger: silentLogger });
     if (opened.writers === 'many') return performOnLog((this.#writer ??= await opened.openWriter()), request);
     try {
-      return await askDaemon(this.#config, 'log', request, { runtimeFolder: this.#runtimeFolder });
+      return await askDaemon(this.#config, 'log', request, { runtimeFolder: this.#runtimeFolder, ...(request.do === 'compact' ? { timeoutMs: longest } : {}) });
     } catch (error) {
       if (!(error instanceof TailraceError && error.code === 'daemon-missing')) throw error;
     }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BatchBuilder, LogWriter } from '../log/log.ts';
+import type { BatchBuilder, LogWriter, Rewriting } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 
@@ -23,6 +23,7 @@ export const logRequest = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('alter'), topic: z.string(), partitions: z.int().min(1).nullable(), settings }),
   z.strictObject({ do: z.literal('delete'), topic: z.string() }),
   z.strictObject({ do: z.literal('append'), topic: z.string(), records: z.array(record).readonly() }),
+  z.strictObject({ do: z.literal('compact'), topic: z.string(), deleteRetention: z.int().min(0) }),
 ]);
 
 export type LogRequest = z.output<typeof logRequest>;
@@ -30,6 +31,8 @@ export type LogRequest = z.output<typeof logRequest>;
 /** Whether it was done: a topic may be there already, or not be there. */
 export interface LogReply {
   readonly done: boolean;
+  /** Of the whole topic, where it was compacted. */
+  readonly sizes?: Rewriting;
 }
 
 export async function performOnLog(writer: LogWriter, request: LogRequest): Promise<LogReply> {
@@ -51,7 +54,28 @@ export async function performOnLog(writer: LogWriter, request: LogRequest): Prom
       if (!there) return { done: false };
       await appendRecords(writer, request.topic, request.records);
       return { done: true };
+    case 'compact':
+      if (!there) return { done: false };
+      return { done: true, sizes: await compactTopic(writer, request) };
   }
+}
+
+/** Everything that is there by now, by key; and no more segments than that needs. */
+async function compactTopic(writer: LogWriter, { topic, deleteRetention }: { readonly topic: string; readonly deleteRetention: number }): Promise<Rewriting> {
+  if (writer.compact === undefined) {
+    throw new TailraceError('usage', "on Kafka the brokers compact, when they see fit", { remedy: `Tell them to: tailrace topics alter ${topic} --config cleanup.policy=compact` });
+  }
+  const sum = { before: { bytes: 0, segments: 0 }, after: { bytes: 0, segments: 0 } };
+  const partitions = writer.topics().find((spec) => spec.topic === topic)?.partitions ?? 0;
+  for (let partition = 0; partition < partitions; partition++) {
+    const { before } = await writer.compact(topic, partition, { below: Number.MAX_SAFE_INTEGER, deleteRetention, roll: true });
+    const after = (await writer.merge?.(topic, partition, 2))?.after ?? before;
+    for (const [to, from] of [[sum.before, before], [sum.after, after]] as const) {
+      to.bytes += from.bytes;
+      to.segments += from.segments;
+    }
+  }
+  return sum;
 }
 
 /** All of them in one append: on the embedded log that is one group, which is there whole or not at all. */

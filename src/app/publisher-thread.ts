@@ -89,7 +89,10 @@ class PublisherThread {
       snapshot: (command) => commandCopies(this.#connected(), this.#config.name, command),
       log: async (request) => {
         if (kindOf(this.#config.name, request.topic) !== 'produced') throw new TailraceError('command-refused', `${request.topic} is a topic that the pipeline writes`);
-        return (await this.#whenOpen.promise).exclusively((writer) => performOnLog(writer, request));
+        const publisher = await this.#whenOpen.promise;
+        // Takes long, and what it does is not in the way of appends.
+        if (request.do === 'compact') return performOnLog(publisher.writer, request);
+        return publisher.exclusively((writer) => performOnLog(writer, request));
       },
     };
   }

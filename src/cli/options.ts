@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { shortened } from '../runtime/printable.ts';
+import { parseDuration } from '../runtime/units.ts';
 
 type Parser<T> = (text: string, previous: T | undefined) => T;
 
@@ -33,3 +34,10 @@ export function time(text: string): number {
   if (Number.isNaN(at)) throw new InvalidArgumentError('A time is needed, for example 2026-01-31T12:00:00Z.');
   return at;
 }
+
+/** Milliseconds of a duration such as 30s, 12h or 7d. */
+export const milliseconds: Parser<number> = once((text) => {
+  const parsed = parseDuration(text);
+  if (parsed.problem !== undefined) throw new InvalidArgumentError(`${parsed.problem}.`);
+  return parsed.value;
+});

@@ -4,6 +4,7 @@ import { printable } from '../runtime/printable.ts';
 import { action, examples, type CliContext, type DefineCommand } from './context.ts';
 import { columns } from './terminal.ts';
 import { defineTopicChanges } from './topic-changes.ts';
+import { defineTopicCompaction } from './topic-compaction.ts';
 import { defineTopicsCopy } from './topics-copy.ts';
 import { formatSize } from '../runtime/units.ts';
 
@@ -25,6 +26,7 @@ export const defineTopics: DefineCommand = (command, context) => {
     .addHelpText('after', examples('topics describe shop.public.orders', 'topics describe shop.transaction connectors/shop.yaml'))
     .action(action((topic: string, paths: string[], options: { json?: boolean }) => describe({ topic, paths, json: options.json === true }, context)));
   defineTopicChanges(command, context);
+  defineTopicCompaction(command, context);
   defineTopicsCopy(command, context);
 };
 

@@ -9,6 +9,26 @@ topicCommands('the embedded log', tools);
 groupCommands('the embedded log', tools);
 produceCommands('the embedded log', tools);
 
+test('a topic that people produce to is compacted by hand, and what it took and takes is said', async () => {
+  const { run } = await tools();
+  await run(['topics', 'create', 'clicks']);
+  const produce = (from: number): ReturnType<Tools['run']> => run(['produce', 'clicks', '--property', 'parse.key=true', '--property', 'key.separator=:'], { input: Array.from({ length: 300 }, (_, i) => `k${i % 7}:${from + i} ${'x'.repeat(200)}\n`) });
+  assert.equal((await produce(0)).code, 0);
+  assert.equal((await produce(300)).code, 0);
+  const said = await run(['topics', 'compact', 'clicks']);
+  assert.equal(said.code, 0, said.err);
+  assert.match(said.out, /^shop\.clicks was compacted: 1\d\d [kK]i?B in 2 segments before, \d[\d.]* [kK]i?B in 2 segments now\n$/);
+  const { out } = await run(['consume', 'clicks', '--from-beginning', '--format', 'json']);
+  const kept = out.trim().split('\n').map((line) => JSON.parse(line) as { offset: number });
+  assert.deepEqual(kept.map(({ offset }) => offset), [593, 594, 595, 596, 597, 598, 599]);
+  for (const [topic, remedy] of [['public.items', /take an event that is missing for lost[^]*Let a stream map the table, and set cleanup: compact/], ['transaction', /Only topics that people produce to/]] as const) {
+    const refused = await run(['topics', 'compact', topic]);
+    assert.equal(refused.code, 2);
+    assert.match(refused.err, remedy);
+  }
+  assert.match((await run(['topics', 'compact', 'clicks', '--delete-retention', 'soon'])).err, /a duration such as/);
+});
+
 test('what only Kafka has is refused on the embedded log', async () => {
   const { run } = await tools();
   for (const args of [['--config', 'retention.ms=1'], ['--replication-factor', '3']]) {

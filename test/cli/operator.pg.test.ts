@@ -83,6 +83,7 @@ sinks:
   assert.match((await command(['topics', 'create', 'clicks', daemon.file])).out, /^cli\.clicks was made/, 'by the daemon, which has the log');
   assert.match((await tailrace(['produce', 'clicks', daemon.file], environment, 'a\nb\n')).out, /^2 records are durable in clicks/);
   assert.equal((await command(['consume', 'clicks', daemon.file, '--group', 'g', '--from-beginning', '--no-follow'])).out.trim().split('\n').length, 2);
+  assert.match((await command(['topics', 'compact', 'clicks', daemon.file])).out, /^cli\.clicks was compacted: /);
   assert.match((await command(['topics', 'delete', 'clicks', daemon.file, '--yes'])).out, /^cli\.clicks was deleted/);
   assert.match((await command(['topics', 'delete', 'public.orders', daemon.file, '--yes', '--force'])).err, /the daemon of cli runs, and writes this topic/);
   assert.match((await command(['snapshot', 'public.orders', daemon.file])).out, /^copying public\.orders;/);
