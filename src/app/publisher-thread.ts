@@ -7,6 +7,7 @@ import { mergeSmallSegments } from '../pipeline/compaction.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
 import { isWalShort } from '../pipeline/wal-budget.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
+import { trimProduced } from '../pipeline/produced-retention.ts';
 import { Retention } from '../pipeline/retention.ts';
 import type { StreamOpening, StreamPublisher } from '../pipeline/stream-publisher.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
@@ -175,6 +176,9 @@ class PublisherThread {
       await this.#watchWal(publisher);
       await this.#retention?.enforce();
       for (const stream of this.#streams.values()) await stream.enforce();
+      // On Kafka such a topic has settings of its own for that.
+      const age = this.#config.log.retention?.age;
+      if (age !== undefined && publisher.isOnlyWriter) await trimProduced(publisher, age);
       // Where old data goes by whole segments, a larger one would stay longer.
       if (this.#config.log.retention === undefined) await mergeSmallSegments(publisher.writer, this.#logger);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { topicNames, writerOf } from '../pipeline/topics.ts';
+import { isProduced, topicNames, writerOf } from '../pipeline/topics.ts';
 
 /** What a topic holds: the `events` of a table or of a stream's output, what people `produced`, or one of the pipeline's own. */
 export type TopicKind = 'events' | 'produced' | 'message' | 'transaction' | 'schema' | 'sink' | 'dead-letter' | 'job';
@@ -11,8 +11,7 @@ export function kindOf(pipeline: string, topic: string): TopicKind {
   if (topic.startsWith(names.sink(''))) return 'sink';
   if (topic.startsWith(names.job(''))) return 'job';
   if (topic.startsWith(names.deadLetter(''))) return 'dead-letter';
-  // A table's topic has a dot behind its schema: a name without one is free for what people produce, whatever tables come.
-  return topic.slice(pipeline.length + 1).includes('.') ? 'events' : 'produced';
+  return isProduced(topic) ? 'produced' : 'events';
 }
 
 /** What would be gone with a topic that the pipeline writes. */

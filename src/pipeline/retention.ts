@@ -5,6 +5,7 @@ import { decodeControl, type EndRecord, type TransactionRecord } from './control
 import { compactEvents, type CompactedTopics } from './compaction.ts';
 import type { CurrentStart } from './current-start.ts';
 import { readSchemaState, records } from './log-state.ts';
+import { producedBytes } from './produced-retention.ts';
 import { SinkNeeds, tidySinkTopic } from './sink-topic.ts';
 import type { TopicNames } from './topics.ts';
 
@@ -79,7 +80,7 @@ export class Retention {
     const before = this.#publisher.writer.range(this.#topics.transaction, 0);
     const { cornerstone } = start;
     this.#behind ??= await this.#pastEvents();
-    const size = retention.size === undefined ? 0 : await this.#publisher.writer.size();
+    const size = retention.size === undefined ? 0 : (await this.#publisher.writer.size()) - (await producedBytes(this.#publisher));
     const limits = await this.#limits(before.start, { ...retention, excess: size - (retention.size ?? 0) });
     if (cutOffset({ ...limits, end: before.end }) > cornerstone) start.request();
     const cut = cutOffset({ ...limits, end: cornerstone });

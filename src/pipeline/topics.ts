@@ -49,6 +49,11 @@ export function writerOf(pipeline: string, topic: string): string {
   return end < 0 ? pipeline : topic.slice(0, end);
 }
 
+/** Whether a topic is one that people make and produce to. A table's topic has a dot behind its schema, so that no table can ever meet one. */
+export function isProduced(topic: string): boolean {
+  return /^[^.]+\.(?!(?:transaction|schema|message)$)[^.]+$/.test(topic);
+}
+
 /** What every part of a pipeline finds there from the first moment on: its own topics, those of its tables aside. */
 export function ownTopics(of: { readonly pipeline: string; readonly sinks: readonly string[]; readonly streams?: readonly { readonly name: string; readonly sinks: readonly string[] }[]; readonly jobs?: readonly string[] }): readonly string[] {
   const topics = topicNames(of.pipeline);

@@ -9,6 +9,7 @@ import { topicNames } from '../../src/pipeline/topics.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { armFailpoint } from '../../src/runtime/failpoint.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
+import { batchOf, record } from '../contract/log-samples.ts';
 import { insert, ScriptedSource } from '../support/scripted-source.ts';
 import { Bench, tableOf } from './harness.ts';
 import { ends, events, schemaRecords, sinkRecords, starts, transactions } from './log-view.ts';
@@ -202,6 +203,17 @@ test('retention: at the size limit the oldest goes although a sink needs it, whi
     await keeping.isWhole();
     await keeping.bench.stop();
   }
+});
+
+test('retention: what people produce is not counted against the size limit, and takes no transaction with it', async (t) => {
+  const keeping = await Keeping.open(t, { retention: { size: 400_000 }, ...noSinks });
+  await keeping.commit(5);
+  const { writer } = keeping.bench.publisher;
+  await writer.createTopic({ topic: 'shop.clicks', partitions: 1 });
+  await writer.append([batchOf(writer, ['shop.clicks', 0], [record('x'.repeat(500_000))])]);
+  const before = await ends(keeping.reader);
+  await keeping.enforce();
+  assert.deepEqual((await ends(keeping.reader)).slice(0, before.length), before);
 });
 
 test('retention: few large transactions go at the size limit, although their ENDs fill no segment', async (t) => {
