@@ -13,6 +13,7 @@ import {
   copyInto, copyIntoStage, createStage, deleteStaged, deleteStagedCopies, stageName, updateStaged, upsertStaged,
 } from './statements.ts';
 import type { Target } from './target.ts';
+import type { Outcome } from './wire.ts';
 
 type Coverage = TableChanges['coverage'];
 type Rows = readonly RowChange<TableSchema>[];
@@ -28,24 +29,79 @@ const EXPECTED_DELETE = 1;
 const UPSERT = 2;
 const UPDATE = 3;
 
+/** What is sent behind one savepoint and judged together; done again one after the other where something was refused. */
+interface Part {
+  readonly target: Target;
+  readonly changes: Rows;
+  readonly coverage: Coverage;
+  readonly staged: boolean;
+  /** As it was before: a staging table that was made goes with the savepoint. */
+  readonly stage: Target['stage'];
+  /** The slower way that is surer. */
+  readonly again: (refused: Error) => Promise<void>;
+}
+
+/** Parts are collected up to so many rows, or so many parts: of many tables each has a few. */
+const groupRows = 4000;
+const groupParts = 32;
+
 /**
  * Writes many changes of one table at once. Inserts alone go by COPY straight into the table; everything else is folded and goes
  * by COPY into a staging table and from there by one statement for each kind (PROTOCOL, Applying: old keys out first, then final
- * images in). Each attempt stands behind a savepoint, because a failed one is followed by a slower one that is surer.
+ * images in), rows that are new by COPY again. Attempts stand behind a savepoint, because a failed one is followed by a slower one that is
+ * surer; several small ones share it, and none is waited for before the next one is read and folded (ADR 51).
  */
 export class BatchWriter {
   readonly #sender: Sender;
   readonly #rows: RowWriter;
+  /** Collected behind the savepoint, and on its way where it was posted. */
+  #group: Part[] = [];
+  #groupRows = 0;
+  #posted = false;
 
   constructor(sender: Sender, rows: RowWriter) {
     this.#sender = sender;
     this.#rows = rows;
   }
 
+  /** What becomes of the changes may be known only at a later `write`, or at `settle`. */
   async write(target: Target, changes: Rows, coverage: Coverage): Promise<void> {
     if (this.#isCopied(target, changes)) await this.#copy(target, changes, coverage);
     else if (target.key.length === 0) await this.#writeBag(target, changes, coverage);
     else await this.#writeFolded(target, changes, coverage);
+  }
+
+  /** Has to come before anything else is collected or sent. Throws what a `write` before it would have thrown. */
+  async settle(): Promise<void> {
+    const group = this.#group;
+    if (group.length === 0) return;
+    if (!this.#posted) await this.#sender.post();
+    this.#forget();
+    const refused = this.#judge(group, await this.#sender.answer());
+    if (refused === undefined) return;
+    for (const { target, stage } of group.toReversed()) target.stage = stage;
+    const [only] = group;
+    if (only !== undefined && group.length === 1) {
+      await only.again(refused);
+      return this.settle();
+    }
+    // Each for itself: all but one will pass.
+    for (const { target, changes, coverage } of group) {
+      await this.write(target, changes, coverage);
+      await this.settle();
+    }
+  }
+
+  /** As `settle`, where the transaction is given up in any case. */
+  async giveUp(): Promise<void> {
+    if (this.#posted) await this.#sender.answer().catch(() => undefined);
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#group = [];
+    this.#groupRows = 0;
+    this.#posted = false;
   }
 
   #isCopied(target: Target, changes: Rows): boolean {
@@ -53,12 +109,14 @@ export class BatchWriter {
   }
 
   async #copy(target: Target, changes: Rows, coverage: Coverage): Promise<void> {
-    const failed = await this.#attempt(target, { coverage, body: () => this.#copyChanges(target, changes) });
-    if (failed === undefined) return;
-    if (sqlstateOf(failed) !== UNIQUE_VIOLATION || target.key.length === 0) return this.#oneByOne(target, changes, coverage);
-    // A row is there already: one that was read again, or an insert that had gone through under an older position.
-    if (changes.some((change) => change.op === 'r')) target.copyReads = false;
-    await this.#writeFolded(target, changes, coverage);
+    const again = async (refused: Error): Promise<void> => {
+      if (sqlstateOf(refused) !== UNIQUE_VIOLATION || target.key.length === 0) return this.#oneByOne(target, changes, coverage);
+      // A row is there already: one that was read again, or an insert that had gone through under an older position.
+      target.copyInserts = false;
+      if (changes.some((change) => change.op === 'r')) target.copyReads = false;
+      await this.#writeFolded(target, changes, coverage);
+    };
+    await this.#attempt({ target, changes, coverage, again, body: () => this.#copyChanges(target, changes) });
   }
 
   /** The hot path: nothing is made a row. */
@@ -88,13 +146,15 @@ export class BatchWriter {
     const start = (): Fold => new Fold(target.table, { leftOut: target.leftOut, coverage });
     let fold = start();
     let from = 0;
-    for (const [i, change] of changes.entries()) {
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i] as Rows[number];
       const added = fold.add(change);
       if (added === 'missing') {
         this.#sender.noteMissing({ target, image: change.oldAt < 0 ? newImage(change) : oldImage(change), coverage }, 1);
       } else if (added === 'alone') {
         // The old row is only at the replica: everything before goes there first, then the key change by itself.
         await this.#apply(target, { fold, changes: changes.slice(from, i), coverage });
+        await this.settle();
         await this.#rows.write(target, [change], coverage);
         fold = start();
         from = i + 1;
@@ -108,9 +168,26 @@ export class BatchWriter {
     const { fold, changes, coverage } = what;
     if (changes.length === 0) return;
     const folded = fold.result();
-    if (fold.size <= fewRows) return this.#rows.writeFolded(target, folded, coverage);
-    const failed = await this.#attempt(target, { coverage, staged: true, body: () => this.#stage(target, folded) });
-    if (failed !== undefined) await this.#oneByOne(target, changes, coverage);
+    if (fold.size <= fewRows) {
+      await this.settle();
+      return this.#rows.writeFolded(target, folded, coverage);
+    }
+    // Of a few rows a COPY of their own would cost more than it saves.
+    const apart = target.copyInserts && folded.inserts.length > fewRows;
+    const again = async (refused: Error): Promise<void> => {
+      if (!apart || sqlstateOf(refused) !== UNIQUE_VIOLATION) return this.#oneByOne(target, changes, coverage);
+      // A row is there that should not be: as with a batch of inserts alone.
+      target.copyInserts = false;
+      await this.#apply(target, what);
+    };
+    await this.#attempt({ target, changes, coverage, again, staged: true, body: () => this.#writeGroups(target, folded, apart) });
+  }
+
+  /** Rows that are new go straight into the table, `apart` from what concerns rows that are there: behind it, which may make room for them. */
+  async #writeGroups(target: Target, folded: Folded, apart: boolean): Promise<void> {
+    const { inserts, upserts } = folded;
+    await this.#stage(target, apart ? folded : { ...folded, upserts: [...upserts, ...inserts] });
+    if (apart) await this.#copyRows(target, inserts);
   }
 
   async #stage(target: Target, folded: Folded): Promise<void> {
@@ -133,8 +210,8 @@ export class BatchWriter {
       if (deletes.length > 0) await this.#stageDeletes(target, deletes);
       if (inserts.length > 0) await this.#copyRows(target, inserts.flatMap(({ image, count }) => Array.from({ length: count }, () => image)));
     };
-    const failed = await this.#attempt(target, { coverage, staged: deletes.length > 0, body });
-    if (failed !== undefined) await this.#oneByOne(target, changes, coverage);
+    const again = (): Promise<void> => this.#oneByOne(target, changes, coverage);
+    await this.#attempt({ target, changes, coverage, again, staged: deletes.length > 0, body });
   }
 
   async #stageDeletes(target: Target, deletes: readonly Copies[]): Promise<void> {
@@ -156,17 +233,28 @@ export class BatchWriter {
     wire.endCopy();
   }
 
+  /** Collects `body` behind a savepoint, and sends it when enough has come together. Where the rows are refused, `settle` does `again`. */
+  async #attempt(part: Omit<Part, 'stage' | 'staged'> & { readonly staged?: boolean; readonly body: () => Promise<void> }): Promise<void> {
+    const { target, changes, coverage, again, staged = false } = part;
+    // What must be hit is counted by table.
+    if (this.#posted || (staged && this.#group.some((other) => other.staged && other.target === target))) await this.settle();
+    if (this.#group.length === 0) this.#sender.run(`SAVEPOINT ${savepoint}`);
+    this.#group.push({ target, changes, coverage, again, staged, stage: target.stage });
+    if (staged) this.#prepareStage(target);
+    await part.body();
+    this.#groupRows += changes.length;
+    if (this.#groupRows < groupRows && this.#group.length < groupParts) return;
+    await this.#sender.post();
+    this.#posted = true;
+  }
+
   /**
-   * Sends what is collected and `body` behind a savepoint. A refusal of the rows, or a row that must be there and is not, is
-   * returned, and the transaction stands again where it stood; any other error is thrown.
+   * A refusal of the rows, or a row that must be there and is not, is returned, and the transaction stands again where it stood; any
+   * other error is thrown.
    */
-  async #attempt(target: Target, what: { coverage: Coverage; staged?: boolean; body: () => Promise<void> }): Promise<Error | undefined> {
+  #judge(group: readonly Part[], { done, failed }: Outcome<Sent>): Error | undefined {
     const sender = this.#sender;
-    if (what.staged === true) this.#prepareStage(target);
-    sender.run(`SAVEPOINT ${savepoint}`);
-    await what.body();
-    const { done, failed } = await sender.tryFlush();
-    const error = failed === undefined ? this.#shortage(target, done, what.coverage) : failed.error;
+    const error = failed === undefined ? this.#shortage(group, done) : failed.error;
     // Released with whatever is sent next, so that it costs no round trip; until then it can still be gone back to.
     if (error === undefined) sender.run(`RELEASE SAVEPOINT ${savepoint}`);
     if (error === undefined) return undefined;
@@ -177,12 +265,15 @@ export class BatchWriter {
   }
 
   /** Rows that must be there and were not: an error where the table is complete, else counted or passed over. */
-  #shortage(target: Target, done: readonly { readonly tag: Sent; readonly count: number }[], coverage: Coverage): Error | undefined {
-    let missing = 0;
-    for (const { tag, count } of done) if (tag.kind === 'batch' && tag.expected !== null) missing += tag.expected - count;
-    if (missing <= 0) return undefined;
-    if (coverage === 'complete') return new Error('rows are missing');
-    this.#sender.noteMissing({ target, coverage }, missing);
+  #shortage(group: readonly Part[], done: readonly { readonly tag: Sent; readonly count: number }[]): Error | undefined {
+    const missing = group.map(({ target, staged }) => {
+      let rows = 0;
+      if (!staged) return rows;
+      for (const { tag, count } of done) if (tag.kind === 'batch' && tag.target === target && tag.expected !== null) rows += tag.expected - count;
+      return rows;
+    });
+    if (group.some(({ coverage }, i) => coverage === 'complete' && (missing[i] ?? 0) > 0)) return new Error('rows are missing');
+    for (const [i, { target, coverage }] of group.entries()) if ((missing[i] ?? 0) > 0) this.#sender.noteMissing({ target, coverage }, missing[i] ?? 0);
     return undefined;
   }
 

@@ -11,21 +11,25 @@ export interface Folded {
   readonly deletes: readonly Image[];
   /** Rows to delete that must be there. */
   readonly expectedDeletes: readonly Image[];
+  /** Whole rows that the replica cannot have yet, because a change in the batch has made them. */
+  readonly inserts: readonly Image[];
   /** Whole rows, to insert or to put in the place of the one that is there. */
   readonly upserts: readonly Image[];
   /** Rows that must be there, of which the columns `present` are set. */
   readonly updates: readonly { readonly present: readonly number[]; readonly rows: readonly Image[] }[];
 }
 
+const NEW = 0;
 const FULL = 1;
 const PATCH = 2;
 const GONE = 3;
+const FRESH = 4;
 const reader = new TupleReader();
 
 /**
  * Folds the changes of each key, in order, into what they come to (PROTOCOL, Applying: "changes of one key are folded"). For a
- * key the fold knows its whole row (FULL), some columns to lay over a row that must be at the replica (PATCH), or that it is
- * gone (GONE); `expected` remembers that a change took for granted that the replica has the row.
+ * key the fold knows its whole row (FULL; FRESH where the batch itself began with its insert), some columns to lay over a row that must be
+ * at the replica (PATCH), or that it is gone (GONE); `expected` remembers that a change took for granted that the replica has the row.
  */
 export class Fold {
   readonly #leftOut: Uint8Array | null;
@@ -64,6 +68,7 @@ export class Fold {
     }
     const number = this.#number(image);
     if (!partial) {
+      if (change.op === 'c' && this.#coverage === 'complete' && this.#states[number] === NEW) this.#states[number] = FRESH;
       this.#put(number, image);
       return 'folded';
     }
@@ -73,6 +78,7 @@ export class Fold {
   result(): Folded {
     const deletes: Image[] = [];
     const expectedDeletes: Image[] = [];
+    const inserts: Image[] = [];
     const upserts: Image[] = [];
     const updates = new Map<string, { present: number[]; rows: Image[] }>();
     for (let i = 0; i < this.#states.length; i++) {
@@ -81,14 +87,15 @@ export class Fold {
       const expected = this.#expected[i] as boolean;
       if (state === GONE) (expected ? expectedDeletes : deletes).push(image);
       else if (state === PATCH || (state === FULL && expected && this.#coverage === 'complete')) this.#group(updates, image);
+      else if (state === FRESH) inserts.push(image);
       else if (state === FULL) upserts.push(image);
     }
-    return { deletes, expectedDeletes, upserts, updates: [...updates.values()] };
+    return { deletes, expectedDeletes, inserts, upserts, updates: [...updates.values()] };
   }
 
   #put(number: number, image: Image): void {
     if (this.#states[number] === PATCH) this.#expected[number] = true;
-    this.#states[number] = FULL;
+    if (this.#states[number] !== FRESH) this.#states[number] = FULL;
     this.#images[number] = image;
   }
 
@@ -97,6 +104,7 @@ export class Fold {
       case GONE:
         return 'missing';
       case FULL:
+      case FRESH:
       case PATCH:
         this.#images[number] = laidOver(this.#images[number] as Image, image);
         return 'folded';
@@ -111,7 +119,7 @@ export class Fold {
     const number = this.#number(image);
     const state = this.#states[number];
     if (state === GONE) return this.#coverage === 'partial' ? 'missing' : 'folded';
-    if (state === PATCH || (state === 0 && this.#coverage === 'partial')) this.#expected[number] = true;
+    if (state === PATCH || (state === NEW && this.#coverage === 'partial')) this.#expected[number] = true;
     this.#states[number] = GONE;
     this.#images[number] = image;
     return 'folded';
@@ -120,7 +128,7 @@ export class Fold {
   #move(from: number, to: number, row: { readonly old: Image; readonly image: Image; readonly partial: boolean }): 'folded' | 'missing' | 'alone' {
     const state = this.#states[from];
     if (row.partial && state === GONE) return 'missing';
-    if (row.partial && state !== FULL) return 'alone';
+    if (row.partial && state !== FULL && state !== FRESH) return 'alone';
     const image = row.partial ? laidOver(this.#images[from] as Image, row.image) : row.image;
     if (state === PATCH) this.#expected[from] = true;
     this.#states[from] = GONE;
@@ -132,7 +140,7 @@ export class Fold {
   #number(image: Image): number {
     const number = this.#keys.number(image.bytes, image.at);
     if (number === this.#states.length) {
-      this.#states.push(0);
+      this.#states.push(NEW);
       this.#images.push(image);
       this.#expected.push(false);
     }

@@ -43,7 +43,7 @@ export class RowWriter {
       const update = statements.update(present, { keyToo: false });
       for (const image of rows) this.#send(target, update, { row: image, key: image, expected: true, coverage });
     }
-    for (const image of folded.upserts) {
+    for (const image of [...folded.upserts, ...folded.inserts]) {
       this.#send(target, statements.upsert, { row: image, key: image, expected: false, coverage });
       if (this.#sender.wire.pending > flushAt) await this.#sender.flush();
     }

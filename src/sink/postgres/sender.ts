@@ -60,8 +60,18 @@ export class Sender {
   /** As `flush`, but a refusal is left to the caller. */
   async tryFlush(): Promise<Outcome<Sent>> {
     if (this.wire.idle) return { done: [], failed: undefined };
+    await this.post();
+    return this.answer();
+  }
+
+  /** Sends what was collected; what became of it is asked by `answer`, before anything else is. */
+  async post(): Promise<void> {
     this.#verdictDue = false;
-    const outcome = await this.wire.flush();
+    await this.wire.post();
+  }
+
+  async answer(): Promise<Outcome<Sent>> {
+    const outcome = await this.wire.answer();
     for (const { tag, count } of outcome.done) {
       if (tag.kind === 'row' && tag.expected && count === 0) this.noteMissing(tag, 1);
     }

@@ -90,22 +90,23 @@ export class PostgresSinkSession implements SinkSession {
 
   async write({ table, changes, coverage }: TableChanges): Promise<void> {
     this.#mustBeOpen();
-    const target = await this.#target(table, coverage);
-    const rows = this.#behindTruncate(target, changes);
-    if (rows.length === 0) return;
     const { rowWriter, batchWriter } = this.#parts;
-    if (rows.length <= fewRows && (target.key.length > 0 || rows.length === 1)) await rowWriter.write(target, rows, coverage);
-    else await batchWriter.write(target, rows, coverage);
+    const target = await this.#target(table, coverage);
+    const rows = await this.#behindTruncate(target, changes);
+    if (rows.length === 0) return;
+    if (rows.length > fewRows || (target.key.length === 0 && rows.length > 1)) return batchWriter.write(target, rows, coverage);
+    await batchWriter.settle();
+    await rowWriter.write(target, rows, coverage);
   }
 
   async tryWrite({ table, changes, coverage }: TableChanges): Promise<Error | null> {
     this.#mustBeOpen();
     const { sender, rowWriter } = this.#parts;
     const target = await this.#target(table, coverage);
-    await sender.flush();
+    await this.#flush();
     sender.run(`SAVEPOINT ${savepoint}`);
     try {
-      await rowWriter.write(target, this.#behindTruncate(target, changes), coverage);
+      await rowWriter.write(target, await this.#behindTruncate(target, changes), coverage);
       await sender.flush();
     } catch (error) {
       if (codeFor(error) !== 'sink-data') throw error;
@@ -119,7 +120,7 @@ export class PostgresSinkSession implements SinkSession {
 
   async block(keys: readonly BlockedKey[]): Promise<void> {
     this.#mustBeOpen();
-    await this.#parts.sender.flush();
+    await this.#flush();
     await writeBlocked(this.#opened.connection.query, this.#options.owner, keys);
     const kept = this.#blockedNext.filter((old) => !keys.some((key) => key.table === old.table && key.key === old.key));
     this.#blockedNext = [...kept, ...new Map(keys.map((key) => [JSON.stringify([key.table, key.key]), key])).values()];
@@ -127,14 +128,15 @@ export class PostgresSinkSession implements SinkSession {
 
   async unblock(table: string): Promise<void> {
     this.#mustBeOpen();
-    await this.#parts.sender.flush();
+    await this.#flush();
     await removeBlocked(this.#opened.connection.query, this.#options.owner, table);
     this.#blockedNext = this.#blockedNext.filter((key) => key.table !== table);
   }
 
   async commit(): Promise<void> {
     this.#mustBeOpen();
-    const { sender } = this.#parts;
+    const { sender, batchWriter } = this.#parts;
+    await batchWriter.settle();
     // A row that must be there is looked at before anything is final; what merely fails takes the COMMIT along by itself.
     if (sender.verdictDue) await sender.flush();
     sender.wire.run(commit, control);
@@ -150,6 +152,7 @@ export class PostgresSinkSession implements SinkSession {
     if (!this.#open) return;
     const { connection } = this.#opened;
     const { wire } = this.#parts.sender;
+    await this.#parts.batchWriter.giveUp();
     this.#blockedNext = this.#blocked;
     this.#settle(false);
     if (connection.lost) return;
@@ -175,17 +178,24 @@ export class PostgresSinkSession implements SinkSession {
     this.#parts.targets.settle(committed);
   }
 
+  /** Everything so far has been sent, and taken. */
+  async #flush(): Promise<void> {
+    await this.#parts.batchWriter.settle();
+    await this.#parts.sender.flush();
+  }
+
   async #target(table: TableSchema, coverage: TableChanges['coverage']): Promise<Target> {
     const ready = this.#parts.targets.ready(table);
     if (ready !== undefined) return ready;
-    await this.#parts.sender.flush();
+    await this.#flush();
     return this.#parts.targets.prepare(table, coverage);
   }
 
   /** A truncate makes everything before it void: only the last one and what follows is sent. */
-  #behindTruncate(target: Target, changes: readonly TableOperation[]): readonly RowChange<TableSchema>[] {
+  async #behindTruncate(target: Target, changes: readonly TableOperation[]): Promise<readonly RowChange<TableSchema>[]> {
     const last = changes.findLastIndex((change) => change.op === 't');
     if (last < 0) return changes as readonly RowChange<TableSchema>[];
+    await this.#parts.batchWriter.settle();
     this.#parts.sender.run(truncate(target), { kind: 'batch', target, expected: null });
     target.copyReads = true;
     return changes.slice(last + 1) as RowChange<TableSchema>[];

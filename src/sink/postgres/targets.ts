@@ -104,6 +104,7 @@ export class Targets {
       key: table.key.toSorted((a, b) => a - b),
       referenced: found.referenced,
       copyReads: true,
+      copyInserts: true,
       stage: 'none',
       dirty: false,
     };

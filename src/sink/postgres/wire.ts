@@ -56,6 +56,8 @@ export class Wire<Tag> {
   #spare = new OutBuffer(chunkSize + 64 * 1024);
   #waiting: Waiting<Tag>[] = [];
   #flight: Flight | undefined;
+  /** What was posted and is not settled. */
+  #posted: Waiting<Tag>[] = [];
   /** Resolves when the socket is done with the buffer that was sent last. */
   #writing: Promise<void> = Promise.resolve();
   #lost = false;
@@ -78,7 +80,7 @@ export class Wire<Tag> {
 
   /** Whether an answer is waited for. */
   get busy(): boolean {
-    return this.#flight !== undefined;
+    return this.#flight?.over === false;
   }
 
   get idle(): boolean {
@@ -156,14 +158,24 @@ export class Wire<Tag> {
 
   /** Sends everything with a Sync and waits until the server has answered it all. Never rejects. */
   async flush(): Promise<Outcome<Tag>> {
+    await this.post();
+    return this.answer();
+  }
+
+  /** Sends everything with a Sync. `answer` has to follow before anything else is collected. Never rejects. */
+  async post(): Promise<void> {
     this.#out.endMessage(this.#out.beginMessage(SYNC));
+    this.#posted = this.#waiting;
+    this.#waiting = [];
     await this.#send();
+  }
+
+  /** What the server says to what was posted. Never rejects. */
+  async answer(): Promise<Outcome<Tag>> {
     const flight = this.#flight as Flight;
     await flight.settled;
     this.#flight = undefined;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    return this.#outcome(flight, waiting);
+    return this.#outcome(flight, this.#posted);
   }
 
   /** Forgets what was collected; false when some of it is on its way already, so that only closing the connection helps. */
@@ -246,6 +258,7 @@ function writeTo(stream: Socket, bytes: Buffer): Promise<void> {
 class Flight {
   readonly commands: string[] = [];
   error: Error | undefined;
+  over = false;
   /** The server has answered everything, or refused something, or is gone. */
   readonly settled: Promise<void>;
   /** The socket, once it is our turn; undefined when that never came. */
@@ -269,10 +282,11 @@ class Flight {
   handleError(error: Error): void {
     this.error ??= asConnectionError(error) as Error;
     this.#start(undefined);
-    this.#settle();
+    this.handleReadyForQuery();
   }
 
   handleReadyForQuery(): void {
+    this.over = true;
     this.#settle();
   }
 

@@ -16,12 +16,13 @@ const texts = (image: Image): unknown => tupleTexts(image.bytes, image.at);
 function fold(list: readonly TableOperation[], coverage: TableChanges['coverage'] = 'complete', leftOut: Uint8Array | null = null): object {
   const folding = new Fold(table, { leftOut, coverage });
   const said = list.map((change) => folding.add(change as RowChange<TableSchema>)).filter((word) => word !== 'folded');
-  const { deletes, expectedDeletes, upserts, updates } = folding.result();
+  const { deletes, expectedDeletes, inserts, upserts, updates } = folding.result();
   const keys = (images: readonly Image[]): unknown[] => images.map((image) => tupleTexts(image.bytes, image.at)[0]);
   return {
     ...(said.length > 0 ? { said } : {}),
     ...(deletes.length > 0 ? { deletes: keys(deletes) } : {}),
     ...(expectedDeletes.length > 0 ? { expectedDeletes: keys(expectedDeletes) } : {}),
+    ...(inserts.length > 0 ? { inserts: inserts.map(texts) } : {}),
     ...(upserts.length > 0 ? { upserts: upserts.map(texts) } : {}),
     ...(updates.length > 0 ? { updates: updates.map(({ present, rows }) => [present, rows.map(texts)]) } : {}),
   };
@@ -34,6 +35,17 @@ test('what a change takes for granted is still looked for when a later one makes
   assert.deepEqual(fold([part, update(table, ['1', 'B', 'C'])]), { updates: [[[0, 1, 2], [['1', 'B', 'C']]]] });
   assert.deepEqual(fold([part, remove(table, ['1', '', '']), insert(table, ['1', 'B', 'C'])]), { updates: [[[0, 1, 2], [['1', 'B', 'C']]]] });
   assert.deepEqual(fold([part, update(table, ['1', 'B', 'C'])], 'copying'), { upserts: [['1', 'B', 'C']] });
+});
+
+test('a row that a batch itself has made is told from rows that the replica may have, as long as its table is complete', () => {
+  const made = insert(table, ['1', 'a', 'b']);
+  const known = update(table, ['2', 'c', 'd']);
+  assert.deepEqual(fold([made, known]), { inserts: [['1', 'a', 'b']], upserts: [['2', 'c', 'd']] });
+  assert.deepEqual(fold([made, known], 'copying'), { upserts: [['1', 'a', 'b'], ['2', 'c', 'd']] });
+  assert.deepEqual(fold([made, update(table, ['1', 'x', undefined])]), { inserts: [['1', 'x', 'b']] });
+  assert.deepEqual(fold([made, remove(table, ['1', '', '']), made]), { upserts: [['1', 'a', 'b']] });
+  assert.deepEqual(fold([remove(table, ['1', '', '']), made]), { upserts: [['1', 'a', 'b']] });
+  assert.deepEqual(fold([made, rekey(table, ['1', '', ''], ['2', 'e', 'f'])]), { deletes: ['1'], upserts: [['2', 'e', 'f']] });
 });
 
 test('a key change without all columns stands alone when only the replica has its row', () => {

@@ -3,6 +3,7 @@ import { kill } from 'node:process';
 import { test } from 'node:test';
 import pg from 'pg';
 import type { TailraceError } from '../../../src/runtime/errors.ts';
+import type { TableSchema } from '../../../src/event/table.ts';
 import { createLogger } from '../../../src/runtime/logger.ts';
 import type { TableOperation } from '../../../src/sink/sink.ts';
 import { apply, changes, insert, positionAt, remove, tableOf, update } from '../../contract/sink-samples.ts';
@@ -26,7 +27,8 @@ test('a successor ends the session of a worker that holds the position and does 
   const frozen = await openSession(t, sinkOf(database));
   await apply(frozen, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
   await frozen.begin(positionAt(2));
-  await frozen.write(changes(table, many(10, 100)));
+  // So many are on their way: the position is held.
+  await frozen.write(changes(table, many(10, 5000)));
   const { lines, logger } = heard();
   const successor = await openSession(t, sinkOf(database, { lockTimeoutMs: 200, logger }));
   assert.equal(lines.length, 1);
@@ -122,6 +124,30 @@ test('the kill -9 of the backend inside a COPY leaves nothing of its transaction
   assert.equal((await rowsOf(database, table)).length, 1);
   await apply(next, positionAt(2), changes(table, many(10, 5000)));
   assert.equal((await rowsOf(database, table)).length, 5001);
+});
+
+test('batches that are sent together stand each for itself when one is refused, and a row that is missing in one is named', async (t) => {
+  const database = await emptyDatabase();
+  const session = await openSession(t, sinkOf(database));
+  const of = (name: string): TableSchema => tableOf({ name, columns: [['id', 'integer'], ['name', 'text']] });
+  const [one, two, three] = [of('one'), of('two'), of('three')];
+  const rows = (shape: TableSchema, from: number, make = insert): TableOperation[] => Array.from({ length: 60 }, (_, i) => make(shape, [String(from + i), 'new']));
+  await apply(session, positionAt(1), changes(one, [insert(one, ['0', 'old'])]), changes(two, rows(two, 0)), changes(three, rows(three, 0)));
+  // The second one meets a row that is there, and takes neither of the others along; the staging tables of all are made in this transaction.
+  const mixed = (shape: TableSchema): TableOperation[] => [...rows(shape, 0, update), ...rows(shape, 100)];
+  await apply(session, positionAt(2), changes(one, mixed(one)), changes(two, [insert(two, ['5', 'again']), ...mixed(two).slice(60)]), changes(three, [...mixed(three), insert(three, ['7', 'again'])]), changes(one, rows(one, 200)));
+  const names = async (shape: TableSchema, id: string): Promise<unknown> => (await rowsOf(database, shape)).find(([key]) => key === id)?.[1];
+  assert.deepEqual(await Promise.all([one, two, three].map(async (shape) => (await rowsOf(database, shape)).length)), [180, 120, 120]);
+  assert.deepEqual([await names(two, '5'), await names(three, '7'), await names(one, '0'), await names(one, '259')], ['again', 'again', 'new', 'new']);
+  await session.begin(positionAt(3));
+  const lacking = [...rows(three, 0, (shape, [id]) => update(shape, [id ?? '', undefined])), update(three, ['999', undefined])];
+  await assert.rejects((async () => {
+    await session.write(changes(one, rows(one, 300)));
+    await session.write(changes(three, lacking));
+    await session.commit();
+  })(), { code: 'sink-data', message: /three.*\(999\)/ });
+  await session.abort();
+  assert.equal((await rowsOf(database, one)).length, 180);
 });
 
 test('a session that was ended by the server connects again and goes on where it stood', async (t) => {
