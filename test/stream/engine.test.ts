@@ -158,6 +158,16 @@ test('a step tells each result once, however often it changed within', () => {
   assert.deepEqual(told.filter(({ output }) => output === 'by_status'), [{ output: 'by_status', before: null, after: ['paid', '1', '3.00', '3.00', '1', '3.00'] }]);
 });
 
+test('a step that is larger than what is held in memory tells each result once all the same', () => {
+  const plan = new RunningPlan(stream(({ table }) => table<Order>('public.orders').to('copy', { key: ['id'], columns: { id: 'int4', status: 'text' } })));
+  const wide = (id: number, letter: string): Texts => [String(id), '1', '1', letter.repeat(700_000)];
+  const ids = [1, 2, 3, 4, 5, 6, 7, 8];
+  const told = plan.step([orders, ...ids.map((id): ChangeSpec => ({ op: 'c', new: wide(id, 'a') })), ...ids.map((id): ChangeSpec => ({ op: 'u', new: wide(id, 'b') }))]);
+  assert.deepEqual(told.map(({ before, after }) => [before, after?.[0], after?.[1]?.[0]]), ids.map((id) => [null, String(id), 'b']));
+  const empty = plan.state.db.prepare('SELECT count(*) AS n FROM counted').get();
+  assert.deepEqual({ ...empty }, { n: 0 });
+});
+
 test('a state is empty again when everything has gone', () => {
   const plan = new RunningPlan(shop);
   const empty = plan.size();
