@@ -1,3 +1,5 @@
+import { bareObject, isBare } from './bare.ts';
+
 /**
  * The text under which the engine keeps a value that the user's functions made: equal values have equal texts, whatever the
  * order of an object's keys, and the text gives the value back. JSON, with tagged arrays for what JSON lacks:
@@ -31,15 +33,33 @@ function encodeObject(value: object | null): string {
   }
   if (value instanceof Date) return `["$d",${value.getTime()}]`;
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && prototype !== Object.prototype) {
+  if (prototype !== Object.prototype && !isBare(prototype)) {
     throw new TypeError(`a stream cannot keep a ${value.constructor.name}: make it a plain object, or a text`);
   }
-  const parts: string[] = [];
-  for (const key of Object.keys(value).sort()) {
+  let text = '';
+  for (const key of inOrder(Object.keys(value))) {
     const part = (value as Record<string, unknown>)[key];
-    if (part !== undefined) parts.push(`${JSON.stringify(key)}:${encodeValue(part)}`);
+    if (part !== undefined) text += `${text === '' ? '' : ','}${nameText(key)}:${encodeValue(part)}`;
   }
-  return `{${parts.join(',')}}`;
+  return `{${text}}`;
+}
+
+/** Most objects have their keys in order: they were read from such a text. */
+function inOrder(keys: string[]): readonly string[] {
+  for (let i = 1; i < keys.length; i++) if ((keys[i - 1] as string) > (keys[i] as string)) return keys.sort();
+  return keys;
+}
+
+const mostNames = 1000;
+const names = new Map<string, string>();
+
+/** A key as JSON: they are names of columns and fields, few and met again. */
+function nameText(key: string): string {
+  let text = names.get(key);
+  if (text !== undefined) return text;
+  text = JSON.stringify(key);
+  if (names.size < mostNames) names.set(key, text);
+  return text;
 }
 
 export function decodeValue(text: string): unknown {
@@ -49,8 +69,8 @@ export function decodeValue(text: string): unknown {
 function untag(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return untagArray(value);
-  const object = Object.create(null) as Record<string, unknown>;
-  for (const [key, part] of Object.entries(value)) object[key] = untag(part);
+  const object = bareObject<unknown>();
+  for (const key of Object.keys(value)) object[key] = untag((value as Record<string, unknown>)[key]);
   return object;
 }
 

@@ -1,4 +1,5 @@
 import type { Aggregates, Ordered } from './aggregates.ts';
+import { bareObject } from './bare.ts';
 import { decodeValue, encodeValue } from './canonical.ts';
 import { inconsistent } from './node.ts';
 import { orderKey } from './order-key.ts';
@@ -73,7 +74,7 @@ export class FoldGroup {
   }
 
   #results(): Record<string, unknown> {
-    const results = Object.create(null) as Record<string, unknown>;
+    const results = bareObject<unknown>();
     for (const [name, aggregate] of Object.entries(this.#aggregates)) {
       if (aggregate.kind === 'ordered') results[name] = aggregate.result(this.#first(name, aggregate));
       else results[name] = aggregate.result((name in this.#folds ? this.#folds[name] : aggregate.init()) as never);
@@ -96,7 +97,7 @@ export class FoldGroup {
 
 /** The aggregates of rows that are all at hand, in any order. */
 export function aggregateRows(aggregates: Aggregates, rows: readonly { readonly row: unknown; readonly n: number }[]): Record<string, unknown> {
-  const results = Object.create(null) as Record<string, unknown>;
+  const results = bareObject<unknown>();
   for (const [name, aggregate] of Object.entries(aggregates)) {
     if (aggregate.kind === 'fold') {
       const folded = rows.reduce((state, { row, n }) => aggregate.apply(state as never, row as never, n), aggregate.init());

@@ -59,7 +59,7 @@ export class TableInput {
       if (coverage !== 'complete') return;
       throw new TailraceError('sink-data', `an update without unchanged columns is of a row of ${table.schema}.${table.name} that the stream does not have`);
     }
-    const after = next === null ? null : { ...(partial ? before : null), ...next };
+    const after = partial ? { ...before, ...next } : next;
     if (before === null && after === null) return;
     const text = after === null ? null : encodeValue(after);
     if (from !== newKey) this.#state.setEntry(this.#node, from, null);

@@ -1,5 +1,6 @@
 import type { Column, TableSchema } from '../event/table.ts';
 import { KIND_NULL, KIND_TEXT, TupleReader } from '../event/tuple.ts';
+import { bareObject } from './bare.ts';
 
 /**
  * A column's value as a stream's functions see it. `boolean`, `smallint`, `integer`, `oid` and the two floats are what JavaScript
@@ -18,24 +19,57 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Makes rows of a table's tuples; one reader a table version. */
 export class RowReader {
   readonly #columns: readonly Column[];
+  /** Places of the columns in the order of their names, in which rows are kept: so nobody has to sort them. */
+  readonly #order: readonly number[];
+  readonly #values: (Value | undefined)[];
   readonly #tuple = new TupleReader();
 
   constructor(table: TableSchema) {
     this.#columns = table.columns;
+    const name = (index: number): string => (table.columns[index] as Column).name;
+    this.#order = [...table.columns.keys()].sort((a, b) => (name(a) < name(b) ? -1 : 1));
+    this.#values = table.columns.map(() => undefined);
   }
 
   /** Columns that are absent in the tuple are not in the row. */
   read(bytes: Uint8Array, at: number): Row {
-    const row = Object.create(null) as Record<string, Value>;
+    const values = this.#values.fill(undefined);
     const tuple = this.#tuple.reset(bytes, at);
     while (tuple.next()) {
       const column = this.#columns[tuple.index];
       if (column === undefined) break;
-      if (tuple.kind === KIND_NULL) row[column.name] = null;
-      else if (tuple.kind === KIND_TEXT) row[column.name] = fromText(column.baseTypeOid, decoder.decode(bytes.subarray(tuple.start, tuple.end)));
+      if (tuple.kind === KIND_NULL) values[tuple.index] = null;
+      else if (tuple.kind === KIND_TEXT) values[tuple.index] = valueOf(column.baseTypeOid, bytes, tuple);
+    }
+    const row = bareObject<Value>();
+    for (const index of this.#order) {
+      const value = values[index];
+      if (value !== undefined) row[(this.#columns[index] as Column).name] = value;
     }
     return row;
   }
+}
+
+function valueOf(oid: number, bytes: Uint8Array, { start, end }: TupleReader): Value {
+  if (oid === OID.int4 || oid === OID.int8 || oid === OID.int2) {
+    const integer = smallInteger(bytes, start, end);
+    if (integer !== null) return oid === OID.int8 ? BigInt(integer) : integer;
+  }
+  return fromText(oid, decoder.decode(bytes.subarray(start, end)));
+}
+
+/** An integer of up to fifteen digits, without a text between; null for anything else. */
+function smallInteger(bytes: Uint8Array, start: number, end: number): number | null {
+  const negative = bytes[start] === 0x2d;
+  const first = negative ? start + 1 : start;
+  if (end - first > 15 || end === first) return null;
+  let value = 0;
+  for (let at = first; at < end; at++) {
+    const digit = (bytes[at] as number) - 0x30;
+    if (digit < 0 || digit > 9) return null;
+    value = value * 10 + digit;
+  }
+  return negative && value !== 0 ? -value : value;
 }
 
 function fromText(oid: number, text: string): Value {
