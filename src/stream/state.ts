@@ -23,12 +23,20 @@ export interface Placed extends Counted {
 export class State {
   readonly db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Asked and written for every event. */
+  readonly #entry: StatementSync;
+  readonly #set: StatementSync;
+  readonly #add: StatementSync;
 
   constructor(path: string) {
     this.db = new DatabaseSync(path);
     // FULL: in WAL mode only that makes a commit survive power loss.
     this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
     this.db.exec(ddl);
+    this.#entry = this.db.prepare('SELECT value FROM entries WHERE node = ? AND key = ?');
+    this.#entry.setReturnArrays(true);
+    this.#set = this.db.prepare('INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
+    this.#add = this.db.prepare('INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
   }
 
   close(): void {
@@ -44,12 +52,17 @@ export class State {
   }
 
   entry(node: number, key: string): string | null {
-    return (this.#sql('SELECT value FROM entries WHERE node = ? AND key = ?').get(node, key) as { value: string } | undefined)?.value ?? null;
+    return (this.#entry.get(node, key) as unknown as [string] | undefined)?.[0] ?? null;
+  }
+
+  /** Whether it was added: false where there is an entry of the key, which stays. */
+  addEntry(node: number, key: string, value: string): boolean {
+    return this.#add.run(node, key, value).changes === 1;
   }
 
   setEntry(node: number, key: string, value: string | null): void {
     if (value === null) this.#sql('DELETE FROM entries WHERE node = ? AND key = ?').run(node, key);
-    else this.#sql('INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value').run(node, key, value);
+    else this.#set.run(node, key, value);
   }
 
   /** Up to `limit` entries behind `after`, by key. */

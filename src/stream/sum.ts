@@ -27,8 +27,8 @@ export function addTo(state: SumState, part: number | bigint | string | null | u
   if (part === null || part === undefined) return state;
   const of = kindOf(part);
   if (state.of !== null && state.of !== of) throw new TypeError(`a sum of ${state.of}s got a ${of}`);
-  const next = { ...state, of, count: state.count + times };
   const special = String(part);
+  const next: SumState = { ...state, of, count: state.count + times };
   if (special === 'NaN') return { ...next, nan: state.nan + times };
   if (special === 'Infinity') return { ...next, positive: state.positive + times };
   if (special === '-Infinity') return { ...next, negative: state.negative + times };
@@ -46,6 +46,11 @@ function kindOf(part: unknown): 'number' | 'bigint' | 'decimal' {
 }
 
 function addDecimal(state: SumState, { unscaled, scale }: Decimal, times: number): SumState {
+  if (scale === state.scale) {
+    const left = (state.scales[scale] ?? 0) + times;
+    // The widest of the scales stays as it is, as in most sums.
+    if (left > 0) return { ...state, scales: { ...state.scales, [scale]: left }, total: state.total + unscaled * BigInt(times) };
+  }
   const scales = { ...state.scales };
   const left = (scales[scale] ?? 0) + times;
   if (left === 0) delete scales[scale];

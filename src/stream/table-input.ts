@@ -51,6 +51,12 @@ export class TableInput {
     const oldKey = old === null ? null : keyText(table, old);
     const newKey = next === null ? null : keyText(table, next);
     const from = oldKey ?? newKey ?? '';
+    // Most rows that are inserted are new, and one question answers that.
+    if (old === null && next !== null && change.op !== 'u' && this.#state.addEntry(this.#node, from, encodeValue(next))) {
+      this.#emit(next, 1);
+      this.#changed({ op: change.op, before: null, after: next, at });
+      return;
+    }
     const kept = this.#state.entry(this.#node, from);
     const before = kept === null ? null : (decodeValue(kept) as Row);
     const partial = next !== null && isPartial(change.bytes, change.newAt);
