@@ -56,7 +56,7 @@ export class OutputNode implements Node {
 
   #hold(key: string, item: string, times: number): void {
     let items = this.#held.get(key);
-    if (items === undefined) this.#held.set(key, (items = new Map()));
+    if (items === undefined) this.#held.set(key, (items = new Map<string, number>()));
     const before = items.get(item);
     items.set(item, (before ?? 0) + times);
     if (before !== undefined) return;

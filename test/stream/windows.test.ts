@@ -156,6 +156,19 @@ test('a row without an event time is in no window', () => {
   assert.deepEqual(plan.step([clicks, click(1, null)]), []);
 });
 
+test('a time is in every window that begins at a multiple of the step and holds it, also where sizes do not divide, before 1970, and with fractions', () => {
+  const length = fc.integer({ min: 1, max: 50 });
+  const moment = fc.tuple(fc.integer({ min: -200, max: 200 }), fc.constantFrom(0, 0.5, 0.001)).map(([whole, part]) => whole + part);
+  fc.assert(
+    fc.property(length, length, moment, (a, b, at) => {
+      const [every, size] = [Math.min(a, b), Math.max(a, b)];
+      const all = Array.from({ length: 1000 }, (_, i) => (i - 500) * every + 0);
+      assert.deepEqual(windowStarts(at, { size, every }).map((start) => start + 0), all.filter((start) => start <= at && at < start + size));
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('event time is read from Postgres’s texts', () => {
   assert.equal(time('2024-02-29 12:00:00.5+00'), Date.UTC(2024, 1, 29, 12, 0, 0, 500));
   assert.equal(time('2024-02-29 12:00:00+05:30'), Date.UTC(2024, 1, 29, 6, 30));
