@@ -40,7 +40,11 @@ export async function consume(configs: readonly PipelineConfig[], options: Consu
   const wanted = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
   const { from } = options;
   if (!('group' in from)) return withLogReader(config, (reader) => walkAll(reader, { config, topic, wanted, group: null }, options));
-  const group = await ConsumingGroup.join(config, from.group, options);
+  const group = await ConsumingGroup.join(config, from.group, options).catch((error: unknown) => {
+    if (options.signal.aborted) return null;
+    throw error;
+  });
+  if (group === null) return 0;
   try {
     const signal = AbortSignal.any([options.signal, group.lost]);
     const count = await withLogReader(config, (reader) => walkAll(reader, { config, topic, wanted, group }, { ...options, signal }));
@@ -118,13 +122,13 @@ export class PartitionWalk {
     return new PartitionWalk(reader, { topic, partition, beginning, end }, options);
   }
 
-  /** What is there now, up to one fetch: how many records were read, and how many of them, at most `most`, were handed out. */
+  /** What is there now, up to one fetch: how many records were read (or passed over, where none are left), and how many of them, at most `most`, were handed out. */
   async take(view: EventView, most: number): Promise<{ readonly read: number; readonly shown: number }> {
     if (this.finished || most <= 0) return { read: 0, shown: 0 };
     const { signal, until, onRecord, filter } = this.#options;
     const cursor = await this.#reader.fetch(this.#topic, this.partition, this.offset, fetchBytes);
-    let [read, shown] = [0, 0];
-    while (shown < most && !signal.aborted && !this.finished && cursor.next()) {
+    let [read, shown, left] = [0, 0, true];
+    while (shown < most && !signal.aborted && !this.finished && (left = cursor.next())) {
       if (cursor.offset < this.offset) continue;
       if (cursor.timestamp >= until || cursor.offset >= this.#end) {
         this.finished = true;
@@ -138,10 +142,19 @@ export class PartitionWalk {
           shown++;
         }
       }
-      this.offset = cursor.offset + 1;
-      this.finished = this.offset >= this.#end;
+      this.#moveTo(cursor.offset + 1);
+    }
+    if (!left && cursor.nextOffset > this.offset) {
+      // Behind the last record others may have been, which compaction has removed.
+      this.#moveTo(cursor.nextOffset);
+      read++;
     }
     return { read, shown };
+  }
+
+  #moveTo(offset: number): void {
+    this.offset = offset;
+    this.finished = offset >= this.#end;
   }
 
   wait(signal: AbortSignal): Promise<void> {

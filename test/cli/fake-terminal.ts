@@ -12,6 +12,8 @@ export interface Fake {
   readonly environment?: Readonly<Record<string, string>>;
   readonly interactive?: boolean;
   readonly width?: number;
+  /** Ctrl-C. */
+  readonly signal?: AbortSignal;
   /** The standard input, in pieces. */
   readonly input?: readonly string[];
   /** What is typed when asked; without it there is nobody to ask. */
@@ -35,7 +37,7 @@ export async function tailrace(args: readonly string[], fake: Fake = {}): Promis
       return Promise.resolve(fake.answer ?? null);
     },
   };
-  const code = await runCli(args, { terminal, environment: fake.environment ?? {}, version: '1.2.3', takeSignals: () => new AbortController().signal });
+  const code = await runCli(args, { terminal, environment: fake.environment ?? {}, version: '1.2.3', takeSignals: () => fake.signal ?? new AbortController().signal });
   process.exitCode = undefined;
   return { code, out: out.join(''), err: err.join('') };
 }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tailrace as asProcess } from '../support/daemon.ts';
+import { consume } from '../../src/app/consume.ts';
+import { ConsumingGroup, withGroups } from '../../src/app/consuming-group.ts';
+import { requirePipelines } from '../../src/config/load.ts';
+import type { Said } from './fake-terminal.ts';
 import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const tools = (): Promise<Tools> => toolsOn((directory) => `{ type: embedded, directory: ${directory} }`, 'shop');
@@ -64,3 +68,38 @@ for (const point of ['log.group_written_unsynced', 'log.synced_unpublished', 'lo
     assert.ok(['1,2,6', '1,2,3,4,5,6'].includes(values.join()), values.join());
   });
 }
+
+test('a group waits for the one that is it, ends at a signal, and passes over what compaction has removed', async () => {
+  const { run, file } = await tools();
+  await run(['topics', 'create', 'clicks']);
+  await run(['produce', 'clicks', '--format', 'json'], { input: ['{"key":"a","value":1}\n{"key":"a","value":2}\n', '{"key":"b","value":null}\n'] });
+  assert.equal((await run(['topics', 'compact', 'clicks', '--delete-retention', '0s'])).code, 0);
+  const consume = (...args: readonly string[]): Promise<Said> => run(['consume', 'clicks', '--group', 'mailer', '--from-beginning', ...args]);
+  const { out } = await consume('--no-follow');
+  assert.deepEqual(out.trim().split('\n').map((line) => (JSON.parse(line) as { offset: unknown }).offset), [1, 2]);
+  assert.match((await run(['groups', 'describe', 'mailer'])).out, /clicks +0 +3 +3 +0$/m);
+  const config = requirePipelines([file], {})[0]?.config;
+  assert.ok(config !== undefined);
+  const holder = await ConsumingGroup.join(config, 'mailer', { signal: new AbortController().signal });
+  const stop = new AbortController();
+  const waiting = run(['consume', 'clicks', '--group', 'mailer'], { signal: stop.signal });
+  stop.abort();
+  assert.equal((await waiting).code, 0, 'it waited, and printed nothing');
+  await holder.leave();
+});
+
+test('what was handed out has left the process before the group moves on', async () => {
+  const { run, write, file, name } = await tools();
+  await run(['topics', 'create', 'clicks']);
+  await write('clicks', ['1', '2']);
+  const config = requirePipelines([file], {})[0]?.config;
+  assert.ok(config !== undefined);
+  const committed = (): Promise<readonly number[]> => withGroups(config, async (groups) => (await groups.read('mailer')).map(({ offset }) => offset));
+  const seen: (readonly number[])[] = [];
+  const signal = new AbortController().signal;
+  await consume([config], {
+    topic: `${name}.clicks`, partition: undefined, from: { group: 'mailer', otherwise: 'beginning' }, max: Infinity, until: Infinity, follow: false, signal,
+    onRecord: () => {}, written: async () => void seen.push(await committed()),
+  });
+  assert.deepEqual([seen, await committed()], [[[0]], [2]]);
+});

@@ -193,7 +193,7 @@ export class PartitionWriter {
     this.#context.dirty.add(this.directory);
   }
 
-  /** Before its folder goes: a file that is open would be taken for one of the same name later. */
+  /** Before its folder goes: a file that stays open keeps its space on the disk. */
   forgetFiles(): void {
     for (const { base } of this.#segments) for (const path of [indexPath(this.directory, base), segmentPath(this.directory, base)]) this.#context.files.forget(path);
   }
