@@ -1,5 +1,5 @@
 import { tableName, type TableSchema, type TableShape } from '../event/table.ts';
-import type { KnownTable, TableLook } from '../source/catalog.ts';
+import type { CatalogLook, KnownTable, TableLook } from '../source/catalog.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { LookRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
 import type { CopyRecords } from './copy-records.ts';
@@ -35,6 +35,8 @@ export class CapturedTables {
   readonly #options: CapturedTablesOptions;
   readonly #tables = new Map<number, TableShape>();
   readonly #truncated = new Set<number>();
+  /** Tables that the log has and that are not captured: by the configuration, or because they are gone, which the next look tells. */
+  readonly #missed = new Map<number, TableShape>();
   #voided = 0;
   #shapes: ShapePart[] = [];
   #looks: LookRecord[] = [];
@@ -44,6 +46,8 @@ export class CapturedTables {
   constructor(options: CapturedTablesOptions) {
     this.#options = options;
     for (const table of options.tables) this.#tables.set(table.relid, table);
+    const { versions } = options;
+    for (const table of versions.current()) if (!this.#tables.has(table.relid) && !versions.isGone(table.relid)) this.#missed.set(table.relid, table);
   }
 
   /** Tables that have come later. */
@@ -53,7 +57,8 @@ export class CapturedTables {
 
   /** What of the tables was last looked at. */
   looked(): readonly KnownTable[] {
-    return [...this.#tables.values()].map((table) => {
+    const missed = [...this.#missed.values()].filter(({ relid }) => !this.#tables.has(relid));
+    return [...this.#tables.values(), ...missed].map((table) => {
       const look = this.#options.versions.looked(table.relid);
       const uncertain = look?.uncertain ?? this.#options.versions.currentOf(table.relid)?.columns.some((column) => column.attnum === null) ?? false;
       return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain, truncated: this.#truncated.has(table.relid) };
@@ -100,8 +105,11 @@ export class CapturedTables {
   }
 
   /** At the commit of a look's watermark: these are the tables from here on. */
-  async takeLook(tables: readonly TableLook[]): Promise<void> {
+  async takeLook({ tables, gone }: Pick<CatalogLook, 'tables' | 'gone'>): Promise<void> {
+    for (const relid of gone) this.#leave(relid);
     for (const { shape, state, doubt } of tables) {
+      // It is still there: the configuration leaves it out.
+      if (this.#missed.delete(shape.relid) && !this.#tables.has(shape.relid)) continue;
       const { target, isNew } = await this.#prepare(shape);
       const { schema } = target;
       const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);
@@ -112,6 +120,21 @@ export class CapturedTables {
       this.#truncated.delete(shape.relid);
       this.#options.targets.relabel(target);
     }
+  }
+
+  /** A table that was dropped. What replicas lack of it comes by no copy any more, and they need to know (renewal.ts). */
+  #leave(relid: number): void {
+    const { versions, logger } = this.#options;
+    const table = versions.currentOf(relid);
+    this.#tables.delete(relid);
+    this.#missed.delete(relid);
+    this.#truncated.delete(relid);
+    if (table === undefined) return;
+    const look: LookRecord = { type: 'look', relid, version: table.version, state: null };
+    versions.look(look);
+    this.#looks.push(look);
+    const isReplaced = [...this.#tables.values()].some((other) => tableName(other) === tableName(table));
+    if (!isReplaced) logger.warn({ table: tableName(table) }, 'a table was dropped at the source: replicas keep it as it was last; drop it there too if nobody needs it');
   }
 
   /** The END of the transaction that is under way says that the table is there, whether it has rows for it or not. */

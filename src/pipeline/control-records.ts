@@ -180,8 +180,8 @@ export interface LookRecord {
   readonly relid: number;
   /** The table's shape at that place. */
   readonly version: SchemaVersion;
-  /** The source's own. */
-  readonly state: TableState;
+  /** The source's own; null when the table is not there any more. */
+  readonly state: TableState | null;
 }
 
 export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord | LookRecord;

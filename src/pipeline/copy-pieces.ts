@@ -111,7 +111,9 @@ function unusable(window: ChunkWindow, chunk: Chunk, streamed: StreamedTransacti
 
 /** Copies a table without a key, in one snapshot; publishing is held meanwhile. */
 export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> {
-  const { reader, streamed, watermarks, waiting } = tools;
+  const { reader, streamed, signal, watermarks, waiting } = tools;
+  // The stream may have ended while the copy was being opened: then it brings no watermark, nor tells anybody who waits from now on.
+  signal.throwIfAborted();
   const low = `${tools.newMark()}:low`;
   const written = promised<Outcome>();
   watermarks.set(low, () => {

@@ -25,6 +25,7 @@ export interface RenewalOptions {
 
 /** How far ahead is looked: a copy follows its look, and a look the doubt, within seconds of the source's time. */
 const most = 1 << 16;
+const pieceBytes = 1 << 20;
 
 /**
  * The batch without the events and shapes of tables that a copy further on empties first: they are void. A replica may refuse them,
@@ -35,14 +36,14 @@ export async function withoutVoid<T>(
   batch: readonly ReplayPart<T>[],
   { position, tables }: { readonly position: Position | null; readonly tables: ReadonlyMap<string, string | null> },
 ): Promise<readonly ReplayPart<T>[]> {
-  const names = new Set(batch.flatMap(({ shapes }) => shapes.map(({ table }) => tableName(table))));
-  const topics = new Set(batch.flatMap(({ shares }) => [...shares.keys()]));
-  const renewals = await renewalsAhead(options, position, new Map([...tables].filter(([topic, table]) => topics.has(topic) || (table !== null && names.has(table)))));
+  const { wanted, gone, dropped } = await wantedOf(options, batch, tables);
+  const renewals = await renewalsAhead(options, position, wanted);
   const left = batch.map(({ shares, shapes }) => ({
-    shapes: shapes.filter(({ table, end }) => ![...renewals].some(([topic, place]) => tables.get(topic) === tableName(table) && isAfter(place, end))),
-    shares: new Map([...shares].flatMap((entry) => behind(entry, renewals))),
+    shapes: shapes.filter(({ table, end }) => !gone.has(table.relid) && ![...renewals].some(([topic, place]) => tables.get(topic) === tableName(table) && isAfter(place, end))),
+    shares: new Map([...shares].flatMap(([topic, list]) => behind([topic, list.filter((share) => !gone.has(share))], renewals))),
   }));
   if (count(left) === count(batch)) return batch;
+  if (dropped.length > 0) options.logger.warn({ tables: dropped }, 'the replica refuses a row: events of tables that were dropped at the source since are passed over');
   for (const [topic, place] of renewals) {
     const table = tables.get(topic) as string;
     options.coverage.startAt(table, place);
@@ -61,24 +62,67 @@ function behind<T>([topic, shares]: readonly [string, readonly Share<T>[]], rene
   return rest.length === 0 ? [] : [[topic, rest]];
 }
 
-/** By topic: where the first copy behind the position that begins with a truncate has its place. */
-async function renewalsAhead(options: RenewalOptions, position: Position | null, tables: ReadonlyMap<string, string | null>): Promise<ReadonlyMap<string, Place>> {
+/** By topic: where the first copy behind the position that begins with a truncate has its place, of the table or under its next name. */
+async function renewalsAhead(options: RenewalOptions, position: Position | null, wanted: readonly Wanted[]): Promise<ReadonlyMap<string, Place>> {
   const { reader, topics, schemas, codec, sink } = options;
   const found = new Map<string, Place>();
   const follower = await EndFollower.behind(reader, topics.transaction, position);
   const events = new TransactionReader(reader, schemas, codec);
-  for (let seen = 0; seen < most && found.size < tables.size;) {
+  for (let seen = 0; seen < most && found.size < wanted.length;) {
     const steps = await follower.next(Infinity, 4096);
     if (steps.length === 0) break;
     seen += steps.length;
     for (const { end } of steps) {
+      for (const { version } of end.shapes ?? []) {
+        const shape = await schemas.get(version);
+        for (const { relid, names } of wanted) if (relid === shape.relid) names.set(tableName(shape), topics.events(shape));
+      }
       const { snapshot } = end;
       if (snapshot?.first !== true || (snapshot.sink !== null && snapshot.sink !== sink)) continue;
-      for (const [topic, table] of tables)
-        if (table === snapshot.table && !found.has(topic) && (await beginsEmpty(events, end, topic))) found.set(topic, { epoch: end.epoch, commitLsn: end.commitLsn });
+      for (const { topic, names } of wanted) {
+        const under = names.get(snapshot.table);
+        if (under !== undefined && !found.has(topic) && (await beginsEmpty(events, end, under))) found.set(topic, { epoch: end.epoch, commitLsn: end.commitLsn });
+      }
     }
   }
   return found;
+}
+
+/** What of a batch may be void. */
+interface Wanted {
+  readonly topic: string;
+  /** Whose rows they are; null where they are of more than one table that had the name. */
+  readonly relid: number | null;
+  /** With their topics: the table's own, and those that it gets further on. Its rows go along with it, and go where that one is copied. */
+  readonly names: Map<string, string>;
+}
+
+/** `gone`: relids of tables that were dropped since, and shares that hold rows of such tables alone; no copy of them comes. `dropped`: their names. */
+async function wantedOf<T>(
+  { reader, schemas, codec }: RenewalOptions,
+  batch: readonly ReplayPart<T>[],
+  tables: ReadonlyMap<string, string | null>,
+): Promise<{ readonly wanted: readonly Wanted[]; readonly gone: ReadonlySet<number | Share<T>>; readonly dropped: readonly string[] }> {
+  await schemas.refresh();
+  const events = new TransactionReader(reader, schemas, codec);
+  const gone = new Set<number | Share<T>>();
+  const wanted: Wanted[] = [];
+  const dropped: string[] = [];
+  for (const [topic, table] of tables) {
+    if (table === null) continue;
+    const relids = new Set(batch.flatMap(({ shapes }) => shapes.flatMap((shape) => (tableName(shape.table) === table ? shape.table.relid : []))));
+    for (const share of batch.flatMap((part) => part.shares.get(topic) ?? [])) {
+      const own = new Set<number>();
+      for await (const run of events.read([share], pieceBytes)) own.add(run.table.relid);
+      for (const relid of own) relids.add(relid);
+      if (own.size > 0 && [...own].every((relid) => schemas.isGone(relid))) gone.add(share);
+    }
+    const left = [...relids].filter((relid) => schemas.isGone(relid));
+    for (const relid of left) gone.add(relid);
+    if (left.length > 0) dropped.push(table);
+    if (relids.size > 0) wanted.push({ topic, relid: relids.size === 1 ? ([...relids][0] ?? null) : null, names: new Map([[table, topic]]) });
+  }
+  return { wanted, gone, dropped };
 }
 
 async function beginsEmpty(events: TransactionReader, end: EndRecord, topic: string): Promise<boolean> {

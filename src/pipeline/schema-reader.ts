@@ -22,6 +22,7 @@ export class SchemaReader {
     for await (const cursor of records(this.#reader, this.#topic, this.#offset)) {
       const record = decodeControl<SchemaTopicRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
       if (record.type === 'version') this.#versions.add(record);
+      if (record.type === 'look') this.#versions.look(record);
       this.#offset = cursor.offset + 1;
     }
   }
@@ -46,6 +47,16 @@ export class SchemaReader {
   byName(table: { readonly schema: string; readonly name: string }): TableSchema | undefined {
     const named = this.#versions.named(table);
     return named && this.#versions.currentOf(named.relid);
+  }
+
+  /** For each name that a table ever had, the last one that had it. */
+  byNames(): readonly TableSchema[] {
+    return this.#versions.byNames();
+  }
+
+  /** Whether the source's table was found to be gone: nothing of it comes any more, no copy either. */
+  isGone(relid: number): boolean {
+    return this.#versions.isGone(relid);
   }
 
   /** The newest schema of each table. */

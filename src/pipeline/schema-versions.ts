@@ -9,6 +9,7 @@ export class SchemaVersions {
   /** The table that a name was last given to. */
   readonly #named = new Map<string, TableSchema>();
   readonly #looks = new Map<number, Look>();
+  readonly #gone = new Set<number>();
   #epoch = 0;
   #next = 1;
 
@@ -31,12 +32,18 @@ export class SchemaVersions {
 
   look({ relid, version, state }: LookRecord): void {
     const schema = this.get(version);
-    if (schema !== undefined) this.#looks.set(relid, { schema, state, uncertain: false });
+    if (state === null) this.#gone.add(relid);
+    else if (schema !== undefined) this.#looks.set(relid, { schema, state, uncertain: false });
   }
 
   /** The last look at a table; undefined when there was none. */
   looked(relid: number): Readonly<Look> | undefined {
     return this.#looks.get(relid);
+  }
+
+  /** Whether a look has found that the table is not there any more. */
+  isGone(relid: number): boolean {
+    return this.#gone.has(relid);
   }
 
   /** New versions are numbered from 1 in each epoch, so that two publishers never give one number to two shapes. */
@@ -70,6 +77,11 @@ export class SchemaVersions {
   /** The table that was the last one of this name. */
   named(table: { readonly schema: string; readonly name: string }): TableSchema | undefined {
     return this.#named.get(tableName(table));
+  }
+
+  /** For each name that a table ever had, the last one that had it. */
+  byNames(): readonly TableSchema[] {
+    return [...this.#named.values()].filter(({ relid }) => relid !== noTable.relid);
   }
 
   currentOf(relid: number): TableSchema | undefined {

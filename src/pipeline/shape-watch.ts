@@ -1,12 +1,12 @@
 import type { MessageChange } from '../event/change.ts';
-import type { CatalogLook, CatalogReader, KnownTable, TableLook } from '../source/catalog.ts';
+import type { CatalogLook, CatalogReader, KnownTable } from '../source/catalog.ts';
 import { watermarkPrefix } from '../source/source.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { StreamedTransactions } from './visibility.ts';
 
 /** Takes in what a look has found, at the commit of its watermark. */
 export interface LookTaker {
-  takeLook(tables: readonly TableLook[]): Promise<void>;
+  takeLook(look: Pick<CatalogLook, 'tables' | 'gone'>): Promise<void>;
 }
 
 export interface ShapeWatchOptions {
@@ -86,7 +86,7 @@ export class ShapeWatch {
     const look = await current.look;
     if (streamed.allVisible(current.mark, look.visibility)) {
       catalog.accept(look.tables);
-      await taker.takeLook(look.tables);
+      await taker.takeLook(look);
     } else {
       logger.debug('a delivered transaction was not visible to a look at the catalog; it is looked at again');
     }

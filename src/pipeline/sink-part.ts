@@ -86,7 +86,8 @@ export class SinkPart {
   /** The table of a topic that is met for the first time; null when this sink does not take it. */
   async #table(part: Part): Promise<string | null> {
     const { schemas, topics, filter } = this.#options;
-    const find = (): TableSchema | undefined => schemas.tables().find((table) => topics.events(table) === part.topic);
+    // By every name that there ever was: a table may have another one by now, and its old one may go to the next.
+    const find = (): TableSchema | undefined => schemas.byNames().find((table) => topics.events(table) === part.topic);
     if (find() === undefined) await schemas.refresh();
     const table = find();
     const name = table !== undefined && matchesFilter(filter, table) ? tableName(table) : null;

@@ -27,6 +27,9 @@ export interface Made {
   readonly before: TableSchema | undefined;
 }
 
+/** Of each table. */
+const shapesKept = 8;
+
 /** Where events go: for each shape that comes its topic is made, and its version written, before its first event. */
 export class Targets {
   readonly #options: TargetsOptions;
@@ -61,6 +64,12 @@ export class Targets {
     }
   }
 
+  /** However often a table is altered, only its newest shapes are kept: one that the stream should come back to is made again. */
+  #forgetOld({ relid }: TableShape): void {
+    const ofTable = [...this.#byShape.keys()].filter((shape) => shape.relid === relid);
+    for (const shape of ofTable.slice(0, -shapesKept)) this.#byShape.delete(shape);
+  }
+
   /** Where logical messages go. */
   async messages(): Promise<Target> {
     return this.#byShape.get(noTable) ?? (await this.#make(noTable, this.#options.topics.message, 1)).target;
@@ -78,6 +87,7 @@ export class Targets {
     else if (record !== null) await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
     const target = new Target(schema, topic, partitions);
     this.#byShape.set(shape, target);
+    this.#forgetOld(shape);
     return { target, isNew: record !== null, before };
   }
 }

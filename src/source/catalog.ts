@@ -10,8 +10,8 @@ import type { Visibility } from './source.ts';
 export interface CatalogReader {
   /**
    * Resolves once the catalog says of one of `tables` something else than is known: by cheap questions, from time to time, the
-   * first one at once. `settled` is called when nothing was found to differ. Throws `source-unreachable` where only a new
-   * connection can follow: tables have come or gone, or the publication has.
+   * first one at once. `settled` is called when nothing was found to differ. Throws `source-unreachable`
+   * where only a new connection can follow: tables have come, or the publication has gone.
    */
   changed(tables: () => readonly KnownTable[], options: { readonly signal: AbortSignal; readonly settled: () => void }): Promise<void>;
   /** Asks at the next opportunity: the stream has shown a new shape. */
@@ -39,6 +39,8 @@ export interface CatalogLook {
   readonly visibility: Visibility;
   /** What differs from what is known and was the same before and behind the watermark. */
   readonly tables: readonly TableLook[];
+  /** Relids of tables that are not there any more. */
+  readonly gone: readonly number[];
 }
 
 export interface TableLook {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { ledgerSetting } from '../support/shop.ts';
+import pg from 'pg';
+import { ledgerSetting, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 
 const schema = `
@@ -8,7 +10,24 @@ const schema = `
   CREATE TABLE rewritten (id int PRIMARY KEY, v text); INSERT INTO rewritten SELECT n, 'v' FROM generate_series(1, 20) n;
   CREATE TABLE swapped (id int PRIMARY KEY, v text); INSERT INTO swapped SELECT n, 'v' FROM generate_series(1, 20) n;
   CREATE TABLE remade (id int PRIMARY KEY, v text); INSERT INTO remade SELECT n, 'v' FROM generate_series(1, 20) n;
-  CREATE TABLE emptied (id int PRIMARY KEY, v text); INSERT INTO emptied SELECT n, 'v' FROM generate_series(1, 20) n`;
+  CREATE TABLE emptied (id int PRIMARY KEY, v text); INSERT INTO emptied SELECT n, 'v' FROM generate_series(1, 20) n;
+  CREATE TABLE doomed (n int, v text); ALTER TABLE doomed REPLICA IDENTITY FULL; INSERT INTO doomed VALUES (1, 'a'), (2, 'b');
+  CREATE TABLE moving (n int, v text); ALTER TABLE moving REPLICA IDENTITY FULL; INSERT INTO moving VALUES (1, 'a'), (2, 'b')`;
+
+/** Keeps both sinks from writing until it is called. */
+async function heldReplicas({ replica, sqlite }: Setting): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: replica.url });
+  await client.connect();
+  await client.query('BEGIN; LOCK TABLE swapped IN ACCESS EXCLUSIVE MODE');
+  const file = new DatabaseSync(sqlite, { timeout: 5000 });
+  file.exec('BEGIN IMMEDIATE');
+  return async () => {
+    file.exec('ROLLBACK');
+    file.close();
+    await client.query('COMMIT');
+    await client.end();
+  };
+}
 
 /** What native subscriptions pass over in silence: none of it is followed by a row of the table. */
 const changes: readonly (readonly [rule: string, table: string, sql: string])[] = [
@@ -37,6 +56,55 @@ test('DDL that no row tells of is brought right by itself, in both replicas', as
     await source.sql(`INSERT INTO grown VALUES (100, 'after', 1)`);
     await setting.equal(['grown']);
   });
+  await t.test('D7: rows of a table that is dropped before anybody could look at it hold up no other, and the table is named', async () => {
+    // All of it at once: what the column is called then is in no catalog any more, and a row is told by all of its columns.
+    daemon.signal('SIGSTOP');
+    await source.sql(`ALTER TABLE doomed RENAME COLUMN v TO w; INSERT INTO doomed VALUES (3, 'c')`);
+    await source.sql(`UPDATE doomed SET n = n + 10`);
+    await source.sql(`DROP TABLE doomed; UPDATE grown SET v = 'goes on' WHERE id = 2`);
+    daemon.signal('SIGCONT');
+    await setting.equal(['grown']);
+    assert.match(daemon.output, /"table":"public.doomed","msg":"a table was dropped at the source: replicas keep it as it was last/);
+    await eventually(async () => (await daemon.status()).leftOut.some((reason) => /^public.doomed was dropped at the source/.test(reason)), { what: 'status to name it' });
+  });
+  await t.test('D6: a table that was rewritten and renamed before anybody could look at it arrives under its new name', async () => {
+    daemon.signal('SIGSTOP');
+    await source.sql(`ALTER TABLE moving ADD COLUMN token text DEFAULT md5(random()::text)`);
+    await source.sql(`UPDATE moving SET n = n + 10`);
+    await source.sql(`ALTER TABLE moving RENAME TO moved`);
+    daemon.signal('SIGCONT');
+    await setting.equal(['moved']);
+  });
+  await t.test('D1, D3: sinks that are 10,000 events behind follow what becomes of a table meanwhile', async () => {
+    const release = await heldReplicas(setting);
+    await source.sql(`INSERT INTO swapped SELECT n, 'v' || n FROM generate_series(1000, 5999) n`);
+    await source.sql(`ALTER TABLE swapped RENAME COLUMN v TO w; ALTER TABLE swapped ADD COLUMN token text DEFAULT md5(random()::text)`);
+    await source.sql(`UPDATE swapped SET w = 'x' || id, id = -id`);
+    await eventually(async () => ((await daemon.status()).source?.events ?? 0) > 10_000, { what: 'the log to have it all' });
+    await release();
+    await setting.equal(['swapped']);
+  });
+  await t.test('D14: a thousand changes of shape within seconds arrive', async () => {
+    await source.sql(`DO $$ BEGIN FOR i IN 1..500 LOOP
+      EXECUTE format('ALTER TABLE emptied ADD COLUMN c%s int DEFAULT %s', i, i); COMMIT;
+      IF i % 20 = 0 THEN EXECUTE format('UPDATE emptied SET c%s = 0 WHERE id = 3', i); COMMIT; END IF;
+      IF i > 5 THEN EXECUTE format('ALTER TABLE emptied DROP COLUMN c%s', i - 5); COMMIT; END IF;
+    END LOOP; END $$`);
+    await setting.equal(['emptied']);
+  });
+  for (const sink of ['postgres', 'sqlite']) {
+    await t.test(`D3: kill -9 in the middle of a change of shape in the ${sink} sink leaves the old one or the new one`, async () => {
+      await daemon.stop();
+      daemon.start({ TAILRACE_FAILPOINT: `ddl.mid.${sink}:kill9:3` });
+      await daemon.streaming();
+      await source.sql('BEGIN; ALTER TABLE remade RENAME COLUMN v TO w; ALTER TABLE remade RENAME COLUMN id TO v; ALTER TABLE remade RENAME COLUMN w TO id; COMMIT');
+      await source.sql(`INSERT INTO remade VALUES (7${sink.length}, 'after')`);
+      assert.equal(await daemon.exited(), null, 'the daemon died by the kill');
+      daemon.start();
+      await daemon.streaming();
+      await setting.equal(['remade']);
+    });
+  }
   await t.test('the same while nothing runs: it is noticed at the start', async () => {
     await daemon.stop();
     await source.sql(`ALTER TABLE grown ADD COLUMN later text DEFAULT 'later'`);

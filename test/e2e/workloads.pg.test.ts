@@ -50,13 +50,10 @@ async function assertEqualInTheEnd(t: TestContext, { daemon }: Setting, what: st
     if (unequal === 0 && states.length === tables.length * 2) t.diagnostic(`${what}: ${states.length} tables of replicas and ${rows} rows compared, none of them different`);
     return unequal === 0 && states.length === tables.length * 2;
   };
-  await eventually(equal, { timeoutMs: 60_000 }).catch(() => assert.fail(`${what}: ${last}\n${tables.map(({ name }) => name).join()}\n${daemon.output.slice(-5000)}`));
+  await eventually(equal, { timeoutMs: 100_000 }).catch(() => assert.fail(`${what}: ${last}\n${tables.map(({ name }) => name).join()}\n${daemon.output.slice(-5000)}`));
 }
 
-// With some seeds it does not end yet (CONTRIBUTING), so it runs for whoever asks for it.
-const isSearch = process.env['TAILRACE_RANDOM_DDL'] !== undefined;
-
-if (isSearch) test('random changes of shape between random rows, live, with a kill -9 and while nothing runs, are equal in every replica', async (t) => {
+test('random changes of shape between random rows, live, with a kill -9 and while nothing runs, are equal in every replica', async (t) => {
   const seed = Number(process.env['TAILRACE_TEST_SEED'] ?? Date.now() % 1_000_000);
   t.diagnostic(`seed ${seed}`);
   const random = seeded(seed);
@@ -67,14 +64,14 @@ if (isSearch) test('random changes of shape between random rows, live, with a ki
   await randomTransactions(source.url, random, tables, 60);
   daemon.start();
   await daemon.streaming();
-  const live = await alteringTransactions(source.url, random, tables, { count: 100, moves: true });
+  const live = await alteringTransactions(source.url, random, tables, 100);
   await assertEqualInTheEnd(t, setting, `seed ${seed}, ${live.committed} transactions with ${live.altered} changes of shape`, tables);
-  const racing = alteringTransactions(source.url, random, tables, { count: 100, moves: false });
+  const racing = alteringTransactions(source.url, random, tables, 100);
   await daemon.kill();
   daemon.start();
   await racing;
   await daemon.stop();
-  const late = await alteringTransactions(source.url, random, tables, { count: 60, moves: false });
+  const late = await alteringTransactions(source.url, random, tables, 60);
   daemon.start();
   await daemon.streaming();
   assert.ok(live.altered + late.altered > 40, `${live.altered} and ${late.altered} changes of shape`);

@@ -135,6 +135,23 @@ test('snapshots: nothing is copied before the transactions that ran when the tab
   same(sink, it.source);
 });
 
+test('snapshots: a stream that ends while a table without a key is being opened is waited for by nobody', async (t) => {
+  const it = await world(t, [1]);
+  const ended = Promise.withResolvers<void>();
+  it.source.onEstimate = async (table) => {
+    const [session] = it.source.sessions;
+    if (table !== plain || session === undefined) return;
+    const stop = session.stop.bind(session);
+    session.stop = () => (stop(), ended.resolve());
+    it.source.lose();
+    await ended.promise;
+  };
+  await it.bench.start();
+  await ended.promise;
+  assert.match(String(await it.bench.ended()), /the connection is lost/);
+  assert.equal(it.source.sessions[0]?.isClosed, true);
+});
+
 test('snapshots: a table without a key has no row twice, whatever its snapshot saw and the stream brings later', async (t) => {
   const it = await world(t, []);
   it.source.commit([insert(plain, ['a', 'x']), insert(plain, ['a', 'x'])], { unsent: true });

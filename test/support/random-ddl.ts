@@ -10,7 +10,7 @@ interface Altered {
 }
 
 /** A change of the table's shape, drawn at random, and what the table is then. */
-function randomDdl(random: () => number, table: RandomTable, { fresh, moves }: { readonly fresh: string; readonly moves: boolean }): Altered {
+function randomDdl(random: () => number, table: RandomTable, fresh: string): Altered {
   const { name, columns, key } = table;
   const others = columns.filter((column) => !key.includes(column.name));
   const [one, two] = [pick(random, columns), pick(random, columns)];
@@ -24,7 +24,7 @@ function randomDdl(random: () => number, table: RandomTable, { fresh, moves }: {
     () => ({ sql: `ALTER TABLE ${name} ADD COLUMN ${fresh} text DEFAULT 'constant' NOT NULL`, table: { ...table, columns: [...columns, { name: fresh, ...texts }] } }),
     () => ({ sql: `ALTER TABLE ${name} ADD COLUMN ${fresh} text DEFAULT md5(random()::text)`, table: { ...table, columns: [...columns, { name: fresh, ...texts }] } }),
     () => ({ sql: `ALTER TABLE ${name} RENAME COLUMN ${one.name} TO ${fresh}`, table: { ...table, ...renamed(one.name, fresh) } }),
-    ...(moves ? [() => ({ sql: `ALTER TABLE ${name} RENAME TO ${fresh}`, table: { ...table, name: fresh } })] : []),
+    () => ({ sql: `ALTER TABLE ${name} RENAME TO ${fresh}`, table: { ...table, name: fresh } }),
     () => ({ sql: `ALTER TABLE ${name} ALTER COLUMN ${one.name} TYPE text`, table: { ...table, columns: columns.map((column) => (column === one ? { ...column, ...texts } : column)) } }),
     () => ({ sql: `ALTER TABLE ${name} ALTER COLUMN ${one.name} TYPE text USING md5(${one.name}::text)`, table: { ...table, columns: columns.map((column) => (column === one ? { ...column, ...texts } : column)) } }),
     () => ({ sql: `ALTER TABLE ${name} REPLICA IDENTITY ${key.length === 0 || random() < 0.5 ? 'FULL' : 'DEFAULT'}`, table }),
@@ -45,7 +45,7 @@ function randomDdl(random: () => number, table: RandomTable, { fresh, moves }: {
 let fresh = 0;
 
 /** Transactions of rows and changes of shape; `tables` is what they are in the end. */
-export async function alteringTransactions(url: string, random: () => number, tables: RandomTable[], { count, moves }: { readonly count: number; readonly moves: boolean }): Promise<{ readonly committed: number; readonly altered: number }> {
+export async function alteringTransactions(url: string, random: () => number, tables: RandomTable[], count: number): Promise<{ readonly committed: number; readonly altered: number }> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   let [committed, altered] = [0, 0];
@@ -57,7 +57,7 @@ export async function alteringTransactions(url: string, random: () => number, ta
       const at = Math.floor(random() * now.length);
       if (random() < 0.8) batch.push(randomStatement(random, now[at] as RandomTable));
       else {
-        const { sql, table } = randomDdl(random, now[at] as RandomTable, { fresh: `n${fresh++}`, moves });
+        const { sql, table } = randomDdl(random, now[at] as RandomTable, `n${fresh++}`);
         batch.push(sql);
         now[at] = table;
         changes++;

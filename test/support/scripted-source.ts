@@ -71,6 +71,8 @@ export class ScriptedSource implements Source {
   health: () => SourceHealth = () => {
     throw new TailraceError('source-unreachable', 'scripted');
   };
+  /** Called when a copy asks how large its table is. */
+  onEstimate: (table: TableShape) => void | Promise<void> = () => {};
   onEntered: (table: TableShape, onWait: (session: string) => void) => Promise<void> = async () => {};
 
   constructor(tables: readonly TableShape[]) {
@@ -368,8 +370,8 @@ class ScriptedSnapshots implements SnapshotReader {
     return Promise.resolve(Array.from({ length: parts - 1 }, (_, i) => keys[Math.floor(((i + 1) * keys.length) / parts)] as string[]));
   }
 
-  estimate(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  async estimate(table: TableShape): Promise<undefined> {
+    await this.#source.onEstimate(table);
   }
 }
 

@@ -44,7 +44,7 @@ export async function follow(options: FollowOptions, what: Followed, coverage: T
       if (codeFor(error) !== 'sink-conflict' && codeFor(error) !== 'sink-data') throw error;
       throw unfollowed(table, `${step.what}, and the replica cannot follow (${(error as Error).message})`, steps);
     });
-    failpoint('ddl.mid');
+    failpoint('ddl.mid.postgres');
   }
   if (steps.length > 0) options.logger.info({ table: tableName(table), changes: steps.map((step) => step.what) }, 'a table at the replica followed its source');
 }

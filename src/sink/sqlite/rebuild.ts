@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { TailraceError } from '../../runtime/errors.ts';
+import { failpoint } from '../../runtime/failpoint.ts';
 import type { ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
 import { createTableSql, fold, type ReplicaTable } from './replica-table.ts';
@@ -27,6 +28,7 @@ export function rebuild(db: DatabaseSync, existing: ExistingTable, what: { reado
   db.exec(createTableSql({ ...table, name: temporary }, own.map((column) => declaration(db, existing.name, column.name))));
   copyRows(db, existing, { table, plan, copied, own: own.map(({ name }) => name) });
   db.exec(`DROP TABLE ${quote(existing.name)}`);
+  failpoint('ddl.mid.sqlite');
   // What else names the table shall find the new one under that name, and not be asked now.
   db.exec(`PRAGMA legacy_alter_table = ON; ALTER TABLE ${quote(temporary)} RENAME TO ${quote(table.name)}; PRAGMA legacy_alter_table = OFF`);
   for (const { name, sql } of extras) {

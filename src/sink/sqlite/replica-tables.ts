@@ -98,7 +98,6 @@ export class ReplicaTables {
     const leaving = (change.rebuild?.drop ?? []).map((from, i) => ({ from, to: change.rename.some(({ to }) => fold(to) === fold(from)) ? `_tailrace_gone_${i}` : from }));
     for (const { from, to } of [...leaving.filter((one) => one.from !== one.to), ...inTurn(change.rename)]) this.#alter(`ALTER TABLE ${at} RENAME COLUMN ${quote(from)} TO ${quote(to)}`, `a column of ${name} was renamed at the source`);
     for (const column of change.add) this.#addColumn(at, change.table.columns.find((each) => each.name === column) as ReplicaColumn);
-    failpoint('ddl.mid');
     if (change.rebuild !== undefined) rebuild(this.#db, readExisting(this.#db, name) as ExistingTable, { table: change.table, plan: { ...change.rebuild, drop: leaving.map(({ to }) => to) }, copied });
   }
 
@@ -111,6 +110,7 @@ export class ReplicaTables {
   #alter(sql: string, why: string): void {
     try {
       this.#db.exec(sql);
+      failpoint('ddl.mid.sqlite');
     } catch (error) {
       // SQLITE_ERROR is all that it says when an index, a view or a trigger of the user's is in the way.
       if (resultCode(error) !== 1) throw error;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../catalog.ts';
+import { readCatalogSignature } from './catalog-signature.ts';
 import { sourceError } from './errors.ts';
 import { hasRowFromBefore, hasRowFromBeforeAttached } from './row-age.ts';
 import type { ShapeCache } from './shape-cache.ts';
@@ -38,6 +39,9 @@ export class CatalogWatch implements CatalogReader {
   /** By relid, the digest that was found last and the snapshot's xmin then: files were the same up to there. */
   readonly #seen = new Map<number, { readonly digest: string; readonly xmin: bigint }>();
 
+  /** The signature under which nothing differed from what was known. */
+  #still: { readonly signature: string; readonly known: string } | null = null;
+
   constructor(options: CatalogWatchOptions) {
     this.#options = options;
   }
@@ -73,7 +77,8 @@ export class CatalogWatch implements CatalogReader {
         const look = await this.#judge(query, known, { shape: this.#options.shapes.match(shapeOf(table)), state: stateOf(table, visibility) });
         if (look !== null) looks.push(look);
       }
-      return { visibility, tables: looks };
+      const there = new Set([...before, ...after].map(({ relid }) => relid));
+      return { visibility, tables: looks, gone: relids.filter((relid) => !there.has(relid)) };
     });
   }
 
@@ -119,19 +124,25 @@ export class CatalogWatch implements CatalogReader {
 
   async #isChanged(tables: readonly KnownTable[]): Promise<boolean> {
     const asked = performance.now();
-    const changed = await this.#ask(async (query) => {
-      const { xmin } = await readVisibility(query);
-      const digests = await readDigests(query, tables.map((table) => table.shape.relid), this.#options);
-      return tables.some(({ shape, state }) => {
-        const digest = digests.get(shape.relid);
-        if (digest === undefined || digest !== readState(state)?.digest) return digest !== undefined;
-        this.#seen.set(shape.relid, { digest, xmin });
-        return false;
-      });
-    });
+    const changed = await this.#ask(async (query) => this.#differs(query, tables));
     this.#askedAt = performance.now();
     this.#tookMs = this.#askedAt - asked;
     return changed;
+  }
+
+  async #differs(query: Query, tables: readonly KnownTable[]): Promise<boolean> {
+    const { xmin } = await readVisibility(query);
+    const relids = tables.map((table) => table.shape.relid);
+    const known = tables.map(({ shape, state }) => `${shape.relid} ${readState(state)?.digest}`).join();
+    // First: what changes between the two questions makes it another one.
+    const signature = await readCatalogSignature(query, relids, this.#options);
+    if (signature !== this.#still?.signature || known !== this.#still.known) {
+      const digests = await readDigests(query, relids, this.#options);
+      if (tables.some(({ shape, state }) => digests.get(shape.relid) !== readState(state)?.digest || !digests.has(shape.relid))) return true;
+      this.#still = { signature, known };
+    }
+    for (const { shape, state } of tables) this.#seen.set(shape.relid, { digest: readState(state)?.digest ?? '', xmin });
+    return false;
   }
 
   async #rest(signal: AbortSignal): Promise<void> {

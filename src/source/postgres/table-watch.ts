@@ -38,7 +38,10 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** Notices tables that match the configuration and were not there when the slot was taken, and takes them in. */
 export class TableWatch {
   readonly #options: TableWatchOptions;
-  readonly #known: Set<number>;
+  /** By relid, the name when the tables were last looked through. */
+  readonly #known: Map<number, string>;
+  /** By relid, the names of captured tables that were dropped since. */
+  readonly #dropped = new Map<number, string>();
   #leftOut: readonly Finding[];
   /** Of the catalog when it was last looked through. */
   #signature: string | null = null;
@@ -47,7 +50,7 @@ export class TableWatch {
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
-    this.#known = new Set(options.captured.map((table) => table.relid));
+    this.#known = new Map(options.captured.map((table) => [table.relid, tableName(table)]));
     this.#leftOut = options.leftOut;
   }
 
@@ -88,7 +91,8 @@ export class TableWatch {
     const { config, names, shapes, logger } = this.#options;
     const found = await survey(query, config, names);
     this.#refuseLost(found);
-    this.#leftOut = found.selection.findings.filter(({ severity }) => severity !== 'note');
+    this.#noteDropped(found.tables);
+    this.#leftOut = [...found.selection.findings.filter(({ severity }) => severity !== 'note'), ...this.#droppedFindings(found.tables)];
     const added = found.selection.captured.filter((table) => !this.#known.has(table.relid));
     if (added.length === 0) return nothingNew;
     await query(`SET lock_timeout = '${lockTimeout}'`);
@@ -96,9 +100,29 @@ export class TableWatch {
     const running = await readRunning(query);
     shapes.leaveOut(found.selection.leftOut);
     const states = await readTablesByOid(query, added.map((table) => table.relid), { version: found.facts.version, publication: names.publication });
-    for (const table of added) this.#known.add(table.relid);
+    for (const table of added) this.#known.set(table.relid, tableName(table));
     logger.info({ tables: added.map(tableName) }, 'new tables are captured');
     return { tables: states.map((table) => shapes.match(shapeOfTable(table))), running };
+  }
+
+  #noteDropped(tables: readonly CatalogTable[]): void {
+    const there = new Map(tables.map((table) => [table.relid, tableName(table)]));
+    for (const [relid, name] of this.#known) {
+      const now = there.get(relid);
+      if (now !== undefined) this.#known.set(relid, now);
+      else {
+        this.#known.delete(relid);
+        this.#dropped.set(relid, name);
+      }
+    }
+  }
+
+  /** One that was made again under its name is nobody's concern. */
+  #droppedFindings(tables: readonly CatalogTable[]): readonly Finding[] {
+    const names = new Set(tables.map(tableName));
+    return [...this.#dropped.values()].filter((name) => !names.has(name)).map((name) => ({
+      severity: 'warning', check: 'table-dropped', message: `${name} was dropped at the source: replicas keep it as it was last, and it can be dropped there too`, remedy: `DROP TABLE ${name} at the replicas, if nobody needs it there.`,
+    }));
   }
 
   /** What a captured table has lost (its key, its place in the publication) concerns everything that is known of it. */
