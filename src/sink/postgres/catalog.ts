@@ -9,6 +9,8 @@ export type Query = <Row>(text: string, params?: readonly unknown[]) => Promise<
 /** A column of a table at the replica. */
 export interface ReplicaColumn {
   readonly name: string;
+  /** The replica's own number of it, which a rename keeps and a column made again does not. */
+  readonly attnum: number;
   /** As `format_type()` writes it, and without its modifier: `numeric(10,2)` and `numeric`. */
   readonly type: string;
   readonly bare: string;
@@ -50,7 +52,7 @@ export interface ReplicaType {
 // the comparison would fall back to text's, which no index of a citext column serves.
 const tableQuery = `
 SELECT c.relkind AS kind,
-  coalesce((SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'bare', format_type(a.atttypid, -1),
+  coalesce((SELECT json_agg(json_build_object('name', a.attname, 'attnum', a.attnum, 'type', format_type(a.atttypid, a.atttypmod), 'bare', format_type(a.atttypid, -1),
       'notNull', a.attnotnull, 'filled', a.atthasdef OR a.attidentity <> '', 'fixed', a.attgenerated <> '' OR a.attidentity = 'a') ORDER BY a.attnum)
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
   coalesce((SELECT json_agg(json_build_object('name', (SELECT x.relname FROM pg_class x WHERE x.oid = i.indexrelid), 'columns', k.columns, 'equals', k.equals,

@@ -1,4 +1,5 @@
 import type { SchemaVersion, TableSchema } from '../../event/table.ts';
+import type { ReplicaTable } from './catalog.ts';
 
 /** A source column as it was when the replica's table was last brought into line. */
 export interface RecordedColumn {
@@ -8,6 +9,8 @@ export interface RecordedColumn {
   /** What a type of the user's is made of; missing for the server's own types. */
   readonly definition?: string;
   readonly leftOut: boolean;
+  /** The replica's own number of the column that holds it: what of a swap of names, or of a column made again, somebody has done already. */
+  readonly at?: number;
 }
 
 /** What `tailrace.tables` keeps of a replica table's source. */
@@ -21,16 +24,19 @@ export interface RecordedTable {
   readonly key: readonly string[];
 }
 
-export function recordOf(table: TableSchema, leftOut: Uint8Array | null): RecordedTable {
+/** `found`: the replica's table as it is now. */
+export function recordOf(table: TableSchema, leftOut: Uint8Array | null, found?: ReplicaTable): RecordedTable {
   const { relid, schema, name, version, columns, key } = table;
   return {
     relid,
     schema,
     name,
     version: { epoch: version.epoch, number: version.number },
-    columns: columns.map((column, i) => ({
-      name: column.name, attnum: column.attnum, type: column.type, ...(column.definition === undefined ? {} : { definition: column.definition }), leftOut: leftOut?.[i] === 1,
-    })),
+    columns: columns.map((column, i) => {
+      const at = leftOut?.[i] === 1 ? undefined : found?.columns.find(({ name: own }) => own === column.name)?.attnum;
+      const definition = column.definition === undefined ? {} : { definition: column.definition };
+      return { name: column.name, attnum: column.attnum, type: column.type, ...definition, leftOut: leftOut?.[i] === 1, ...(at === undefined ? {} : { at }) };
+    }),
     key: key.map((index) => columns[index]?.name as string),
   };
 }
@@ -46,6 +52,8 @@ export interface ShapeChange {
   /** Names of columns that the replica lacks, and of those that it has too many. */
   readonly added: readonly string[];
   readonly dropped: readonly string[];
+  /** By name, the replica's own numbers of the dropped ones, as far as they are recorded. */
+  readonly droppedAt: Readonly<Record<string, number>>;
   readonly changed: readonly ColumnChange[];
   readonly keyChanged: boolean;
   /** Names of the key's columns before. */
@@ -78,7 +86,8 @@ export function shapeChange(before: RecordedTable, after: RecordedTable): ShapeC
     const parts = table.key.map((name) => table.columns.find((column) => column.name === name));
     return parts.map((column) => String(sameTable ? (column?.attnum ?? column?.name) : column?.name)).toSorted().join();
   };
-  return { added, dropped: dropped.map((column) => column.name), changed, keyChanged: keyOf(before) !== keyOf(after), keyBefore: before.key, otherTable: !sameTable };
+  const droppedAt = Object.fromEntries(dropped.flatMap(({ name, at }) => (at === undefined ? [] : [[name, at]])));
+  return { added, dropped: dropped.map((column) => column.name), droppedAt, changed, keyChanged: keyOf(before) !== keyOf(after), keyBefore: before.key, otherTable: !sameTable };
 }
 
 function columnChanges(before: RecordedColumn, after: RecordedColumn): ColumnChange[] {

@@ -57,9 +57,14 @@ function empty({ name, found }: Place): string {
 }
 
 function dropped(change: ShapeChange, place: Place): Step[] {
-  const columns = change.dropped.filter((column) => has(place, column) && !isRenamedTo(change, place, column));
+  const columns = change.dropped.filter((column) => stands(change, place, column) && !isRenamedTo(change, place, column));
   if (columns.length === 0) return [];
   return [{ what: `dropped: ${columns.join(', ')}`, sql: `${alter(place)} ${columns.map((column) => `DROP COLUMN ${quote(column)}`).join(', ')}` }];
+}
+
+/** Whether a dropped column is still there, and no other one under its name. */
+function stands({ droppedAt }: ShapeChange, { found }: Pick<Place, 'found'>, column: string): boolean {
+  return found.columns.some(({ name, attnum }) => name === column && (droppedAt[column] === undefined || droppedAt[column] === attnum));
 }
 
 function leftOut(change: ShapeChange, place: Place): Step[] {
@@ -90,8 +95,12 @@ function renamed(change: ShapeChange, place: Place): Step[] {
 
 function renames(change: ShapeChange, place: Place): readonly ColumnChange[] {
   const all = change.changed.filter(({ what }) => what === 'renamed');
-  // Of a swap both names stand before and after it; of any other rename that somebody has made already, the old name does not.
-  return all.filter(({ before, after }) => has(place, before.name) || !has(place, after.name));
+  // By its number it is known which one it is. Else: of a swap both names stand before and after it; of any other rename that somebody
+  // has made already, the old name does not.
+  return all.filter(({ before, after }) => {
+    const own = place.found.columns.find(({ attnum }) => attnum === before.at);
+    return own === undefined ? has(place, before.name) || !has(place, after.name) : own.name !== after.name;
+  });
 }
 
 function retyped(change: ShapeChange, place: Place): Step[] {
@@ -140,7 +149,8 @@ function added(change: ShapeChange, place: Place): Step[] {
 /** The columns that are to be added, and that nobody has added already. */
 function due(change: ShapeChange, { accept, wanted, found }: Place): readonly string[] {
   const isAdded = (name: string): boolean => found.columns.some((column) => column.name === name && column.type === wanted.columns.find((one) => one.name === name)?.type.type);
-  return change.added.filter((name) => accept !== true || change.dropped.includes(name) || !isAdded(name));
+  const isOld = (name: string): boolean => change.dropped.includes(name) && stands(change, { found }, name);
+  return change.added.filter((name) => accept !== true || isOld(name) || !isAdded(name));
 }
 
 /** By the columns of the new key as they are called before the plan begins; one of a name that stands may be to come all the same. */

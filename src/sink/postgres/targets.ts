@@ -55,8 +55,9 @@ export class Targets {
     if (owned !== undefined) throw gone(table, name);
     if (found === undefined) await create(query, name, wanted);
     else await takeOver(query, { table, name, wanted, found });
-    await writeOwned(query, name, { ...owner, source: recordOf(table, leftOut) });
-    return this.#keep({ table, name, wanted, leftOut, found: await this.#read(name) });
+    const now = await this.#read(name);
+    await writeOwned(query, name, { ...owner, source: recordOf(table, leftOut, now) });
+    return this.#keep({ table, name, wanted, leftOut, found: now });
   }
 
   async #owned(what: Followed, coverage: TableChanges['coverage']): Promise<Target> {
@@ -65,9 +66,10 @@ export class Targets {
     checkOwner(owned, { owner, table, name });
     mustBeNewer(table, owned);
     if (ddl !== 'ignore') await follow(this.#options, what, coverage);
-    const { wanted, leftOut, source } = ddl === 'ignore' ? kept(what) : { ...what, source: recordOf(table, what.leftOut) };
+    const found = await this.#read(name);
+    const { wanted, leftOut, source } = ddl === 'ignore' ? kept(what) : { ...what, source: recordOf(table, what.leftOut, found) };
     if (!isDeepStrictEqual(owned.source, source)) await writeOwned(query, name, { ...owner, source });
-    return this.#keep({ table, name, wanted, leftOut, found: await this.#read(name) });
+    return this.#keep({ table, name, wanted, leftOut, found });
   }
 
   async #read(name: QualifiedName): Promise<ReplicaTable> {

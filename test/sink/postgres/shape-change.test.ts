@@ -31,7 +31,7 @@ test('what is left out is compared too', () => {
   assert.deepEqual(shapeChange(left, recordOf(table, null)).changed.map(({ what }) => what), ['no longer left out']);
   assert.deepEqual(shapeChange(recordOf(table, null), left).changed.map(({ what }) => what), ['left out']);
   const renamed = altered(table, { columns: [['id', 'integer'], ['z', 'bytea'], ['b', 'text']] });
-  assert.deepEqual(shapeChange(left, recordOf(renamed, Uint8Array.of(0, 1, 0))), { ...same, keyBefore: ['id'], otherTable: false });
+  assert.deepEqual(shapeChange(left, recordOf(renamed, Uint8Array.of(0, 1, 0))), { ...same, droppedAt: {}, keyBefore: ['id'], otherTable: false });
 });
 
 test('versions are ordered by epoch first', () => {
@@ -42,7 +42,7 @@ test('versions are ordered by epoch first', () => {
 });
 
 test('every mismatch of a table that is there is named', () => {
-  const column = (name: string, type: string, more: object = {}): ReplicaTable['columns'][number] => ({ name, type, bare: type.replace(/\(.*/, ''), notNull: false, filled: false, fixed: false, ...more });
+  const column = (name: string, type: string, more: object = {}): ReplicaTable['columns'][number] => ({ name, attnum: 1, type, bare: type.replace(/\(.*/, ''), notNull: false, filled: false, fixed: false, ...more });
   const found: ReplicaTable = {
     kind: 'r', triggers: false, foreignKeys: false, referenced: false,
     columns: [
