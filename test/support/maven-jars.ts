@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { testCache } from './test-cache.ts';
@@ -26,9 +26,11 @@ export function mavenJars(name: string, coordinates: readonly Coordinate[]): Jar
   try {
     writeFileSync(join(work, 'pom.xml'), pom(coordinates));
     const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies';
-    const maven = spawnSync('mvn', ['-B', '-q', copy, '-DincludeScope=runtime', '-DoutputDirectory=libs'], { cwd: work, encoding: 'utf8', timeout: 180_000 });
-    if (maven.error !== undefined) return { missing: `mvn: ${maven.error.message}` };
-    if (maven.status !== 0) return { missing: `Maven could not fetch ${name}: ${maven.stdout.split('\n')[0] ?? ''}` };
+    // What has come stays in Maven's own folder: a download that broke off goes on.
+    const fetch = (): SpawnSyncReturns<string> => spawnSync('mvn', ['-B', '-q', copy, '-DincludeScope=runtime', '-DoutputDirectory=libs'], { cwd: work, encoding: 'utf8', timeout: 180_000 });
+    let maven = fetch();
+    for (let again = 0; again < 2 && maven.status !== 0; again++) maven = fetch();
+    if (maven.status !== 0) return { missing: maven.error === undefined ? `Maven could not fetch ${name}: ${maven.stdout.split('\n')[0] ?? ''}` : `mvn: ${maven.error.message}` };
     // Another test process may have been faster.
     if (!existsSync(libs)) renameSync(join(work, 'libs'), libs);
     return { libs };

@@ -19,7 +19,7 @@ export function confluentPython(): Python {
   mkdirSync(testCache(), { recursive: true });
   const work = mkdtempSync(join(testCache(), 'fetching-'));
   try {
-    const flags = ['--quiet', '--disable-pip-version-check', '--only-binary', ':all:', '--target', join(work, 'packages')];
+    const flags = ['--quiet', '--retries', '10', '--disable-pip-version-check', '--only-binary', ':all:', '--target', join(work, 'packages')];
     const pip = spawnSync('python3', ['-m', 'pip', 'install', ...flags, `confluent-kafka[avro]==${confluent}`], { encoding: 'utf8', timeout: 180_000 });
     if (pip.error !== undefined || pip.status !== 0) return { missing: `pip could not fetch confluent-kafka: ${pip.error?.message ?? pip.stderr.trim().split('\n').at(-1)}` };
     // Another test process may have been faster.
