@@ -182,7 +182,8 @@ class PublisherThread {
       // Where old data goes by whole segments, a larger one would stay longer.
       if (this.#config.log.retention === undefined) await mergeSmallSegments(publisher.writer, this.#logger);
     } catch (error) {
-      this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
+      // At a stop the log is closed in the midst of it.
+      if (!this.#stop.signal.aborted) this.#logger.warn({ err: error }, 'old data could not be let go of; it is tried again');
     } finally {
       this.#retaining = false;
     }

@@ -101,6 +101,7 @@ class Work {
     const { partition, signal } = this.#rewriter;
     const made = new SegmentRewriter(partition.directory, group[0]?.base ?? 0, partition.stamp);
     let gone = 0;
+    let finished: Rewritten | null = null;
     try {
       for (const segment of group) {
         for await (const batch of scanSegment(partition.directory, segment, partition.stamp, signal)) {
@@ -108,14 +109,14 @@ class Work {
           else gone += batchCount(batch.bytes, batch.at) - made.filter(batch, keep);
         }
       }
+      if (gone > 0 || group.length > 1) finished = await made.finish();
+      else made.discard();
     } catch (error) {
       made.discard();
       nullIfTrimmed(error);
       return false;
     }
-    if (gone > 0 || group.length > 1) return this.#rewriter.replace(await made.finish());
-    made.discard();
-    return true;
+    return finished === null || this.#rewriter.replace(finished);
   }
 }
 

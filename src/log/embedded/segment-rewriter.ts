@@ -43,6 +43,7 @@ export class SegmentRewriter {
   #written = 0;
   #size = 0;
   #hasGaps = false;
+  #isOpen = true;
 
   constructor(directory: string, base: number, stamp: Stamp) {
     this.#directory = directory;
@@ -98,16 +99,21 @@ export class SegmentRewriter {
     this.#flush();
     this.#drain();
     await fdatasyncAsync(this.#fd);
-    closeSync(this.#fd);
+    this.#close();
     await syncDirectory(this.#directory);
     failpoint('log.rewritten_unused');
     return { base: this.#base, end: this.#pendingNext, size: this.#size, token: this.#token, index: Buffer.concat(this.#index), hasGaps: this.#hasGaps };
   }
 
-  /** In place of `finish`. */
+  /** In place of `finish`, or when that has failed. */
   discard(): void {
-    closeSync(this.#fd);
+    this.#close();
     rmSync(this.#path, { force: true });
+  }
+
+  #close(): void {
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
   }
 
   /** The offsets up to `next` have no record. */
