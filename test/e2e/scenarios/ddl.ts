@@ -33,6 +33,16 @@ export const tables: readonly Scenario[] = [
   { title: 'D6: a table is renamed', setup: keyed, steps: within(`UPDATE t SET a = 'x' WHERE id = 1`, 'ALTER TABLE t RENAME TO u', `INSERT INTO u VALUES (21, 'a', 'b')`, `DELETE FROM u WHERE id = 2`) },
   { title: 'D6: two tables swap their names in one transaction', setup: `${keyed}; CREATE TABLE s (code text PRIMARY KEY, n int); INSERT INTO s VALUES ('x', 1), ('y', 2)`, steps: within(`UPDATE t SET a = 'x' WHERE id = 1`, 'ALTER TABLE t RENAME TO u; ALTER TABLE s RENAME TO t; ALTER TABLE u RENAME TO s', `INSERT INTO s VALUES (21, 'a', 'b'); INSERT INTO t VALUES ('z', 3)`, `DELETE FROM t WHERE code = 'x'`, `UPDATE s SET a = 'y' WHERE id = 3`) },
   { title: 'D6: a table made beside another takes its place', setup: keyed, steps: [`CREATE TABLE t_new (id bigint PRIMARY KEY, a text)`, `INSERT INTO t_new SELECT id, a FROM t`, `BEGIN; ALTER TABLE t RENAME TO t_old; ALTER TABLE t_new RENAME TO t; COMMIT`, `INSERT INTO t VALUES (99, 'new')`] },
+  {
+    title: 'D6: a table goes to another schema and comes back under another name',
+    setup: keyed,
+    steps: [
+      async ({ sql, schema }) => void (await sql(`CREATE SCHEMA "${schema}_away"; ALTER TABLE t SET SCHEMA "${schema}_away"; INSERT INTO "${schema}_away".t VALUES (21, 'a', 'b')`)),
+      async ({ sql, schema }) => void (await sql(`UPDATE "${schema}_away".t SET a = 'away' WHERE id = 1`)),
+      async ({ sql, schema }) => void (await sql(`ALTER TABLE "${schema}_away".t SET SCHEMA "${schema}"; ALTER TABLE t RENAME TO back; DELETE FROM back WHERE id = 2`)),
+      `UPDATE back SET a = 'back' WHERE id = 3`,
+    ],
+  },
   { title: 'D7: a table dropped and made again with another shape', setup: keyed, steps: ['BEGIN; DROP TABLE t; CREATE TABLE t (name text PRIMARY KEY, id int[]); COMMIT', `INSERT INTO t VALUES ('n', '{1,2}')`] },
   { title: 'D10: a table that comes later, and changes its shape at once', setup: keyed, steps: ['CREATE TABLE late (id int PRIMARY KEY, v text)', `INSERT INTO late VALUES (1, 'one')`, 'ALTER TABLE late RENAME COLUMN v TO w', `INSERT INTO late VALUES (2, 'two')`] },
   { title: 'D11: CLUSTER and REINDEX change nothing', setup: keyed, steps: ['CLUSTER t USING t_pkey', 'REINDEX TABLE t', `UPDATE t SET a = 'x' WHERE id = 1`] },

@@ -148,7 +148,7 @@ test('after the statement of the remedy a column newly left out, and a table new
   assert.deepEqual(replica.query('SELECT * FROM folk').map((row) => Object.values(row)), [[1, 'x'], [2, 'y']]);
 });
 
-test('a dropped column that an index of the operator\'s uses is named, and goes once that is gone', async (t) => {
+test('D13: a dropped column that an index of the operator\'s uses is named, and goes once that is gone', async (t) => {
   const replica = await sqliteReplica(t);
   const session = await openSession(t, replica.sink());
   const narrower = altered(table, { columns: [columns[0], columns[2]], attnums: [1, 3] });
