@@ -41,8 +41,8 @@ interface Part {
   readonly again: (refused: Error) => Promise<void>;
 }
 
-/** Parts are collected up to so many rows, or so many parts: of many tables each has a few. */
-const groupRows = 4000;
+/** Parts are collected up to so many bytes of rows, or so many parts: of many tables each has a few. */
+const groupBytes = 256 << 10;
 const groupParts = 32;
 
 /**
@@ -56,7 +56,7 @@ export class BatchWriter {
   readonly #rows: RowWriter;
   /** Collected behind the savepoint, and on its way where it was posted. */
   #group: Part[] = [];
-  #groupRows = 0;
+  #groupBytes = 0;
   #posted = false;
 
   constructor(sender: Sender, rows: RowWriter) {
@@ -100,7 +100,7 @@ export class BatchWriter {
 
   #forget(): void {
     this.#group = [];
-    this.#groupRows = 0;
+    this.#groupBytes = 0;
     this.#posted = false;
   }
 
@@ -242,8 +242,8 @@ export class BatchWriter {
     this.#group.push({ target, changes, coverage, again, staged, stage: target.stage });
     if (staged) this.#prepareStage(target);
     await part.body();
-    this.#groupRows += changes.length;
-    if (this.#groupRows < groupRows && this.#group.length < groupParts) return;
+    for (const change of changes) this.#groupBytes += change.end - Math.max(change.oldAt, change.newAt);
+    if (this.#groupBytes < groupBytes && this.#group.length < groupParts) return;
     await this.#sender.post();
     this.#posted = true;
   }

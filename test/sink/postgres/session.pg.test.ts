@@ -28,7 +28,7 @@ test('a successor ends the session of a worker that holds the position and does 
   await apply(frozen, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
   await frozen.begin(positionAt(2));
   // So many are on their way: the position is held.
-  await frozen.write(changes(table, many(10, 5000)));
+  await frozen.write(changes(table, many(10, 6000)));
   const { lines, logger } = heard();
   const successor = await openSession(t, sinkOf(database, { lockTimeoutMs: 200, logger }));
   assert.equal(lines.length, 1);
