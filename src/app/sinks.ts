@@ -1,6 +1,7 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import type { LogWriter } from '../log/log.ts';
 import { encodeControl } from '../pipeline/control-records.ts';
-import { controlDraft } from '../pipeline/group.ts';
+import { appendRecord } from '../pipeline/group.ts';
 import { topicNames } from '../pipeline/topics.ts';
 import { createLog, createSink } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
@@ -25,20 +26,39 @@ export async function forgetSink(config: PipelineConfig, name: string, logger: L
   });
   const writer = await log.openWriter();
   try {
-    const topic = topicNames(config.name).sink(name);
-    const inLog = writer.topics().some((spec) => spec.topic === topic);
+    const inLog = has(writer, topicNames(config.name).sink(name));
     if (own === undefined && !inLog) {
       throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(name, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
     }
     if (own !== undefined) await createSink(own, { ...context, sink: name, ddl: config.ddl }).forget();
-    if (inLog) {
-      const batch = writer.batch(topic, 0);
-      batch.add(controlDraft(encodeControl({ type: 'forgotten' }), Date.now()));
-      await writer.append([batch]);
-    }
+    if (inLog) await forgetTopics(writer, config.name, { name, stays: own !== undefined });
     return { replica: own !== undefined, log: inLog };
   } finally {
     await writer.close();
     await lead.release();
   }
+}
+
+/**
+ * A sink that stays in the configuration has no past from here on, and what stood there before goes. Of one that is gone from it, so does the
+ * topic; but dead letters stay, for whoever still wants to look at them.
+ */
+async function forgetTopics(writer: LogWriter, pipeline: string, { name, stays }: { readonly name: string; readonly stays: boolean }): Promise<void> {
+  const topics = topicNames(pipeline);
+  const [said, letters] = [topics.sink(name), topics.deadLetter(name)];
+  if (stays) {
+    const { end } = writer.range(said, 0);
+    writer.roll?.(said, 0);
+    await appendRecord(writer, said, { value: encodeControl({ type: 'forgotten' }) });
+    await writer.trim(said, 0, end);
+    return;
+  }
+  await writer.deleteTopic(said);
+  if (!has(writer, letters)) return;
+  const { start, end } = writer.range(letters, 0);
+  if (start === end) await writer.deleteTopic(letters);
+}
+
+function has(writer: LogWriter, topic: string): boolean {
+  return writer.topics().some((spec) => spec.topic === topic);
 }

@@ -5,25 +5,12 @@ import { tailrace, type TestDaemon } from '../support/daemon.ts';
 import { anotherDaemon, kafkaSetting } from '../support/kafka-shop.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { dumpPostgres, dumpSqlite } from '../support/replicas.ts';
-import { nameFor, type Setting } from '../support/shop.ts';
+import { changeEverything, nameFor } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
 
 const kafka = await sharedKafka();
 const needed = { skip: kafka.missing ?? false };
-
-/** Changes of every kind, keys and truncates among them. */
-async function change({ source }: Setting): Promise<void> {
-  await source.sql(`
-    INSERT INTO ledger (w, s, crc) SELECT 9, n, 'x' FROM generate_series(1, 10) n;
-    UPDATE wide SET small = 7 WHERE id < 10;
-    UPDATE wide SET id = id + 1000 WHERE id < 5;
-    DELETE FROM acct WHERE id > 40;
-    DELETE FROM nopk WHERE ctid IN (SELECT ctid FROM nopk LIMIT 3);
-    UPDATE nopk SET s = s + 10 WHERE w = 1;
-  `);
-  await source.sql("BEGIN; INSERT INTO wide VALUES (5000, 1, 'gone'); TRUNCATE wide; INSERT INTO wide SELECT n, n, 'after' FROM generate_series(1, 20) n; UPDATE wide SET id = id + 100 WHERE id > 15; COMMIT");
-}
 
 /** Which of these has the sink that writes the Postgres. */
 function holder(workers: readonly TestDaemon[]): Promise<TestDaemon> {
@@ -45,7 +32,7 @@ test('rows that stood before and rows that change go through Kafka into both rep
   await setting.source.sql('SELECT pg_sleep(0.01)');
   const [now] = await setting.source.sql<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
   const before = await dumpPostgres(setting.source, 'ledger');
-  await change(setting);
+  await changeEverything(setting);
   await setting.equal();
   const past = join(setting.directory, 'past.sqlite');
   const replayed = await tailrace(['replay', '--sink', 'local', '--to', past, '--until', now?.lsn ?? '', setting.daemon.file]);

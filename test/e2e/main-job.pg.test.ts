@@ -1,25 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ledgerSetting } from '../support/shop.ts';
+import { changeEverything, ledgerSetting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
 
 test('rows that stood before and rows that change arrive in a Postgres and a SQLite replica', async (t) => {
   const setting = await ledgerSetting(t);
-  const { source, daemon } = setting;
+  const { daemon } = setting;
   daemon.start();
   await daemon.streaming();
   await setting.equal();
-  await source.sql(`
-    INSERT INTO ledger (w, s, crc) SELECT 9, n, 'x' FROM generate_series(1, 10) n;
-    UPDATE wide SET small = 7 WHERE id < 10;
-    UPDATE wide SET id = id + 1000 WHERE id < 5;
-    DELETE FROM acct WHERE id > 40;
-    DELETE FROM nopk WHERE ctid IN (SELECT ctid FROM nopk LIMIT 3);
-    UPDATE nopk SET s = s + 10 WHERE w = 1;
-  `);
-  await setting.equal();
-  await source.sql('TRUNCATE wide; INSERT INTO wide VALUES (1, 1, \'after\')');
+  await changeEverything(setting);
   await setting.equal();
   assert.equal(await daemon.stop(), 0);
 });

@@ -5,22 +5,12 @@ import { test } from 'node:test';
 import { tailrace, TestDaemon } from '../support/daemon.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { dumpPostgres, dumpSqlite, fingerprint } from '../support/replicas.ts';
-import { ledgerSetting, nameFor, type Setting } from '../support/shop.ts';
+import { changeEverything, ledgerSetting, nameFor, type Setting } from '../support/shop.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger, ledgerTables } from '../support/workload.ts';
 
 const kafka = await sharedKafka();
-
-/** Changes of every kind, with keys that move, truncates and a table without a key. */
-async function change({ source }: Setting, round: number): Promise<void> {
-  await source.sql(`
-    INSERT INTO ledger (w, s, crc) SELECT 9, ${round} * 100 + n, 'x' FROM generate_series(1, 10) n;
-    DELETE FROM acct WHERE id > 60 - ${round} * 10;
-    DELETE FROM nopk WHERE ctid IN (SELECT ctid FROM nopk LIMIT 3);
-  `);
-  await source.sql("BEGIN; INSERT INTO wide VALUES (5000, 1, 'gone'); TRUNCATE wide; INSERT INTO wide SELECT n, n, 'after' FROM generate_series(1, 20) n; UPDATE wide SET id = id + 100 WHERE id > 15; COMMIT");
-}
 
 async function fileWith(setting: Setting, name: string, log: string): Promise<string> {
   const yaml = await readFile(setting.daemon.file, 'utf8');
@@ -38,7 +28,7 @@ async function goesOn(setting: Setting, file: string, round: number): Promise<vo
   const { source, snapshot } = await setting.daemon.status();
   assert.equal(source?.events, 1, 'nothing is sent or copied anew');
   assert.deepEqual(snapshot.filter(({ state }) => state !== 'done'), []);
-  await change(setting, round);
+  await changeEverything(setting);
   await setting.equal();
 }
 
@@ -50,7 +40,7 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   const ledger = new Ledger(setting.source.url, 21);
   await eventually(() => ledger.committed > 100, { what: 'enough transactions' });
   await ledger.stop();
-  await change(setting, 1);
+  await changeEverything(setting);
   await setting.equal();
   const busy = await tailrace(['topics', 'copy', daemon.file, daemon.file]);
   assert.equal(busy.code, 2, busy.err);

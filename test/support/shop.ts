@@ -50,6 +50,19 @@ export async function ledgerSetting(scope: Scope, options: SettingOptions = {}):
   return { source, replica, sqlite, directory, daemon, equal };
 }
 
+/** Changes of every kind on the ledger's tables: keys that move, truncates, a table without a key. */
+export async function changeEverything({ source }: Setting): Promise<void> {
+  await source.sql(`
+    INSERT INTO ledger (w, s, crc) SELECT 9, n, 'x' FROM generate_series(1, 10) n;
+    UPDATE wide SET small = 7 WHERE id < 10;
+    UPDATE wide SET id = id + 1000 WHERE id < 5;
+    DELETE FROM acct WHERE id > 40;
+    DELETE FROM nopk WHERE ctid IN (SELECT ctid FROM nopk LIMIT 3);
+    UPDATE nopk SET s = s + 10 WHERE w = 1;
+  `);
+  await source.sql("BEGIN; INSERT INTO wide VALUES (5000, 1, 'gone'); TRUNCATE wide; INSERT INTO wide SELECT n, n, 'after' FROM generate_series(1, 20) n; UPDATE wide SET id = id + 100 WHERE id > 15; COMMIT");
+}
+
 /** Slots are unique on a server, so tests that share one need pipelines of different names. */
 export function nameFor(database: TestDatabase): string {
   return `p${database.name.replaceAll('_', '')}`.slice(0, 20);

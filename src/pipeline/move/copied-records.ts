@@ -3,7 +3,6 @@ import type { Slice } from '../../runtime/slice.ts';
 import { copiedDraft, copiedHeaderName } from '../group.ts';
 import { records } from '../log-state.ts';
 import { decodeControl, encodeControl, type ControlRecord } from '../control-records.ts';
-import { failpoint } from '../../runtime/failpoint.ts';
 
 const batchBytes = 1 << 20;
 const noBytes = new Uint8Array(0);
@@ -36,7 +35,6 @@ export async function copyRecords(from: LogReader, to: Target, topic: string): P
     batch.add({ ...copiedDraft(withoutOffsets(cursor.value, topic), { timestamp, offset }), key });
     if (batch.bytes < batchBytes) continue;
     await to.writer.append([batch]);
-    failpoint('move.records');
     batch = to.writer.batch(topic, 0);
   }
   if (batch.count > 0) await to.writer.append([batch]);

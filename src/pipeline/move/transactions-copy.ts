@@ -50,6 +50,12 @@ export class TransactionsCopy {
   async run(): Promise<void> {
     const { from, to, topic } = this.#options;
     const known = await lastCopied(to.reader, topic);
+    const { start } = await from.range(topic, 0);
+    if (known >= 0 && start > known + 1) {
+      throw new TailraceError('gap', `the old log has let go of transactions since the copy was cut off: ${topic} begins at offset ${start}, and the copy ends at ${known}`, {
+        remedy: 'Delete what was copied (the new directory, or the topics of the pipeline), and run the command again.',
+      });
+    }
     const rule = new StartRule();
     for await (const cursor of records(from, topic)) {
       const { offset, timestamp } = cursor;
