@@ -70,8 +70,8 @@ test('moving: a sink goes on in the new log at the position that it has, transac
   await there.openPublisher();
   const after = await there.replay('local', { sink: bench.sqlite('local').sink });
   await after.reaches(source.lsn);
-  const rows = before.rows(items);
-  assert.deepEqual(rows.map(([id, text]) => [id, text?.length]).toSorted(), [...[0, 1, 10, 11, 2, 5, 6, 7, 8, 9].map((n) => [`${n}`, 1 << 18]), ['30', 5], ['4', 5]].toSorted());
+  const rows = before.rows(items).map(([id, text]) => `${id} ${text?.length}`).toSorted();
+  assert.deepEqual(rows, [...[0, 1, 10, 11, 2, 5, 6, 7, 8, 9].map((n) => `${n} ${1 << 18}`), '30 5', '4 5'].toSorted());
 });
 
 test('moving: the old log is at its end for whoever publishes to it or follows it; another new log, or one that is not empty, is refused', async (t) => {
