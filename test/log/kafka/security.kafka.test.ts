@@ -10,6 +10,7 @@ import { hasOpenssl, makeAuthority, makeCertificate, text } from '../../support/
 import { kafkaJars } from '../../support/kafka-jars.ts';
 import { startKafka } from '../../support/kafka.ts';
 import { tempDirectory } from '../../support/temp.ts';
+import { eventually } from '../../support/wait.ts';
 
 const admin = { mechanism: 'plain', username: 'admin', password: 'admin-secret' };
 /** What a name may hold that SCRAM takes for something else, and a password that is not ASCII. */
@@ -42,7 +43,8 @@ test('a broker that wants TLS and a login: PLAIN and both SCRAMs get in, and wha
   await addScramUser(directory, address, authority.cert);
 
   for (const [n, mechanism] of ['plain', 'scram-sha-256', 'scram-sha-512'].entries()) {
-    const writer = await log({ ...(mechanism === 'plain' ? admin : scramUser), mechanism }).openWriter();
+    // The broker hears of a user a moment after the tool was told that there is one.
+    const writer = await eventually(() => log({ ...(mechanism === 'plain' ? admin : scramUser), mechanism }).openWriter(), { what: `a login by ${mechanism}` });
     await writer.createTopic({ topic: 'shop.t', partitions: 1 });
     await writer.append([batchOf(writer, ['shop.t', 0], [record(`${n}`)])]);
     await writer.close();
