@@ -70,6 +70,8 @@ export class ShapeWatch {
 
   async #look(): Promise<void> {
     const { catalog, startId, known, signal } = this.#options;
+    // The stream may have ended while the catalog was asked: then nobody brings the watermark of a look, nor ends the wait for it.
+    signal.throwIfAborted();
     const content = `${startId}:look:${++this.#looks}`;
     const look = catalog.look(content, known());
     const current: Current = { content, look, mark: -1, done: Promise.withResolvers() };
