@@ -77,7 +77,8 @@ async function addScramUser(directory: string, address: string, ca: string): Pro
   const args = ['--bootstrap-server', address, '--command-config', properties, '--alter', '--entity-type', 'users', '--entity-name', scramUser.username];
   for (const config of mechanisms) {
     const command = ['-Dfile.encoding=UTF-8', '-cp', join(jars.libs, '*'), 'kafka.admin.ConfigCommand', ...args, '--add-config', config];
-    const done: SpawnSyncReturns<string> = spawnSync('java', command, { encoding: 'utf8' });
+    // Java reads what it is told in the locale's encoding, and without one the password would be another.
+    const done: SpawnSyncReturns<string> = spawnSync('java', command, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } });
     assert.equal(done.status, 0, done.stderr);
   }
 }
