@@ -1,9 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../../src/cli/demo/embedded-postgres.ts';
-import { stopWithParent } from '../../src/cli/demo/process-tree.ts';
+import { startJava } from './java-program.ts';
 import { type Jars, mavenJars } from './maven-jars.ts';
 import type { Scope } from './postgres.ts';
 import { tempDirectory } from './temp.ts';
@@ -30,26 +29,12 @@ export function registryJars(): Jars {
 export async function startSchemaRegistry(scope: Scope, libs: string): Promise<string> {
   const directory = await tempDirectory(scope);
   const port = await freePort();
-  const log = join(directory, 'output.log');
-  const output = await open(log, 'a');
-  const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dquarkus.http.port=${port}`, '-Dquarkus.http.host=127.0.0.1'];
-  const args = [...jvm, '-jar', join(libs, `apicurio-registry-app-${version}-runner.jar`)];
-  const child = spawn('java', args, { cwd: directory, detached: true, stdio: ['ignore', output.fd, output.fd] });
-  await output.close();
-  const dismiss = child.pid === undefined ? () => {} : stopWithParent(child.pid, directory, 'KILL');
-  const exited = new Promise<void>((done) => {
-    child.once('exit', () => done());
-    child.once('error', () => done());
-  });
-  scope.after(async () => {
-    child.kill('SIGKILL');
-    await exited;
-    dismiss();
-  });
+  const args = [`-Dquarkus.http.port=${port}`, '-Dquarkus.http.host=127.0.0.1', '-jar', join(libs, `apicurio-registry-app-${version}-runner.jar`)];
+  const program = await startJava(scope, directory, args);
   const url = `http://127.0.0.1:${port}/apis/ccompat/v7`;
   const ready = async (): Promise<boolean> => (await fetch(`${url}/subjects`)).ok;
   await eventually(ready, { what: 'the Schema Registry', timeoutMs: 90_000 }).catch(async (error: unknown) => {
-    throw new Error(`${String(error)}\n${(await readFile(log, 'utf8')).slice(-2000)}`);
+    throw new Error(`${String(error)}\n${(await program.output()).slice(-2000)}`);
   });
   return url;
 }

@@ -151,7 +151,7 @@ function look(terminal: Terminal, place: { readonly folder: string; readonly con
   terminal.out('');
   terminal.out(terminal.style.bold('To look at it yourself'));
   const lines = [
-    ['events of a table', `node bin/tailrace.mjs consume shop.public.orders ${place.connector} --from-beginning --max 5`],
+    ['events of a table', `node bin/tailrace.mjs consume shop.public.orders ${place.connector} --from-beginning --max-messages 5`],
     ['topics', `node bin/tailrace.mjs topics list ${place.connector}`],
     ['the SQLite replica', `sqlite3 ${join(place.folder, 'shop.sqlite')} 'SELECT * FROM orders LIMIT 5'`],
     ['the daemon\'s log', `less ${join(place.folder, 'daemon.log')}`],

@@ -1,4 +1,4 @@
-import type { Api } from './wire.ts';
+import type { Api, ResponseReader } from './wire.ts';
 
 /* Requests about the cluster and its topics, in versions that every broker from Kafka 2.4 to 4.x knows. */
 
@@ -83,7 +83,22 @@ export interface CreateTopicRequest {
   readonly validateOnly: boolean;
 }
 
-export const createTopicsApi: Api<CreateTopicRequest, { readonly error: number; readonly message: string | null }> = {
+export interface TopicAnswer {
+  /** Kafka's code; 0 for success, -1 where the broker said nothing of the topic. */
+  readonly error: number;
+  readonly message: string | null;
+}
+
+function answerOfTopic(reader: ResponseReader): TopicAnswer {
+  reader.int32();
+  const [first] = reader.array(() => {
+    reader.string();
+    return { error: reader.int16(), message: reader.nullableString() };
+  });
+  return first ?? { error: -1, message: null };
+}
+
+export const createTopicsApi: Api<CreateTopicRequest, TopicAnswer> = {
   key: 19,
   version: 4,
   name: 'CreateTopics',
@@ -92,14 +107,7 @@ export const createTopicsApi: Api<CreateTopicRequest, { readonly error: number; 
     writer.array(Object.entries(settings), ([name, value]) => writer.string(name).string(value));
     writer.int32(timeout).boolean(validateOnly);
   },
-  decode(reader) {
-    reader.int32();
-    const [first] = reader.array(() => {
-      reader.string();
-      return { error: reader.int16(), message: reader.nullableString() };
-    });
-    return first ?? { error: -1, message: null };
-  },
+  decode: answerOfTopic,
 };
 
 export const deleteTopicsApi: Api<{ readonly topics: readonly string[]; readonly timeout: number }, readonly { readonly topic: string; readonly error: number }[]> = {
@@ -115,7 +123,7 @@ export const deleteTopicsApi: Api<{ readonly topics: readonly string[]; readonly
   },
 };
 
-export const createPartitionsApi: Api<{ readonly topic: string; readonly partitions: number; readonly timeout: number }, { readonly error: number; readonly message: string | null }> = {
+export const createPartitionsApi: Api<{ readonly topic: string; readonly partitions: number; readonly timeout: number }, TopicAnswer> = {
   key: 37,
   version: 1,
   name: 'CreatePartitions',
@@ -123,18 +131,11 @@ export const createPartitionsApi: Api<{ readonly topic: string; readonly partiti
     // Null: the brokers choose where they go.
     writer.int32(1).string(topic).int32(partitions).array<never>(null, () => {}).int32(timeout).boolean(false);
   },
-  decode(reader) {
-    reader.int32();
-    const [first] = reader.array(() => {
-      reader.string();
-      return { error: reader.int16(), message: reader.nullableString() };
-    });
-    return first ?? { error: -1, message: null };
-  },
+  decode: answerOfTopic,
 };
 
 /** Null takes a setting back. */
-export const alterConfigsApi: Api<{ readonly topic: string; readonly settings: Readonly<Record<string, string | null>> }, { readonly error: number; readonly message: string | null }> = {
+export const alterConfigsApi: Api<{ readonly topic: string; readonly settings: Readonly<Record<string, string | null>> }, TopicAnswer> = {
   key: 44,
   version: 0,
   name: 'IncrementalAlterConfigs',

@@ -1,0 +1,30 @@
+import { spawn } from 'node:child_process';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stopWithParent } from '../../src/cli/demo/process-tree.ts';
+import type { Scope } from './postgres.ts';
+
+export interface JavaProgram {
+  /** All that it has said. */
+  output(): Promise<string>;
+}
+
+/** Runs a Java program in a directory of its own; killed when the scope ends, and with this process. */
+export async function startJava(scope: Scope, directory: string, args: readonly string[]): Promise<JavaProgram> {
+  const log = join(directory, 'output.log');
+  const output = await open(log, 'a');
+  const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+  const child = spawn('java', [...jvm, ...args], { cwd: directory, detached: true, stdio: ['ignore', output.fd, output.fd] });
+  await output.close();
+  const dismiss = child.pid === undefined ? () => {} : stopWithParent(child.pid, directory, 'KILL');
+  const exited = new Promise<void>((done) => {
+    child.once('exit', () => done());
+    child.once('error', () => done());
+  });
+  scope.after(async () => {
+    child.kill('SIGKILL');
+    await exited;
+    dismiss();
+  });
+  return { output: () => readFile(log, 'utf8') };
+}
