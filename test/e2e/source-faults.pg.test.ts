@@ -89,13 +89,17 @@ describe('a source that fails', () => {
     await daemon.streaming();
     assert.equal((await fetch(`${url}/readyz`)).status, 200);
     const writer = new Writer(source.url);
+    // What it wrote on after a failure would hide from the other tests that their server was set back.
+    t.after(() => writer.stop());
     const someLoad = async (): Promise<void> => {
       const { committed } = writer;
       await eventually(() => writer.committed > committed + 30, { what: 'some load', timeoutMs: 60_000 });
     };
     const pids = new Set<number>();
     const reader = async (): Promise<number> => {
-      const pid = await eventually(async () => (await slotOf(setting)).pid, { what: 'a walsender', timeoutMs: 60_000 });
+      const pid = await eventually(async () => (await slotOf(setting)).pid, { timeoutMs: 120_000 }).catch(async () => {
+        throw new Error(`no walsender: ${JSON.stringify(await daemon.statuses().catch(String))}\n${daemon.output.slice(-5000)}`);
+      });
       pids.add(pid);
       return pid;
     };

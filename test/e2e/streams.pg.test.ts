@@ -127,7 +127,7 @@ async function afresh(daemon: TestDaemon, replica: TestDatabase): Promise<void> 
       [killed, whole] = [texts(await replica.sql(query)), unhurt(query)];
       return killed.length > 20 && isDeepStrictEqual(whole, killed);
     };
-    await eventually(same, { what: `the same ${table}`, timeoutMs: 30_000 }).catch(() => assert.deepEqual(whole, killed, `${table}; the daemon said ${daemon.output.slice(-2000)}`));
+    await eventually(same, { what: `the same ${table}`, timeoutMs: 120_000 }).catch(() => assert.deepEqual(whole, killed, `${table}; the daemon said ${daemon.output.slice(-2000)}`));
   }
 }
 
