@@ -44,7 +44,7 @@ export function timestampFromNumber(writer: ByteWriter, text: Text, digits: 3 | 
 /** Far beyond Postgres's range (294276 AD) and well inside what a double counts exactly. */
 const furthest = 1e13;
 
-/** The second in which 64 bits of microseconds end (in the year 294247): readers of numbers take no later one. */
+/** The second in which 64 bits of microseconds end (in the year 294247): readers of numbers take none that is further from 1970, either way. */
 const lastSecondInMicros = 9_223_372_036_854;
 
 /** `seconds` and `micros` as one number of 10^-digits seconds; in two parts, because microseconds outgrow a double. */
@@ -52,7 +52,7 @@ function writeScaled(writer: ByteWriter, digits: 3 | 6): boolean {
   const { seconds, micros } = fields;
   const unit = digits === 6 ? 1_000_000 : 1000;
   const fraction = digits === 6 ? micros : micros / 1000;
-  if (!Number.isInteger(fraction) || (digits === 6 && seconds >= lastSecondInMicros)) return false;
+  if (!Number.isInteger(fraction) || (digits === 6 && Math.abs(seconds) >= lastSecondInMicros)) return false;
   const negative = seconds < 0;
   const borrow = negative && fraction > 0;
   const whole = negative ? -seconds - (borrow ? 1 : 0) : seconds;

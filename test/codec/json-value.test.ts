@@ -45,6 +45,8 @@ const cases: readonly (readonly [type: string, oid: number, typmod: number, text
   ['timestamp', 1114, -1, '294247-01-10 04:00:53.999999', '9223372036853999999'],
   ['timestamp', 1114, -1, '294247-01-10 04:00:54', '"294247-01-10 04:00:54"'],
   ['timestamp', 1114, -1, '4714-11-24 00:00:00 BC', '-210866803200000000'],
+  // Beyond what Postgres has, and 64 bits of microseconds: never a number that wraps around.
+  ['timestamp', 1114, -1, '290309-01-01 00:00:00 BC', '"290309-01-01 00:00:00 BC"'],
   ['timestamp', 1114, -1, '-infinity', '"-infinity"'],
   ['timestamp(3)', 1114, 3, '2024-02-29 12:34:56.789', '1709210096789'],
   ['timestamp(3)', 1114, 3, '1969-12-31 23:59:59.999', '-1'],
