@@ -78,3 +78,11 @@ function unfinished(table: TableShape, of: Pick<CopyJob, 'sink' | 'ask'>, copies
 function hasKey(record: SnapshotRecord, table: TableShape): boolean {
   return record.key.join('\0') === keyNames(table).join('\0');
 }
+
+/** Copies of some rows stand for themselves, by the order that they answer. */
+export function isSameCopy(a: CopyJob, b: CopyJob): boolean {
+  const some = (job: CopyJob): string | null => ((job.where ?? null) === null ? null : job.ask);
+  // By its name, which may have gone to another table, or by itself, under another name.
+  const sameTable = tableName(a.table) === tableName(b.table) || a.table.relid === b.table.relid;
+  return sameTable && a.sink === b.sink && some(a) === some(b);
+}

@@ -3,10 +3,11 @@ import type { Chunk, SnapshotReader, Visibility, WholeTable } from '../source/so
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { every, resolved } from './copy-rows.ts';
+import type { CopyPiece, CopyWriter } from './copy-writer.ts';
 import type { Copy, Piece } from './copy.ts';
 import { SnapshotWindow } from './snapshot-window.ts';
-import type { CopyPiece, CopyWriter, Held } from './snapshotter.ts';
 import type { StreamedTransactions } from './visibility.ts';
+import type { Watermarks } from './watermarks.ts';
 
 /** A chunk whose low watermark the stream has brought and whose high one it has not. */
 export interface ChunkWindow {
@@ -23,8 +24,7 @@ export interface CopyTools {
   /** Whether WAL at the source runs short. */
   readonly givesWay: () => boolean;
   readonly windows: Set<ChunkWindow>;
-  /** What follows when the stream brings a watermark. */
-  readonly watermarks: Map<string, () => Held | null>;
+  readonly watermarks: Watermarks;
   /** Called when the stream ends. */
   readonly waiting: Set<(error: Error) => void>;
   readonly newMark: () => string;

@@ -4,24 +4,23 @@ import { tableName, type TableShape } from '../event/table.ts';
 import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
-import { encodeControl, type CopyOrderRecord, type Place, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
+import { encodeControl, type CopyOrderRecord, type SchemaTopicRecord, type SnapshotRecord } from './control-records.ts';
 import { answering, firstJobs, orderedJob } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
+import type { CopyPiece } from './copy-writer.ts';
 import type { CopyJob } from './copy.ts';
 import { CurrentStart } from './current-start.ts';
+import { emptyEndInterval, EndChain } from './end-chain.ts';
 import { EventEncoder, type Target } from './event-encoder.ts';
 import { GroupFeeder } from './group-feeder.ts';
 import { controlDraft, type Group } from './group.ts';
 import type { PublishingOptions } from './publishing-options.ts';
 import { ShapeWatch } from './shape-watch.ts';
-import { Snapshotter, type CopyPiece } from './snapshotter.ts';
+import { Snapshotter } from './snapshotter.ts';
 import { discoverTables } from './table-discovery.ts';
 import { Targets } from './targets.ts';
 import { StreamedTransactions } from './visibility.ts';
-
-/** An idle slot moves by ENDs without events, one in this many milliseconds at most (PROTOCOL, Acknowledging). */
-const emptyEndInterval = 2000;
 
 /**
  * One connection's stream into the log. Transactions are encoded into a group; as soon as the log is free the group is
@@ -43,14 +42,9 @@ export class PublishingSession {
   readonly #feeder: GroupFeeder;
   #failure: { readonly error: unknown } | null = null;
 
-  /** The last END with events, written or on its way: the next one names it as the one before. */
-  #place: Place;
-  /** The end LSN of the last END, written or on its way; and the last durable one. */
-  #endLsn: Lsn;
+  readonly #ends: EndChain;
+  /** The end LSN of the last durable END. */
   #durableLsn: Lsn;
-  /** Everything up to here is received and concerns nobody: an END without events may name it. */
-  #idleLsn: Lsn = 0n;
-  #emptyEndAt = 0;
 
   #transaction: TransactionBegin | null = null;
   /** The transaction is already in the log: the server sends it again after an unclean stop. */
@@ -71,8 +65,8 @@ export class PublishingSession {
       durable: (group) => this.#becameDurable(group), failed: (error) => this.fail(error),
     });
     this.#targets = new Targets({ ...options, add: (record) => this.#addSchemaRecord(record) });
-    this.#place = { epoch: end.epoch, commitLsn: end.commitLsn };
-    this.#endLsn = this.#durableLsn = end.endLsn;
+    this.#ends = new EndChain(this.#start, end);
+    this.#durableLsn = end.endLsn;
     this.#records = new CopyRecords(options.copies);
     options.signal.addEventListener('abort', () => this.#abort.abort(options.signal.reason), { once: true });
     this.#snapshotter = new Snapshotter({
@@ -206,7 +200,7 @@ export class PublishingSession {
           if (!this.#skipping) await this.#message(item);
           break;
         case 'keepalive':
-          if (this.#transaction === null && item.walEnd > this.#idleLsn) this.#idleLsn = item.walEnd;
+          if (this.#transaction === null) this.#ends.passed(item.walEnd);
           break;
       }
       if (this.#feeder.isFull) await this.#feeder.makeRoom();
@@ -220,9 +214,8 @@ export class PublishingSession {
     this.#transaction = item;
     this.#ordinal = 0;
     this.#streamed.add(item.xid);
-    // What is sent again up to the last END is passed over. Not `<=`: a keepalive's position, which an END without events
-    // names, can equal the commit LSN of the next real transaction (PROTOCOL, END; measured).
-    this.#skipping = item.commitLsn < this.#endLsn;
+    // What is sent again up to the last END is passed over.
+    this.#skipping = this.#ends.holds(item.commitLsn);
     if (!this.#skipping) this.#encoder.begin(item, this.#start.idBytes, this.#start.record.epoch);
   }
 
@@ -270,17 +263,12 @@ export class PublishingSession {
     const shapes = this.#tables.ended(this.#feeder.group);
     if (extents.length === 0 && snapshot === null && shapes.length === 0) {
       // Nothing in it for us: it counts as a keepalive.
-      if (item.endLsn > this.#idleLsn) this.#idleLsn = item.endLsn;
+      this.#ends.passed(item.endLsn);
       return;
     }
     for (const note of this.#snapshotter.takeNotes()) this.#addSchemaRecord(note);
     this.lastCommitAt = Number(item.commitTime / 1000n);
-    const start = this.#start.record;
-    const place = { epoch: start.epoch, commitLsn: item.commitLsn };
-    const end = { type: 'end' as const, startId: start.startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous: this.#place, snapshot, ...(shapes.length > 0 ? { shapes } : {}) };
-    this.#feeder.group.end({ end, extents });
-    this.#place = place;
-    this.#endLsn = item.endLsn;
+    this.#feeder.group.end({ end: this.#ends.of(item, { snapshot, ...(shapes.length > 0 ? { shapes } : {}) }), extents });
   }
 
   readonly discardCopy = (): void => this.#encoder.discard();
@@ -311,23 +299,17 @@ export class PublishingSession {
     this.#feeder.group.add(batch, controlDraft(encodeControl(record), Date.now()), null);
   }
 
+  /** Versions go on being numbered in the epoch that is known to be ours: the new one may be found to be another's. */
   #renew(): void {
     const { writer, topics } = this.#options;
-    const start = this.#start.renew({ ...this.#place, endLsn: this.#endLsn }, writer.range(topics.transaction, 0).end);
-    // Versions go on being numbered in the epoch that is known to be ours: this one may be found to be another's.
-    this.#feeder.group.start(start);
+    this.#feeder.group.start(this.#ends.renew(writer.range(topics.transaction, 0).end));
   }
 
   /** The slot of an idle pipeline moves too, and the source can let go of its WAL. */
   #endIdle(): void {
-    if (this.#transaction !== null || this.#idleLsn <= this.#endLsn || Date.now() < this.#emptyEndAt) return;
-    this.#emptyEndAt = Date.now() + emptyEndInterval;
+    if (this.#transaction !== null || !this.#ends.isIdleDue) return;
     if (this.#start.isDue) this.#renew();
-    this.#endLsn = this.#idleLsn;
-    const start = this.#start.record;
-    // It repeats the place of the last END with events: no reader's position moves (PROTOCOL, END).
-    const end = { type: 'end' as const, startId: start.startId, ...this.#place, endLsn: this.#endLsn, commitTime: 0n, previous: this.#place, snapshot: null };
-    this.#feeder.group.end({ end, extents: [] });
+    this.#feeder.group.end({ end: this.#ends.idle(), extents: [] });
     this.#feeder.flush();
   }
 

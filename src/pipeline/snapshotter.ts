@@ -1,40 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
-import { tableName, type TableShape } from '../event/table.ts';
-import { watermarkPrefix, type SnapshotReader, type SourceHealth } from '../source/source.ts';
+import type { TableShape } from '../event/table.ts';
+import type { SnapshotReader, SourceHealth } from '../source/source.ts';
 import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { CopyOrderRecord, Place, RereadRecord, SnapshotRecord } from './control-records.ts';
+import type { CopyOrderRecord, RereadRecord } from './control-records.ts';
+import { isSameCopy } from './copy-jobs.ts';
 import { copyChunk, copyWhole, type ChunkWindow } from './copy-pieces.ts';
-import type { RowRef } from './copy-rows.ts';
+import type { CopyWriter } from './copy-writer.ts';
 import { Copy, type CopyJob, type CopyProgress, type Piece } from './copy.ts';
 import { statusError } from './supervision.ts';
 import type { StreamedTransactions } from './visibility.ts';
 import { WalBudget } from './wal-budget.ts';
-
-/**
- * Writes a copy's rows as events of the transaction whose commit is being held (the publisher implements it). `rows` are op
- * `r`; `truncate` comes first where the copy replaces an older one; `record` is confirmed by that transaction's END.
- */
-export interface CopyWriter {
-  writeCopy(piece: CopyPiece): Promise<void>;
-  /** What has been written of the piece belongs to nobody: the transaction has no END. */
-  discardCopy(): void;
-}
-
-export interface CopyPiece {
-  /** As the rows were read. Without rows, where a copy begins: the table, which may have another shape by now. */
-  readonly shape: TableShape;
-  readonly begins?: true;
-  readonly truncate: boolean;
-  /** By blocks, so that no promise is made a row. */
-  readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
-  /** Called with the transaction's place once all rows are written, because only then their number is known. */
-  readonly record: (place: Place) => SnapshotRecord;
-}
-
-/** What is done at the commit of a watermark's transaction, while that commit is held. */
-export type Held = (writer: CopyWriter) => Promise<void>;
+import { Watermarks } from './watermarks.ts';
 
 export interface SnapshotterOptions {
   readonly reader: SnapshotReader;
@@ -73,13 +51,11 @@ export class Snapshotter {
   #hasNotes = false;
   /** Of the chunks that are being read, while the stream is between their watermarks. */
   readonly #windows = new Set<ChunkWindow>();
-  /** Watermarks that the stream has not brought yet, and what follows when it does. */
-  readonly #watermarks = new Map<string, () => Held | null>();
+  readonly #watermarks = new Watermarks();
   /** Those whose promise the stream settles. */
   readonly #waiting = new Set<(error: Error) => void>();
   readonly #failed = Promise.withResolvers<never>();
   readonly #budget: WalBudget;
-  #due: Held | null = null;
   #count = 0;
   #wake = Promise.withResolvers<void>();
 
@@ -100,7 +76,7 @@ export class Snapshotter {
   /** Begins beside the copies that run; one of the whole table for the same addressee gives way to it. */
   add(job: CopyJob): void {
     const { startId, transactionOffset } = this.#options;
-    const others = this.#copies.filter((other) => isSame(other.job, job));
+    const others = this.#copies.filter((other) => isSameCopy(other.job, job));
     for (const other of others) this.#copies.splice(this.#copies.indexOf(other), 1);
     this.#end(...others);
     // What one that has not begun was to take away is still there.
@@ -141,19 +117,12 @@ export class Snapshotter {
   }
 
   message(change: MessageChange): void {
-    if (change.prefix !== watermarkPrefix || this.#watermarks.size === 0) return;
-    const content = Buffer.from(change.content).toString();
-    const seen = this.#watermarks.get(content);
-    this.#watermarks.delete(content);
-    this.#due = seen?.() ?? null;
+    this.#watermarks.message(change);
   }
 
   /** At a commit: null, or what must be awaited before the transaction is ended. */
   held(writer: CopyWriter): Promise<void> | null {
-    const due = this.#due;
-    if (due === null) return null;
-    this.#due = null;
-    return due(writer);
+    return this.#watermarks.held(writer);
   }
 
   /** What the transaction adds to the keys that are to be read again: to be written before its END. */
@@ -325,12 +294,4 @@ export class Snapshotter {
       newMark: () => `${startId}:${++this.#count}`,
     };
   }
-}
-
-/** Copies of some rows stand for themselves, by the order that they answer. */
-function isSame(a: CopyJob, b: CopyJob): boolean {
-  const some = (job: CopyJob): string | null => ((job.where ?? null) === null ? null : job.ask);
-  // By its name, which may have gone to another table, or by itself, under another name.
-  const sameTable = tableName(a.table) === tableName(b.table) || a.table.relid === b.table.relid;
-  return sameTable && a.sink === b.sink && some(a) === some(b);
 }

@@ -2,40 +2,31 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { lsn } from '../../event/lsn.ts';
 import { tableName, type TableShape } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
-import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
-import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
-import { quoteIdentifier, quoteQualified } from '../../runtime/postgres/quote.ts';
+import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { Chunk, ChunkRequest, RowBlock, SnapshotReader, WatermarkWritten, WholeTable } from '../source.ts';
 import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import { CopyOut, submit } from './copy-out.ts';
 import { CopyTextReader } from './copy-text.ts';
 import { sourceError } from './errors.ts';
-import { among, behind, keyTextList, orderBy, readKeyColumns, upTo, type KeyColumn } from './key-range.ts';
+import { among, orderBy, readKeyColumns, type KeyColumn } from './key-range.ts';
 import type { ShapeCache } from './shape-cache.ts';
-import { guestSettings } from './session-manners.ts';
+import { SnapshotConnections, type SnapshotConnectionsOptions } from './snapshot-connections.ts';
+import { fingerprint, readSample, select, within } from './snapshot-sql.ts';
 import { readVisibility, stillRunning } from './transactions.ts';
 import { emitWatermark } from './watermark.ts';
 
-export interface SnapshotReaderOptions {
-  readonly target: ConnectionTarget;
-  readonly applicationName: string;
+export interface SnapshotReaderOptions extends SnapshotConnectionsOptions {
   readonly publication: string;
   readonly version: number;
   readonly shapes: ShapeCache;
   readonly control: PgConnection;
   /** What ran when the publication had become as it has to be, and may have changed rows unseen before. */
   readonly running: readonly bigint[];
-  readonly onLost: (error: unknown) => void;
 }
 
 const enteredPollMs = 200;
 const wholeBlockBytes = 1 << 20;
-/** A guest gives back the connections that it does not need. */
-const idleMs = 5000;
-/** Tables up to this size are read from one end to the other; of larger ones so many pages are looked at to cut them. */
-const smallTableBytes = 32 << 20;
-const samplePages = 400;
 
 /** undefined_table, undefined_column, undefined_object (a type), undefined_function (an operator). */
 const changedMeanwhile: ReadonlySet<string> = new Set(['42P01', '42703', '42704', '42883']);
@@ -45,14 +36,11 @@ export class PostgresSnapshotReader implements SnapshotReader {
   readonly #options: SnapshotReaderOptions;
   /** Of tables that have come later: what ran when they entered. */
   readonly #running = new Map<number, readonly bigint[]>();
-  readonly #connections = new Set<PgConnection>();
-  /** Open and free; those that nobody has wanted for a while are closed. */
-  #free: PgConnection[] = [];
-  #idleTimer: NodeJS.Timeout | undefined;
-  #destroyed = false;
+  readonly #connections: SnapshotConnections;
 
   constructor(options: SnapshotReaderOptions) {
     this.#options = options;
+    this.#connections = new SnapshotConnections(options);
   }
 
   /** These tables have entered the publication while these transactions ran. */
@@ -76,7 +64,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   async watermark(content: string): Promise<WatermarkWritten> {
     return this.#named('the watermark could not be written', () =>
-      this.#withConnection(async (_connection, query) => {
+      this.#connections.with(async (_connection, query) => {
         await emitWatermark(query, content);
         const written = await query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
         return { lsn: lsn(written[0]?.lsn ?? '') };
@@ -87,7 +75,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
   async chunk(request: ChunkRequest): Promise<Chunk> {
     request.signal.throwIfAborted();
     return this.#named(`a chunk of ${tableName(request.table)} could not be read`, () =>
-      this.#withConnection(async (connection, query) => {
+      this.#connections.with(async (connection, query) => {
         const giveUp = (): void => connection.destroy();
         request.signal.addEventListener('abort', giveUp, { once: true });
         try {
@@ -101,7 +89,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   async checkWhere(table: TableShape, where: string): Promise<void> {
     return this.#named(`${tableName(table)} could not be looked at`, () =>
-      this.#withConnection(async (_connection, query) => {
+      this.#connections.with(async (_connection, query) => {
         await query('BEGIN READ ONLY');
         const state = await this.#state(query, table);
         // With parameters, so that it can be no more than one statement.
@@ -115,7 +103,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   async boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]> {
     return this.#named(`${tableName(table)} could not be sampled`, () =>
-      this.#withConnection(async (_connection, query) => {
+      this.#connections.with(async (_connection, query) => {
         await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
         const state = await this.#state(query, table);
         const sample = await readSample(query, state, await readKeyColumns(query, table));
@@ -129,7 +117,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
   async whole(table: TableShape, signal: AbortSignal): Promise<WholeTable> {
     signal.throwIfAborted();
     return this.#named(`${tableName(table)} could not be read`, async () => {
-      const connection = await this.#open();
+      const connection = await this.#connections.open();
       const query: Query = (text, params) => connection.query(text, params);
       signal.addEventListener('abort', () => connection.destroy(), { once: true });
       await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
@@ -141,7 +129,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
         visibility, shape,
         lsn: lsn(wal?.lsn ?? ''),
         blocks: () => this.#blocks(connection, `COPY (${select(state, shape)}) TO STDOUT`, shape),
-        close: async () => this.#release(connection),
+        close: async () => this.#connections.release(connection),
       };
     });
   }
@@ -158,10 +146,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
   }
 
   destroy(): void {
-    this.#destroyed = true;
-    clearTimeout(this.#idleTimer);
-    for (const connection of this.#connections) connection.destroy();
-    this.#connections.clear();
+    this.#connections.destroy();
   }
 
   /** The catalog's state stands with the low watermark, in the chunk's own snapshot, and with the high one. */
@@ -225,7 +210,7 @@ export class PostgresSnapshotReader implements SnapshotReader {
     } catch (error) {
       throw sourceError(error, `${tableName(shape)} could not be read`);
     } finally {
-      this.#release(connection);
+      this.#connections.release(connection);
     }
   }
 
@@ -237,42 +222,6 @@ export class PostgresSnapshotReader implements SnapshotReader {
     return state;
   }
 
-  /** Runs `work` on a connection of its own. What it may have begun must not swallow what comes next. */
-  async #withConnection<T>(work: (connection: PgConnection, query: Query) => Promise<T>): Promise<T> {
-    clearTimeout(this.#idleTimer);
-    const connection = this.#free.pop() ?? (await this.#open());
-    try {
-      return await connection.exclusively((query) => work(connection, query).catch(async (error: unknown) => {
-        await query('ROLLBACK').catch(() => undefined);
-        throw error;
-      }));
-    } finally {
-      this.#free.push(connection);
-      clearTimeout(this.#idleTimer);
-      this.#idleTimer = setTimeout(() => this.#closeFree(), idleMs).unref();
-    }
-  }
-
-  #closeFree(): void {
-    for (const connection of this.#free) {
-      this.#connections.delete(connection);
-      void connection.close();
-    }
-    this.#free = [];
-  }
-
-  async #open(): Promise<PgConnection> {
-    const { target, applicationName, onLost } = this.#options;
-    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost });
-    if (this.#destroyed) connection.destroy();
-    this.#connections.add(connection);
-    return connection;
-  }
-
-  #release(connection: PgConnection): void {
-    if (this.#connections.delete(connection)) connection.destroy();
-  }
-
   async #named<T>(doing: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -280,43 +229,4 @@ export class PostgresSnapshotReader implements SnapshotReader {
       throw sourceError(error, doing);
     }
   }
-}
-
-/** Keys of some rows, in the key's order; none of a small table. */
-async function readSample(query: Query, state: CatalogTable, key: readonly KeyColumn[]): Promise<readonly (readonly string[])[]> {
-  const [size] = await query<{ bytes: string; pages: string }>(
-    `SELECT pg_catalog.sum(pg_catalog.pg_table_size(t.relid))::pg_catalog.text AS bytes, (pg_catalog.sum(pg_catalog.pg_relation_size(t.relid)) / 8192)::pg_catalog.text AS pages
-     FROM (SELECT $1::pg_catalog.oid AS relid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree($1) p WHERE p.isleaf) t`,
-    [state.relid],
-  );
-  if (Number(size?.bytes ?? 0) < smallTableBytes) return [];
-  const percent = Math.min(100, (100 * samplePages) / Math.max(1, Number(size?.pages)));
-  const where = state.filter === null ? '' : ` WHERE (${state.filter})`;
-  const rows = await query<{ key: readonly string[] }>(
-    `SELECT ${keyTextList(key)} AS key FROM ${from(state)} TABLESAMPLE SYSTEM (${percent.toFixed(6)})${where} ${orderBy(key)}`,
-  );
-  return rows.map((row) => row.key);
-}
-
-/** A stretch of the key's order; null for all of it. */
-function within(key: readonly KeyColumn[], { after, until = null }: Pick<ChunkRequest, 'after' | 'until'>): string | null {
-  const conditions = [...(after === null ? [] : [behind(key, after)]), ...(until === null ? [] : [upTo(key, until)])];
-  return conditions.length === 0 ? null : conditions.join(' AND ');
-}
-
-/** Everything that decides what a row of the table is. */
-function fingerprint({ relid, schema, name, kind, persistence, replicaIdentity, files, columns, primaryKey, identityIndex, published, filter }: CatalogTable): string {
-  return JSON.stringify([relid, schema, name, kind, persistence, replicaIdentity, files, columns, primaryKey, identityIndex, published, filter]);
-}
-
-/** The rows that the publication sends, with the columns that it sends. Children by inheritance are tables of their own. */
-function select(state: CatalogTable, shape: TableShape, range: string | null = null, condition: string | null = null): string {
-  const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ');
-  const conditions = [range, condition === null ? null : `(${condition}\n)`, state.filter === null ? null : `(${state.filter})`].filter((condition) => condition !== null);
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-  return `SELECT ${columns} FROM ${from(state)}${where}`;
-}
-
-function from(state: CatalogTable): string {
-  return `${state.kind === 'p' ? '' : 'ONLY '}${quoteQualified(state.schema, state.name)}`;
 }
