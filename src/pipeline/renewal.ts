@@ -1,16 +1,16 @@
 import type { Codec } from '../codec/codec.ts';
-import { isAfter, type Position } from '../event/position.ts';
+import { isAfter } from '../event/position.ts';
 import { tableName } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { EndRecord, Place } from './control-records.ts';
+import { decodeControl, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type TransactionRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
-import { EndFollower } from './end-follower.ts';
-import type { Share } from './partition-feed.ts';
+import { noRelation, records } from './log-state.ts';
 import type { ReplayPart } from './replay-parts.ts';
 import type { SchemaReader } from './schema-reader.ts';
 import type { TopicNames } from './topics.ts';
 import { TransactionReader } from './transaction-reader.ts';
+import type { VoidEvents } from './void-events.ts';
 
 export interface RenewalOptions {
   readonly reader: LogReader;
@@ -19,115 +19,112 @@ export interface RenewalOptions {
   readonly codec: Codec;
   /** The sink for which copies count. */
   readonly sink: string;
+  /** Copies behind the last transaction that is taken empty nothing. */
+  readonly isTaken: (end: EndRecord) => boolean;
   readonly coverage: CoverageMap;
+  readonly voids: VoidEvents;
   readonly logger: Logger;
 }
 
-/** How far ahead is looked: a copy follows its look, and a look the doubt, within seconds of the source's time. */
-const most = 1 << 16;
 const pieceBytes = 1 << 20;
 
 /**
- * The batch without the events and shapes of tables that a copy further on empties first: they are void. A replica may refuse them,
- * because rows had changed without an event before. The batch itself where there are none. `tables`: by topic.
+ * After a refusal: whether there is more in the batch that the sink passes over, now in `voids`. Events are void before a copy of their
+ * table that begins with a truncate: a replica may refuse them, because rows had changed without an event before. Each table is passed
+ * over up to its next copy alone, so that as little is missing meanwhile as can be: what is refused behind it asks again. Where no copy is
+ * left to wait for, the batch's events of tables that were dropped since are void.
  */
-export async function withoutVoid<T>(
-  options: RenewalOptions,
-  batch: readonly ReplayPart<T>[],
-  { position, tables }: { readonly position: Position | null; readonly tables: ReadonlyMap<string, string | null> },
-): Promise<readonly ReplayPart<T>[]> {
-  const { wanted, gone, dropped } = await wantedOf(options, batch, tables);
-  const renewals = await renewalsAhead(options, position, wanted);
-  const left = batch.map(({ shares, shapes }) => ({
-    shapes: shapes.filter(({ table, end }) => !gone.has(table.relid) && ![...renewals].some(([topic, place]) => tables.get(topic) === tableName(table) && isAfter(place, end))),
-    shares: new Map([...shares].flatMap(([topic, list]) => behind([topic, list.filter((share) => !gone.has(share))], renewals))),
-  }));
-  if (count(left) === count(batch)) return batch;
-  if (dropped.length > 0) options.logger.warn({ tables: dropped }, 'the replica refuses a row: events of tables that were dropped at the source since are passed over');
-  for (const [topic, place] of renewals) {
-    const table = tables.get(topic) as string;
-    options.coverage.startAt(table, place);
-    options.logger.warn({ table }, 'the replica refuses a row of a table that is copied anew further on: its events are passed over up to there');
-  }
-  return left;
+export async function findVoid<T>(options: RenewalOptions, batch: readonly ReplayPart<T>[], to: Place): Promise<boolean> {
+  await options.schemas.refresh();
+  const met = await metIn(options, batch);
+  return (await voidByCopies(options, met)) || voidAsGone(options, met, to);
 }
 
-function count<T>(batch: readonly ReplayPart<T>[]): number {
-  return batch.reduce((sum, { shares, shapes }) => sum + shapes.length + [...shares.values()].reduce((own, list) => own + list.length, 0), 0);
+/** A table as a batch has it. */
+interface Met {
+  /** Its first event or shape there. */
+  first: Place;
+  /** Under which it has some. */
+  readonly names: Set<string>;
 }
 
-function behind<T>([topic, shares]: readonly [string, readonly Share<T>[]], renewals: ReadonlyMap<string, Place>): [string, readonly Share<T>[]][] {
-  const place = renewals.get(topic);
-  const rest = place === undefined ? shares : shares.filter(({ end }) => !isAfter(place, end));
-  return rest.length === 0 ? [] : [[topic, rest]];
-}
-
-/** By topic: where the first copy behind the position that begins with a truncate has its place, of the table or under its next name. */
-async function renewalsAhead(options: RenewalOptions, position: Position | null, wanted: readonly Wanted[]): Promise<ReadonlyMap<string, Place>> {
-  const { reader, topics, schemas, codec, sink } = options;
-  const found = new Map<string, Place>();
-  const follower = await EndFollower.behind(reader, topics.transaction, position);
-  const events = new TransactionReader(reader, schemas, codec);
-  for (let seen = 0; seen < most && found.size < wanted.length;) {
-    const steps = await follower.next(Infinity, 4096);
-    if (steps.length === 0) break;
-    seen += steps.length;
-    for (const { end } of steps) {
-      for (const { version } of end.shapes ?? []) {
-        const shape = await schemas.get(version);
-        for (const { relid, names } of wanted) if (relid === shape.relid) names.set(tableName(shape), topics.events(shape));
-      }
-      const { snapshot } = end;
-      if (snapshot?.first !== true || (snapshot.sink !== null && snapshot.sink !== sink)) continue;
-      for (const { topic, names } of wanted) {
-        const under = names.get(snapshot.table);
-        if (under !== undefined && !found.has(topic) && (await beginsEmpty(events, end, under))) found.set(topic, { epoch: end.epoch, commitLsn: end.commitLsn });
-      }
+/** By relid, the tables of which the batch holds anything that is not void already. */
+async function metIn<T>({ reader, schemas, codec, voids }: RenewalOptions, batch: readonly ReplayPart<T>[]): Promise<ReadonlyMap<number, Met>> {
+  const met = new Map<number, Met>();
+  const note = (table: { readonly relid: number; readonly schema: string; readonly name: string }, { epoch, commitLsn }: Place): void => {
+    const place = { epoch, commitLsn };
+    const known = met.get(table.relid);
+    if (known === undefined) met.set(table.relid, { first: place, names: new Set([tableName(table)]) });
+    else {
+      known.names.add(tableName(table));
+      if (isAfter(known.first, place)) known.first = place;
     }
+  };
+  const events = new TransactionReader(reader, schemas, codec, { voids });
+  for (const { shares, shapes } of batch) {
+    for (const { table, end } of shapes) if (!voids.covers(table.relid, end)) note(table, end);
+    for (const share of [...shares.values()].flat()) for await (const run of events.read([share], pieceBytes)) note(run.table, share.end);
+  }
+  return met;
+}
+
+async function voidByCopies(options: RenewalOptions, met: ReadonlyMap<number, Met>): Promise<boolean> {
+  const { schemas, voids, coverage, logger } = options;
+  const copies = met.size === 0 ? [] : await beginnings(options);
+  let found = false;
+  for (const [relid, { first, names }] of met) {
+    const now = schemas.currentOf(relid);
+    const isItsOwn = (copy: SnapshotRecord): boolean =>
+      copy.relid === relid || (names.has(copy.table) && (now === undefined || tableName(now) === copy.table));
+    const next = await firstWhere(copies, async (copy) => isAfter(copy.place, first) && isItsOwn(copy) && (await empties(options, copy)));
+    if (next === undefined) continue;
+    found = true;
+    voids.add(relid, next.place);
+    if (names.has(next.table)) coverage.startAt(next.table, next.place);
+    logger.warn({ table: [...names].join(), copiedAs: next.table }, 'the replica refuses a row of a table that is copied anew further on: its events are passed over up to there');
   }
   return found;
 }
 
-/** What of a batch may be void. */
-interface Wanted {
-  readonly topic: string;
-  /** Whose rows they are; null where they are of more than one table that had the name. */
-  readonly relid: number | null;
-  /** With their topics: the table's own, and those that it gets further on. Its rows go along with it, and go where that one is copied. */
-  readonly names: Map<string, string>;
+function voidAsGone({ schemas, voids, logger }: RenewalOptions, met: ReadonlyMap<number, Met>, to: Place): boolean {
+  const gone = [...met].filter(([relid]) => schemas.isGone(relid));
+  if (gone.length === 0) return false;
+  for (const [relid] of gone) voids.add(relid, { epoch: to.epoch, commitLsn: to.commitLsn + 1n });
+  logger.warn({ tables: gone.flatMap(([, { names }]) => [...names]) }, 'the replica refuses a row: events of tables that were dropped at the source since are passed over');
+  return true;
 }
 
-/** `gone`: relids of tables that were dropped since, and shares that hold rows of such tables alone; no copy of them comes. `dropped`: their names. */
-async function wantedOf<T>(
-  { reader, schemas, codec }: RenewalOptions,
-  batch: readonly ReplayPart<T>[],
-  tables: ReadonlyMap<string, string | null>,
-): Promise<{ readonly wanted: readonly Wanted[]; readonly gone: ReadonlySet<number | Share<T>>; readonly dropped: readonly string[] }> {
-  await schemas.refresh();
-  const events = new TransactionReader(reader, schemas, codec);
-  const gone = new Set<number | Share<T>>();
-  const wanted: Wanted[] = [];
-  const dropped: string[] = [];
-  for (const [topic, table] of tables) {
-    if (table === null) continue;
-    const relids = new Set(batch.flatMap(({ shapes }) => shapes.flatMap((shape) => (tableName(shape.table) === table ? shape.table.relid : []))));
-    for (const share of batch.flatMap((part) => part.shares.get(topic) ?? [])) {
-      const own = new Set<number>();
-      for await (const run of events.read([share], pieceBytes)) own.add(run.table.relid);
-      for (const relid of own) relids.add(relid);
-      if (own.size > 0 && [...own].every((relid) => schemas.isGone(relid))) gone.add(share);
-    }
-    const left = [...relids].filter((relid) => schemas.isGone(relid));
-    for (const relid of left) gone.add(relid);
-    if (left.length > 0) dropped.push(table);
-    if (relids.size > 0) wanted.push({ topic, relid: relids.size === 1 ? ([...relids][0] ?? null) : null, names: new Map([[table, topic]]) });
+/** Where copies begin that concern the sink and are sure to count, in order. */
+async function beginnings({ reader, topics, sink }: RenewalOptions): Promise<readonly SnapshotRecord[]> {
+  const found: SnapshotRecord[] = [];
+  for await (const cursor of records(reader, topics.schema)) {
+    const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
+    if (record.type !== 'snapshot' || !record.confirmed || !record.first || record.where !== null || record.relid === noRelation) continue;
+    if (record.sink === null || record.sink === sink) found.push(record);
   }
-  return { wanted, gone, dropped };
+  return found.toSorted((a, b) => (isAfter(a.place, b.place) ? 1 : isAfter(b.place, a.place) ? -1 : 0));
 }
 
-async function beginsEmpty(events: TransactionReader, end: EndRecord, topic: string): Promise<boolean> {
-  const shares = end.parts.filter((part) => part.topic === topic).map((part) => ({ end, part, tag: null }));
+async function firstWhere<T>(list: readonly T[], holds: (one: T) => Promise<boolean>): Promise<T | undefined> {
+  for (const one of list) if (await holds(one)) return one;
+  return undefined;
+}
+
+/** Whether the copy begins with a truncate, in front of what the sink takes. */
+async function empties({ reader, topics, schemas, codec, isTaken }: RenewalOptions, copy: SnapshotRecord): Promise<boolean> {
+  const end = await endOf(reader, topics.transaction, copy);
+  if (end === undefined || !isTaken(end)) return false;
+  const shares = end.parts.filter(({ topic }) => topic === end.parts[0]?.topic).map((part) => ({ end, part, tag: null }));
   if (shares.length === 0) return false;
-  for await (const run of events.read(shares, 1)) return run.changes[0]?.op === 't';
+  for await (const run of new TransactionReader(reader, schemas, codec).read(shares, 1)) return run.changes[0]?.op === 't';
   return false;
+}
+
+/** The END that confirms a copy's record: it counts, because the record was written again as confirmed. */
+async function endOf(reader: LogReader, topic: string, copy: SnapshotRecord): Promise<EndRecord | undefined> {
+  for await (const cursor of records(reader, topic, copy.from)) {
+    const record = decodeControl<TransactionRecord>(cursor.value, `${topic} at offset ${cursor.offset}`);
+    if (record.type === 'end' && record.snapshot?.record === copy.id) return record;
+  }
+  return undefined;
 }

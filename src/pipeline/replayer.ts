@@ -11,7 +11,7 @@ import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.ts';
 import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { refuseIncomplete } from './move/refusals.ts';
-import { withoutVoid } from './renewal.ts';
+import { findVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { SinkPart } from './sink-part.ts';
@@ -19,6 +19,7 @@ import { startFromLog } from './replay-start.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
 import { TransactionReader, type Run } from './transaction-reader.ts';
+import { VoidEvents } from './void-events.ts';
 import { RowCompleter } from './whole/row-completer.ts';
 import { WholeRows } from './whole/whole-rows.ts';
 
@@ -88,6 +89,7 @@ export class Replayer {
   readonly #completer: RowCompleter | undefined;
   readonly #deadLetters: DeadLetters;
   readonly #own: SinkPart;
+  readonly #voids = new VoidEvents();
   #last: Step | null = null;
   #offset: number;
   /** The last transaction that was taken in and holds nothing for this sink: the replica's position is behind it. */
@@ -111,7 +113,7 @@ export class Replayer {
     this.#own = new SinkPart({ topics: options.topics, filter: options.filter, schemas: parts.schemas, coverage: parts.coverage });
     const { reader, codec } = options;
     this.#completer = options.sink.wholeRows === true ? new RowCompleter(new WholeRows({ reader, schemas: parts.schemas, codec: () => codec })) : undefined;
-    this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer });
+    this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer, voids: this.#voids });
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
   }
@@ -186,6 +188,7 @@ export class Replayer {
     }
     await this.#move(steps, batch);
     this.#last = steps.at(-1) as Step;
+    this.#voids.passed(this.#last.end);
   }
 
   async #move(steps: readonly Step[], batch: readonly ReplayPart<Tag>[]): Promise<void> {
@@ -208,11 +211,11 @@ export class Replayer {
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
       await this.#write(runs, to, (changes, run) => this.#deadLetters.write(changes, run));
     } catch (error) {
-      const left = isRefusal(error) || isOfShape(error) ? await this.#withoutVoid(batch) : batch;
-      if (left === batch && !this.#deadLetters.takes(error)) throw error;
+      const isVoid = (isRefusal(error) || isOfShape(error)) && (await this.#findVoid(batch, to));
+      if (!isVoid && !this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
       this.#applied = before;
-      if (left !== batch) return this.#apply(left, to);
+      if (isVoid) return this.#apply(batch, to);
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
       // transaction each, because a dead letter says where it came from.
       const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart: true });
@@ -220,9 +223,10 @@ export class Replayer {
     }
   }
 
-  #withoutVoid(batch: readonly ReplayPart<Tag>[]): Promise<readonly ReplayPart<Tag>[]> {
-    const { reader, codec, sinkName: sink, logger } = this.#options;
-    return withoutVoid({ reader, topics: this.#topics, schemas: this.#schemas, codec, sink, coverage: this.#coverage, logger }, batch, { position: this.#session.position, tables: this.#own.byTopic });
+  #findVoid(batch: readonly ReplayPart<Tag>[], to: Position): Promise<boolean> {
+    const { reader, codec, sinkName: sink, logger, alone } = this.#options;
+    const options = { reader, topics: this.#topics, schemas: this.#schemas, codec, sink, isTaken: alone?.until ?? (() => true), coverage: this.#coverage, voids: this.#voids, logger };
+    return findVoid(options, batch, to);
   }
 
   /** `write` hears also of which transaction the last of the changes is, and whether the log has their rows. */
@@ -235,6 +239,7 @@ export class Replayer {
     failpoint('sink.begin');
     const told = this.#options.sink.inCommitOrder === true;
     for await (const run of ahead(runs)) {
+      if (run.changes.length === 0 && this.#voids.covers(run.table.relid, run.last.end)) continue;
       await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run);
       this.#applied += run.changes.length;
     }

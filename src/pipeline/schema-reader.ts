@@ -54,6 +54,11 @@ export class SchemaReader {
     return this.#versions.byNames();
   }
 
+  /** The newest schema of a table; undefined when there is none. */
+  currentOf(relid: number): TableSchema | undefined {
+    return this.#versions.currentOf(relid);
+  }
+
   /** Whether the source's table was found to be gone: nothing of it comes any more, no copy either. */
   isGone(relid: number): boolean {
     return this.#versions.isGone(relid);

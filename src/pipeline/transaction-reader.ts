@@ -7,6 +7,7 @@ import type { EndRecord } from './control-records.ts';
 import { PartitionFeed, type RankedShare, type Share } from './partition-feed.ts';
 import { extraHeaderName, type HeaderReader } from './record-header.ts';
 import type { SchemaReader } from './schema-reader.ts';
+import type { VoidEvents } from './void-events.ts';
 
 /** Events of one table under one schema version whose shares have the same tag, in order. */
 export interface Run<T> {
@@ -30,6 +31,8 @@ export interface TransactionReaderOptions {
   /** Ends waiting for events that are late. */
   readonly signal?: AbortSignal;
   readonly completer?: Completer | undefined;
+  /** What is left out of the runs. */
+  readonly voids?: VoidEvents | undefined;
 }
 
 const fetchBytes = 256 << 10;
@@ -45,6 +48,7 @@ export class TransactionReader {
   readonly #codec: Codec;
   readonly #signal: AbortSignal;
   readonly #completer: Completer | undefined;
+  readonly #voids: VoidEvents | undefined;
   #lastTable: TableSchema | null = null;
   /** Used again for each event: what is made of it is the codec's own. */
   readonly #record: { -readonly [K in keyof EncodedRow]: EncodedRow[K] } = { op: 'c', ordinal: 0, key: nullSlice(), value: nullSlice(), extra: nullSlice() };
@@ -55,6 +59,7 @@ export class TransactionReader {
     this.#codec = codec;
     this.#signal = options.signal ?? never;
     this.#completer = options.completer;
+    this.#voids = options.voids;
   }
 
   /**
@@ -80,7 +85,9 @@ export class TransactionReader {
         whole = taken instanceof Promise ? await taken : taken;
       }
       const isRepeated = change.op === 't' && truncated.rank === share.rank && truncated.order === order;
-      if (header.leftOut) {
+      if (this.#voids?.covers(table.relid, share.end) === true) {
+        // As if the transaction did not have it.
+      } else if (header.leftOut) {
         if (run !== null) yield run;
         run = null;
         yield { table, tag: share.tag, changes: [change], leftOut: true, first: ordinal, last: { end: share.end, ordinal } };
