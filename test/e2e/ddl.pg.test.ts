@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import pg from 'pg';
+import { dumpSqlite } from '../support/replicas.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -27,6 +28,13 @@ async function heldReplicas({ replica, sqlite }: Setting): Promise<() => Promise
     await client.query('COMMIT');
     await client.end();
   };
+}
+
+function sqliteKey(path: string, table: string): readonly unknown[] {
+  const file = new DatabaseSync(path, { readOnly: true });
+  const key = file.prepare('SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk').all(table);
+  file.close();
+  return key.map(({ name }) => name);
 }
 
 /** What native subscriptions pass over in silence: none of it is followed by a row of the table. */
@@ -105,6 +113,21 @@ test('DDL that no row tells of is brought right by itself, in both replicas', as
       await setting.equal(['remade']);
     });
   }
+  await t.test('D8: kill -9 while the sqlite sink makes a table again for its new key, with the old one gone and the new one not yet in its place, leaves the old one', async () => {
+    await daemon.stop();
+    const before = dumpSqlite(setting.sqlite, 'remade');
+    daemon.start({ TAILRACE_FAILPOINT: 'ddl.rebuild.sqlite:kill9' });
+    await daemon.streaming();
+    await source.sql('ALTER TABLE remade DROP CONSTRAINT remade_pkey, ADD PRIMARY KEY (v, id)');
+    await source.sql(`INSERT INTO remade VALUES (7, 'again')`);
+    assert.equal(await daemon.exited(), null, 'the daemon died by the kill');
+    assert.ok(before.length > 0);
+    assert.deepEqual([dumpSqlite(setting.sqlite, 'remade'), sqliteKey(setting.sqlite, 'remade')], [before, ['id']]);
+    daemon.start();
+    await daemon.streaming();
+    await setting.equal(['remade']);
+    assert.deepEqual(sqliteKey(setting.sqlite, 'remade'), ['v', 'id']);
+  });
   await t.test('the same while nothing runs: it is noticed at the start', async () => {
     await daemon.stop();
     await source.sql(`ALTER TABLE grown ADD COLUMN later text DEFAULT 'later'`);

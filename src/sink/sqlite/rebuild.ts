@@ -28,7 +28,7 @@ export function rebuild(db: DatabaseSync, existing: ExistingTable, what: { reado
   db.exec(createTableSql({ ...table, name: temporary }, own.map((column) => declaration(db, existing.name, column.name))));
   copyRows(db, existing, { table, plan, copied, own: own.map(({ name }) => name) });
   db.exec(`DROP TABLE ${quote(existing.name)}`);
-  failpoint('ddl.mid.sqlite');
+  failpoint('ddl.rebuild.sqlite');
   // What else names the table shall find the new one under that name, and not be asked now.
   db.exec(`PRAGMA legacy_alter_table = ON; ALTER TABLE ${quote(temporary)} RENAME TO ${quote(table.name)}; PRAGMA legacy_alter_table = OFF`);
   for (const { name, sql } of extras) {
