@@ -41,6 +41,13 @@ export function sinkDdlRules(harness: SinkHarness): void {
     assert.deepEqual(await through(replica, next, insert(next, ['3', 'c', 'z'])), sorted([...rows, ['3', 'c', 'z']]));
   });
 
+  for (const [to, names] of [['the next column', ['note', 'memo']], ['the one before it', ['memo', 'name']]] as const) {
+    rule(`D3: a name that is handed on to ${to} arrives, each with its own values`, async (replica) => {
+      const next = become({ columns: [columns[0], [names[0], 'text'], [names[1], 'text']] });
+      assert.deepEqual(await through(replica, next, insert(next, ['3', 'c', 'z'])), sorted([...rows, ['3', 'c', 'z']]));
+    });
+  }
+
   rule('D3: a column renamed, and another one added under the old name', async (replica) => {
     const next = become({ columns: [columns[0], ['label', 'text'], columns[2], ['name', 'text']] });
     assert.deepEqual(await through(replica, next, insert(next, ['3', 'c', 'z', 'new'])), sorted([['1', 'a', 'x', null], ['2', 'b', 'y', null], ['3', 'c', 'z', 'new']]));

@@ -77,20 +77,22 @@ function isRenamedTo(change: ShapeChange, place: Place, column: string): boolean
   return change.changed.some(({ what, before, after }) => what === 'renamed' && after.name === column && !has(place, before.name));
 }
 
-/** Names can go round in a circle: where one is still in use, its new owner waits under another name. */
+/** Names can go round in a circle, or be handed on: where one is still in use, its new owner waits under another name until it is free. */
 function renamed(change: ShapeChange, place: Place): Step[] {
   const due = renames(change, place);
-  const first: Step[] = [];
+  const aside: Step[] = [];
+  const free: Step[] = [];
   const last: Step[] = [];
   for (const { before, after } of due) {
     const what = `column ${before.name} was renamed to ${after.name}`;
     const isTaken = due.some((other) => other.before.name === after.name);
     const waiting = `tailrace_${after.attnum ?? 0}_${after.name}`.slice(0, 40);
     const to = (from: string, name: string): Step => ({ what, sql: `${alter(place)} RENAME COLUMN ${quote(from)} TO ${quote(name)}` });
-    if (isTaken) first.push(to(before.name, waiting));
-    last.push(to(isTaken ? waiting : before.name, after.name));
+    if (isTaken) aside.push(to(before.name, waiting));
+    if (isTaken) last.push(to(waiting, after.name));
+    else free.push(to(before.name, after.name));
   }
-  return [...first, ...last];
+  return [...aside, ...free, ...last];
 }
 
 function renames(change: ShapeChange, place: Place): readonly ColumnChange[] {
