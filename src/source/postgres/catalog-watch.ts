@@ -20,9 +20,13 @@ export interface CatalogWatchOptions {
   readonly open: () => Promise<PgConnection>;
 }
 
-/** Between two questions at least, and at least this many times as long as the last one took. */
+/** Between two questions at least, and at most. */
 const intervalMs = 1000;
+const longestMs = 30_000;
+/** In between: so many times as long as a question takes the server. */
 const restFactor = 30;
+/** What one takes is believed to have doubled at most. */
+const firstCostMs = 20;
 /** Even when there is something new to be seen. */
 const shortestMs = 200;
 const LOCK_NOT_AVAILABLE = '55P03';
@@ -35,7 +39,7 @@ export class CatalogWatch implements CatalogReader {
   #connection: Promise<PgConnection> | null = null;
   #nudged: () => void = () => {};
   #askedAt = 0;
-  #tookMs = 0;
+  #costMs = firstCostMs;
   /** By relid, the digest that was found last and the snapshot's xmin then: files were the same up to there. */
   readonly #seen = new Map<number, { readonly digest: string; readonly xmin: bigint }>();
 
@@ -123,11 +127,14 @@ export class CatalogWatch implements CatalogReader {
   }
 
   async #isChanged(tables: readonly KnownTable[]): Promise<boolean> {
-    const asked = performance.now();
-    const changed = await this.#ask(async (query) => this.#differs(query, tables));
-    this.#askedAt = performance.now();
-    this.#tookMs = this.#askedAt - asked;
-    return changed;
+    return this.#ask(async (query) => {
+      // Neither connecting nor waiting for one's turn is work of the server's.
+      const asked = performance.now();
+      const changed = await this.#differs(query, tables);
+      this.#askedAt = performance.now();
+      this.#costMs = costOf(this.#askedAt - asked, this.#costMs);
+      return changed;
+    });
   }
 
   async #differs(query: Query, tables: readonly KnownTable[]): Promise<boolean> {
@@ -146,7 +153,7 @@ export class CatalogWatch implements CatalogReader {
   }
 
   async #rest(signal: AbortSignal): Promise<void> {
-    const wait = this.#askedAt === 0 ? 0 : Math.max(intervalMs, this.#tookMs * restFactor) - (performance.now() - this.#askedAt);
+    const wait = this.#askedAt === 0 ? 0 : restAfter(this.#costMs) - (performance.now() - this.#askedAt);
     const nudged = new Promise<void>((resolve) => (this.#nudged = resolve));
     if (wait > shortestMs) await Promise.race([delay(wait, undefined, { signal }), nudged]);
     const short = shortestMs - (performance.now() - this.#askedAt);
@@ -166,4 +173,14 @@ export class CatalogWatch implements CatalogReader {
       throw sourceError(error, 'the catalog could not be asked what has become of the tables');
     }
   }
+}
+
+/** One question that took long was held up, by a busy machine or a lock; a catalog that is large takes as long each time. */
+export function costOf(tookMs: number, before: number): number {
+  return Math.min(tookMs, Math.max(firstCostMs, before * 2));
+}
+
+/** A guest asks little of a large catalog, but whoever alters a table does not wait for long on a slow machine either. */
+export function restAfter(costMs: number): number {
+  return Math.min(longestMs, Math.max(intervalMs, costMs * restFactor));
 }
