@@ -234,7 +234,9 @@ export class PublishingSession {
       this.#watch.message(item);
       return;
     }
-    this.#encoder.message(this.#feeder.group, await this.#targets.messages(), item);
+    // First the target, then the group: while the topic is made the group that was being filled may be sent.
+    const target = await this.#targets.messages();
+    this.#encoder.message(this.#feeder.group, target, item);
     this.counts.changes++;
   }
 

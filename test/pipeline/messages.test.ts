@@ -33,3 +33,14 @@ test('messages that the server sends again are not written again', async (t) => 
   await bench.acknowledged(two.endLsn);
   assert.deepEqual(bench.publisher.writer.range('shop.message', 0), { start: 0, end: 2 });
 });
+
+test('the first message, whose topic is only then made, goes with the rows of its transaction into a group that is not sent yet', async (t) => {
+  const source = new ScriptedSource([items]);
+  const bench = await Bench.open(t, source);
+  source.commit([insert(items, ['1', 'a'])]);
+  const last = source.commit([insert(items, ['2', 'b']), message('outbox', 'first')]);
+  await bench.start();
+  await bench.acknowledged(last.endLsn);
+  const [end] = (await ends(await bench.reader())).slice(-1);
+  assert.deepEqual(end?.parts.map(({ topic, count }) => [topic, count]), [['shop.public.items', 1], ['shop.message', 1]]);
+});
