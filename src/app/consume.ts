@@ -2,10 +2,12 @@ import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogReader } from '../log/log.ts';
 import { writerOf } from '../pipeline/topics.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { shortened } from '../runtime/printable.ts';
 import { beginningOf, type Beginning, type ConsumeFrom } from './consume-from.ts';
 import { ConsumingGroup } from './consuming-group.ts';
 import { EventView, type RecordView } from './event-view.ts';
 import type { RecordFilter } from './record-filter.ts';
+import { kindOf } from './topic-kind.ts';
 import { findTopic, withLogReader } from './topics.ts';
 
 export interface ConsumeOptions {
@@ -37,6 +39,7 @@ export async function consume(configs: readonly PipelineConfig[], options: Consu
   const { config, topic, partitions } = await findTopic(configs, options.topic);
   const { partition } = options;
   if (partition !== undefined && partition >= partitions) throw new TailraceError('usage', `${topic} has no partition ${partition}`, { remedy: partitions === 1 ? 'It has partition 0 alone.' : `It has 0 to ${partitions - 1}.` });
+  if (options.whole === true && kindOf(config.name, topic) === 'produced') throw new TailraceError('usage', `the rows of ${shortened(topic, 80)} cannot be completed`, { remedy: 'Read the topic of the table with --whole, or leave it out.' });
   const wanted = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
   const { from } = options;
   if (!('group' in from)) return withLogReader(config, (reader) => walkAll(reader, { config, topic, wanted, group: null }, options));

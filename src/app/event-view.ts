@@ -3,6 +3,8 @@ import { formatLsn } from '../event/lsn.ts';
 import { tableName, type TableSchema } from '../event/table.ts';
 import { tupleTexts } from '../event/tuple.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
+import { logHeaderName, markHeaderName, shapeHeaderName, topicHeaderName } from '../pipeline/merge/mark.ts';
+import { MergedShapes } from '../pipeline/merge/shapes.ts';
 import { headerName, HeaderReader } from '../pipeline/record-header.ts';
 import { SchemaReader } from '../pipeline/schema-reader.ts';
 import { topicNames } from '../pipeline/topics.ts';
@@ -11,6 +13,8 @@ import { WholeRows } from '../pipeline/whole/whole-rows.ts';
 import { everyCodec } from '../registry.ts';
 import { silentLogger } from '../runtime/logger.ts';
 import type { Slice } from '../runtime/slice.ts';
+
+const mergeHeaders: ReadonlySet<string> = new Set([topicHeaderName, logHeaderName, markHeaderName]);
 
 /** A row as people read it: Postgres's own text by column, null for NULL; absent columns are not there. */
 export type RowView = Readonly<Record<string, string | null>>;
@@ -23,6 +27,9 @@ export interface RecordView {
   readonly timestamp: string;
   readonly op?: string;
   readonly table?: string;
+  /** Of a merged record: where it came from; the log's id, where it is another log. */
+  readonly from_topic?: string;
+  readonly from_log?: string;
   /** Identity: (epoch, commit LSN, ordinal). */
   readonly epoch?: number;
   readonly commit_lsn?: string;
@@ -49,6 +56,7 @@ export interface RecordView {
 /** Makes records readable, one at a time: for people, not for the hot path. */
 export class EventView {
   readonly #schemas: SchemaReader;
+  readonly #shapes: MergedShapes;
   readonly #codecs: ReadonlyMap<number, Codec>;
   readonly #header = new HeaderReader();
   readonly #whole: WholeRows | null;
@@ -56,6 +64,7 @@ export class EventView {
   /** `pipeline`: or a stream's name among topics. `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
   constructor(reader: LogReader, pipeline: string, { whole }: { readonly whole: boolean } = { whole: false }) {
     this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
+    this.#shapes = new MergedShapes(reader, topicNames(pipeline).mergedShapes);
     // By the number in the record, not by the config: the topic says what it holds.
     const all = everyCodec({ pipeline, logger: silentLogger });
     this.#codecs = new Map(all.map((codec) => [codec.id, codec]));
@@ -63,7 +72,7 @@ export class EventView {
   }
 
   async view(topic: string, partition: number, cursor: RecordCursor): Promise<RecordView> {
-    const place = { topic, partition, offset: cursor.offset, timestamp: new Date(cursor.timestamp).toISOString() };
+    const place = { topic, partition, offset: cursor.offset, timestamp: new Date(cursor.timestamp).toISOString(), ...originOf(cursor) };
     const slice: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
     if (!cursor.header(headerName, slice)) {
       return cursor.value.start < 0 ? { ...place, op: 'tombstone', ...keyed(cursor) } : { ...place, ...keyed(cursor), value: plain(cursor.value) };
@@ -77,7 +86,7 @@ export class EventView {
       return { ...identity, prefix, content: textOrBase64(content) };
     }
     if (op === 'm' || half === 'old' || codec === undefined) return { ...identity, value: plain(cursor.value) };
-    const table = await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
+    const table = cursor.header(shapeHeaderName, slice) ? await this.#shapes.get(slice) : await this.#schemas.get({ epoch: header.schemaEpoch, number: header.schemaNumber });
     if (op === 't') this.#whole?.truncated(topic, partition);
     if (op === 't') return { ...identity, table: tableName(table) };
     const record = copyRecord(cursor) as RecordCopy;
@@ -90,9 +99,21 @@ export class EventView {
   }
 }
 
+/** What a merge has written into its records. */
+function originOf(cursor: RecordCursor): Pick<RecordView, 'from_topic' | 'from_log'> {
+  const text = (name: string): string | undefined => {
+    const slice: Slice = { bytes: cursor.value.bytes, start: -1, end: -1 };
+    return cursor.header(name, slice) ? Buffer.from(slice.bytes.subarray(slice.start, slice.end)).toString() : undefined;
+  };
+  const topic = text(topicHeaderName);
+  if (topic === undefined) return {};
+  const log = text(logHeaderName);
+  return { from_topic: topic, ...(log === undefined ? {} : { from_log: log }) };
+}
+
 /** Key and headers of a record that is no event. The last of several headers of one name. */
 function keyed(cursor: RecordCursor): Pick<RecordView, 'key' | 'headers'> {
-  const headers = cursor.headers();
+  const headers = cursor.headers().filter(([name]) => !mergeHeaders.has(name));
   // Without a prototype: a header may be called __proto__.
   const named = Object.create(null) as Record<string, unknown>;
   for (const [name, { bytes, start, end }] of headers) named[name] = start < 0 ? null : textOrBase64(bytes.subarray(start, end));

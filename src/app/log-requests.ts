@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { BatchBuilder, LogWriter, Rewriting } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
+import { formatSize } from '../runtime/units.ts';
 
 /** Bytes are base64; a null partition is that of the key. */
 const record = z.strictObject({
@@ -22,7 +23,8 @@ export const logRequest = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('create'), topic: z.string(), partitions: z.int().min(1), replication: z.int().min(1).nullable(), settings }),
   z.strictObject({ do: z.literal('alter'), topic: z.string(), partitions: z.int().min(1).nullable(), settings }),
   z.strictObject({ do: z.literal('delete'), topic: z.string() }),
-  z.strictObject({ do: z.literal('append'), topic: z.string(), records: z.array(record).readonly() }),
+  /** `end`: only if the first partition still ends there; else nothing is done. */
+  z.strictObject({ do: z.literal('append'), topic: z.string(), records: z.array(record).readonly(), end: z.int().min(0).optional() }),
   z.strictObject({ do: z.literal('compact'), topic: z.string(), deleteRetention: z.int().min(0) }),
 ]);
 
@@ -33,6 +35,8 @@ export interface LogReply {
   readonly done: boolean;
   /** Of the whole topic, where it was compacted. */
   readonly sizes?: Rewriting;
+  /** Of a topic that records were to be appended to: where its first partition ends now. */
+  readonly end?: number;
 }
 
 export async function performOnLog(writer: LogWriter, request: LogRequest): Promise<LogReply> {
@@ -52,8 +56,9 @@ export async function performOnLog(writer: LogWriter, request: LogRequest): Prom
       return { done: true };
     case 'append':
       if (!there) return { done: false };
+      if (request.end !== undefined && writer.range(request.topic, 0).end !== request.end) return { done: false, end: writer.range(request.topic, 0).end };
       await appendRecords(writer, request.topic, request.records);
-      return { done: true };
+      return { done: true, end: writer.range(request.topic, 0).end };
     case 'compact':
       if (!there) return { done: false };
       return { done: true, sizes: await compactTopic(writer, request) };
@@ -91,6 +96,8 @@ async function appendRecords(writer: LogWriter, topic: string, records: readonly
     if (to >= partitions) throw new TailraceError('usage', `${topic} has no partition ${to}`, { remedy: `It has ${partitions === 1 ? 'partition 0 alone' : `0 to ${partitions - 1}`}.` });
     let batch = batches.get(to);
     if (batch === undefined) batches.set(to, (batch = writer.batch(topic, to)));
+    const excess = batch.oversize(draft);
+    if (excess !== undefined) throw new TailraceError('log-record-too-large', `a record has ${formatSize(excess.bytes)}: ${excess.limits}`);
     batch.add(draft);
   }
   await writer.append([...batches.values()]);

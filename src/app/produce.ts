@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { isMerged } from '../pipeline/merge/mark.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { shortened } from '../runtime/printable.ts';
 import { formatSize } from '../runtime/units.ts';
@@ -8,7 +9,7 @@ import { LogDoor } from './log-door.ts';
 import type { ProducedRecord } from './log-requests.ts';
 import type { LineReader } from './produced-records.ts';
 import { kindOf } from './topic-kind.ts';
-import { findTopic } from './topics.ts';
+import { findTopic, withLogReader } from './topics.ts';
 
 export interface ProduceOptions {
   readonly topic: string;
@@ -35,6 +36,9 @@ export async function produce(configs: readonly PipelineConfig[], options: Produ
   const { config, topic } = await findTopic(configs, options.topic);
   if (kindOf(config.name, topic) !== 'produced') {
     throw new TailraceError('usage', `${shortened(topic, 80)} is a topic that the pipeline ${config.name} writes: nothing else may be in it`, { remedy: `Make one of your own: tailrace topics create ${config.name}.NAME` });
+  }
+  if (await withLogReader(config, (reader) => isMerged(reader, topic))) {
+    throw new TailraceError('usage', `${shortened(topic, 80)} is merged from other topics: nothing else may be in it`, { remedy: 'Produce to a topic of its own; a merge from the beginning, into another topic, can have that too.' });
   }
   const door = new LogDoor(config, options.runtimeFolder);
   let durable = 0;

@@ -97,7 +97,7 @@ function json(value: unknown): string | null {
 
 function header(name: string, value: string): readonly [string, string] {
   if (!/^[\x21-\x7e]{1,120}$/.test(name)) throw new TailraceError('usage', `the header name ${shortened(name, 40)} is not 1 to 120 plain ASCII characters`);
-  if (name === 'tailrace') throw new TailraceError('usage', 'the header tailrace marks changes of tables: it is Tailrace\'s own');
+  if (name === 'tailrace' || name.startsWith('tailrace.')) throw new TailraceError('usage', `the header ${name} marks changes of tables: it is Tailrace's own`);
   return [name, base64(value)];
 }
 

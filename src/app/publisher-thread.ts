@@ -19,7 +19,7 @@ import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
 import { serveAppends } from './job-port.ts';
 import { performOnLog } from './log-requests.ts';
-import { kindOf } from './topic-kind.ts';
+import { isOthers } from './topic-kind.ts';
 import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
@@ -89,7 +89,7 @@ class PublisherThread {
     return {
       snapshot: (command) => commandCopies(this.#connected(), this.#config.name, command),
       log: async (request) => {
-        if (kindOf(this.#config.name, request.topic) !== 'produced') throw new TailraceError('command-refused', `${request.topic} is a topic that the pipeline writes`);
+        if (!isOthers(this.#config.name, request.topic)) throw new TailraceError('command-refused', `${request.topic} is a topic that the pipeline writes`);
         const publisher = await this.#whenOpen.promise;
         // Takes long, and what it does is not in the way of appends.
         if (request.do === 'compact') return performOnLog(publisher.writer, request);

@@ -45,7 +45,7 @@ function stake(config: PipelineConfig, order: TopicOrder): string {
 }
 
 /** What Kafka takes, whatever the log: a pipeline may move from one to the other. */
-function requireName(topic: string): void {
+export function requireName(topic: string): void {
   if (/^[a-zA-Z0-9._-]{1,249}$/.test(topic)) return;
   throw new TailraceError('usage', `${shortened(topic, 80)} is no name for a topic`, { remedy: 'Letters, digits, _ and - are taken, 249 characters at most.' });
 }

@@ -1,11 +1,12 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { Rewriting } from '../log/log.ts';
 import { writerOf } from '../pipeline/topics.ts';
+import { isMerged } from '../pipeline/merge/mark.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { shortened } from '../runtime/printable.ts';
 import { LogDoor } from './log-door.ts';
 import { kindOf } from './topic-kind.ts';
-import { findTopic } from './topics.ts';
+import { findTopic, withLogReader } from './topics.ts';
 
 export interface CompactOrder {
   readonly topic: string;
@@ -18,6 +19,11 @@ export interface CompactOrder {
 export async function compactNow(configs: readonly PipelineConfig[], order: CompactOrder): Promise<{ readonly topic: string; readonly sizes: Rewriting }> {
   const { config, topic } = await findTopic(configs, order.topic);
   if (kindOf(config.name, topic) !== 'produced') throw ofThePipeline(config.name, topic);
+  if (await withLogReader(config, (reader) => isMerged(reader, topic))) {
+    throw new TailraceError('usage', `${shortened(topic, 80)} is merged from other topics: rows of two tables may have the same key, and an update may lack columns`, {
+      remedy: 'Let a stream map the tables, and set cleanup: compact for it (docs/streams.md, Compacted results).',
+    });
+  }
   const door = new LogDoor(config, order.runtimeFolder);
   try {
     const { sizes } = await door.ask({ do: 'compact', topic, deleteRetention: order.deleteRetention });

@@ -6,6 +6,7 @@ import { columns } from './terminal.ts';
 import { defineTopicChanges } from './topic-changes.ts';
 import { defineTopicCompaction } from './topic-compaction.ts';
 import { defineTopicsCopy } from './topics-copy.ts';
+import { defineTopicsMerge } from './topics-merge.ts';
 import { formatSize } from '../runtime/units.ts';
 
 export const defineTopics: DefineCommand = (command, context) => {
@@ -27,6 +28,7 @@ export const defineTopics: DefineCommand = (command, context) => {
     .action(action((topic: string, paths: string[], options: { json?: boolean }) => describe({ topic, paths, json: options.json === true }, context)));
   defineTopicChanges(command, context);
   defineTopicCompaction(command, context);
+  defineTopicsMerge(command, context);
   defineTopicsCopy(command, context);
 };
 

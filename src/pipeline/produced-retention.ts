@@ -1,3 +1,4 @@
+import { isMerged } from './merge/mark.ts';
 import type { Retained } from './retention.ts';
 import { isProduced } from './topics.ts';
 
@@ -12,7 +13,10 @@ export async function producedBytes({ reader, writer }: Pick<Retained, 'reader' 
 export async function trimProduced(publisher: Pick<Retained, 'reader' | 'writer' | 'exclusively'>, age: number): Promise<void> {
   for (const { topic, partitions } of publisher.writer.topics()) {
     for (let partition = 0; isProduced(topic) && partition < partitions; partition++) {
-      const offset = await publisher.reader.offsetAt(topic, partition, Date.now() - age);
+      const { reader } = publisher;
+      const old = await reader.offsetAt(topic, partition, Date.now() - age);
+      // The last record of a merged topic says where the merge goes on.
+      const offset = old > 0 && (await isMerged(reader, topic)) ? Math.min(old, (await reader.range(topic, partition)).end - 1) : old;
       // It may have been deleted meanwhile.
       await publisher.exclusively(async (writer) => {
         if (writer.topics().some((spec) => spec.topic === topic)) await writer.trim(topic, partition, offset);

@@ -234,8 +234,7 @@ export class PublishingSession {
       this.#watch.message(item);
       return;
     }
-    // First the target, then the group: while the topic is made the group that was being filled may be sent.
-    const target = await this.#targets.messages();
+    const target = await this.#targets.messages(); // First, because the group may be sent meanwhile.
     this.#encoder.message(this.#feeder.group, target, item);
     this.counts.changes++;
   }

@@ -16,6 +16,8 @@ export interface TopicNames {
   job(job: string): string;
   /** The rows of a job whose result goes to a topic. */
   jobRows(job: string): string;
+  /** Shapes of tables of other logs whose events were merged into a topic of this one. */
+  readonly mergedShapes: string;
 }
 
 export function topicNames(pipeline: string): TopicNames {
@@ -28,6 +30,7 @@ export function topicNames(pipeline: string): TopicNames {
     deadLetter: (sink) => `${pipeline}.dead-letter.${sink}`,
     job: (job) => `${pipeline}.job.${job}`,
     jobRows: (job) => `${pipeline}.job.${job}.rows`,
+    mergedShapes: `${pipeline}.merged-shapes`,
   };
 }
 
@@ -51,7 +54,7 @@ export function writerOf(pipeline: string, topic: string): string {
 
 /** Whether a topic is one that people make and produce to. A table's topic has a dot behind its schema, so that no table can ever meet one. */
 export function isProduced(topic: string): boolean {
-  return /^[^.]+\.(?!(?:transaction|schema|message)$)[^.]+$/.test(topic);
+  return /^[^.]+\.(?!(?:transaction|schema|message|merged-shapes)$)[^.]+$/.test(topic);
 }
 
 /** What every part of a pipeline finds there from the first moment on: its own topics, those of its tables aside. */

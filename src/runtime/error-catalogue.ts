@@ -57,6 +57,7 @@ export const catalogue = {
   'log-incomplete': entry('operator', 3, 'The log is being copied from another one (tailrace topics copy), and is not whole yet.', 'Let the command end, or run it again if it was cut off: it goes on where it was.'),
   'log-not-empty': entry('operator', 2, 'The log to copy to has something of the pipeline already.', 'Copy to an empty log: another directory, or brokers without topics of this name.'),
   'log-other-format': entry('operator', 2, 'The log holds events in another format than the configuration says.', 'Set format: to the one that the log was written with, or give the pipeline a new log directory.'),
+  'topic-of-another': entry('operator', 2, 'The topic to merge into holds what this merge has not put there, or cannot tell from what it holds where to go on.', 'Merge into a topic that is not there yet, or name what this one was merged from; tailrace topics delete makes room.'),
   'offset-out-of-range': entry('stop', 4, 'An offset was asked for that the log does not hold (any more).', 'See docs/guarantees.md, Gaps.'),
 
   // schemas

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { kafkaJars } from '../support/kafka-jars.ts';
 import { freshPipelineName, sharedKafka } from '../support/kafka.ts';
+import { mergeCommands, mergeStage } from './merge-commands.ts';
 import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const kafka = await sharedKafka();
@@ -12,6 +13,7 @@ const tools = (): Promise<Tools> => toolsOn(() => `{ type: kafka, brokers: [${ka
 topicCommands('Kafka', tools, kafka.missing);
 groupCommands('Kafka', tools, kafka.missing);
 produceCommands('Kafka', tools, kafka.missing);
+mergeCommands('Kafka', (t) => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` }), kafka.missing);
 
 test('settings are made, changed and taken back, and what Kafka does not take is said', { skip: kafka.missing ?? false }, async () => {
   const { run } = await tools();

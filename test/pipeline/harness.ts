@@ -104,7 +104,7 @@ export class WatchedLog implements Log {
   }
 }
 
-export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'onStreamAsked' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions>; /** In place of an embedded log. */ readonly on?: Log };
+export type BenchOptions = Partial<Pick<PublisherOptions, 'snapshot' | 'onGap' | 'sinks' | 'streams' | 'onStreamAsked' | 'codec' | 'copyParallel'>> & { readonly log?: Partial<EmbeddedLogOptions>; /** In place of an embedded log. */ readonly on?: Log; /** shop without it. */ readonly pipeline?: string };
 
 interface Running {
   readonly stop: AbortController;
@@ -159,9 +159,9 @@ export class Bench {
 
   /** Opens the log for writing, without taking the slot. */
   async openPublisher(): Promise<Publisher> {
-    const { snapshot = 'never', onGap = 'stop', sinks = [], streams = [], onStreamAsked = () => {}, copyParallel = 1 } = this.options;
+    const { pipeline = 'shop', snapshot = 'never', onGap = 'stop', sinks = [], streams = [], onStreamAsked = () => {}, copyParallel = 1 } = this.options;
     this.#publisher ??= await Publisher.open({
-      pipeline: 'shop', source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, streams, onStreamAsked, copyParallel, logger: silentLogger,
+      pipeline, source: this.source, log: this.log, codec: this.codec, snapshot, onGap, sinks, streams, onStreamAsked, copyParallel, logger: silentLogger,
     });
     return this.#publisher;
   }

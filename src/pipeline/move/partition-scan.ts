@@ -5,7 +5,6 @@ import type { Slice } from '../../runtime/slice.ts';
 import type { EndRecord, Part } from '../control-records.ts';
 import { headerName, HeaderReader, transactionKey } from '../record-header.ts';
 
-const fetchBytes = 1 << 20;
 const pause = 50;
 
 /**
@@ -17,15 +16,17 @@ export class PartitionScan {
   readonly #reader: LogReader;
   readonly #topic: string;
   readonly #partition: number;
+  readonly #fetchBytes: number;
   readonly #slice: Slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
   #cursor: RecordCursor | null = null;
   /** The ordinal, with the half of a key change as the last bit: what partitions are merged by. */
   order = -1;
 
-  constructor(reader: LogReader, topic: string, partition: number) {
+  constructor(reader: LogReader, topic: string, partition: number, fetchBytes = 1 << 20) {
     this.#reader = reader;
     this.#topic = topic;
     this.#partition = partition;
+    this.#fetchBytes = fetchBytes;
   }
 
   get cursor(): RecordCursor {
@@ -59,7 +60,7 @@ export class PartitionScan {
     if (held !== null && held.offset < offset && offset < held.nextOffset) return held;
     const deadline = Date.now() + this.#reader.lateAfter;
     for (;;) {
-      const cursor = await this.#reader.fetch(this.#topic, this.#partition, offset, fetchBytes).catch((error: unknown) => {
+      const cursor = await this.#reader.fetch(this.#topic, this.#partition, offset, this.#fetchBytes).catch((error: unknown) => {
         if (error instanceof TailraceError && error.code === 'offset-out-of-range') return error;
         throw error;
       });

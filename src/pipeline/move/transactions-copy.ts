@@ -4,12 +4,13 @@ import { failpoint } from '../../runtime/failpoint.ts';
 import { shortened } from '../../runtime/printable.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { formatSize } from '../../runtime/units.ts';
-import { decodeControl, type EndRecord, type Part, type TransactionRecord } from '../control-records.ts';
+import { decodeControl, type EndRecord, type TransactionRecord } from '../control-records.ts';
 import { Extent, Group } from '../group.ts';
 import { records } from '../log-state.ts';
 import { extraHeaderName, headerName, leftOutHeaderName } from '../record-header.ts';
 import { StartRule } from '../start-rule.ts';
 import { lastCopied } from './copied-records.ts';
+import { OrderedEvents, type ScannedEvent } from './ordered-events.ts';
 import { PartitionScan } from './partition-scan.ts';
 
 export interface TransactionsCopyOptions {
@@ -34,15 +35,16 @@ const groupEnds = 2000;
  */
 export class TransactionsCopy {
   readonly #options: TransactionsCopyOptions;
-  readonly #scans = new Map<string, PartitionScan>();
+  readonly #events: OrderedEvents;
   #group: Group;
   #ends = 0;
   #extents = new Map<string, Extent>();
   #transactions = 0;
-  #events = 0;
+  #copied = 0;
 
   constructor(options: TransactionsCopyOptions) {
     this.#options = options;
+    this.#events = new OrderedEvents((topic, partition) => new PartitionScan(options.from, topic, partition));
     this.#group = this.#newGroup();
   }
 
@@ -72,27 +74,13 @@ export class TransactionsCopy {
   async #end({ parts, ...end }: EndRecord, copied: { readonly timestamp: number; readonly offset: number }): Promise<void> {
     this.#extents = new Map();
     const byTopic = Map.groupBy(parts, (part) => part.topic);
-    for (const [topic, own] of byTopic) await this.#merge(topic, own, { ...end, parts });
+    // Partitions are merged by ordinal, and taken apart again as the new log has them.
+    for (const own of byTopic.values()) for await (const event of this.#events.of(own, { ...end, parts })) await this.#write(event);
     this.#group.end({ end, extents: [...this.#extents.values()], copied });
     this.#transactions++;
   }
 
-  /** Partitions are merged by ordinal, and taken apart again as the new log has them. */
-  async #merge(topic: string, parts: readonly Part[], end: EndRecord): Promise<void> {
-    const walks = parts.map((part) => this.#scan(part).events(part, end));
-    const next = await Promise.all(walks.map((walk) => walk.next()));
-    let truncated = -1;
-    for (let first = earliest(next); first >= 0; first = earliest(next)) {
-      const scan = next[first]?.value as PartitionScan;
-      // A truncate stands in each partition, and is one.
-      const isRepeated = scan.header.op === 't' && scan.order === truncated;
-      if (scan.header.op === 't') truncated = scan.order;
-      if (!isRepeated) await this.#write(topic, scan);
-      next[first] = await (walks[first] as AsyncGenerator<PartitionScan>).next();
-    }
-  }
-
-  async #write(topic: string, { header, cursor }: PartitionScan): Promise<void> {
+  async #write({ topic, scan: { header, cursor } }: ScannedEvent): Promise<void> {
     const { to, partitions, tombstones } = this.#options;
     const count = partitions.get(topic) ?? 1;
     const { timestamp, key, value } = cursor;
@@ -106,7 +94,7 @@ export class TransactionsCopy {
       this.#group.add(batch, draft, this.#extent(topic, partition));
       if (header.op === 'd' && tombstones) this.#group.add(batch, { timestamp, key, value: { ...key, start: -1, end: -1 }, headers: [] }, null);
     }
-    this.#events++;
+    this.#copied++;
     if (this.#group.bytes >= groupBytes) await this.#flush();
   }
 
@@ -117,37 +105,18 @@ export class TransactionsCopy {
     return extent;
   }
 
-  #scan({ topic, partition }: Part): PartitionScan {
-    const name = `${topic}/${partition}`;
-    let scan = this.#scans.get(name);
-    if (scan === undefined) this.#scans.set(name, (scan = new PartitionScan(this.#options.from, topic, partition)));
-    return scan;
-  }
-
   async #flush(): Promise<void> {
     if (this.#group.isEmpty) return;
     await this.#group.append();
     failpoint('move.group');
     this.#group = this.#newGroup();
     this.#ends = 0;
-    this.#options.onProgress({ transactions: this.#transactions, events: this.#events });
+    this.#options.onProgress({ transactions: this.#transactions, events: this.#copied });
   }
 
   #newGroup(): Group {
     return new Group(this.#options.to.writer, this.#options.topic);
   }
-}
-
-/** Which of the partitions has the event that comes first; -1 when all are through. */
-function earliest(next: readonly IteratorResult<PartitionScan>[]): number {
-  let first = -1;
-  let lowest = Infinity;
-  for (const [i, { value, done }] of next.entries()) {
-    if (done === true || value.order >= lowest) continue;
-    first = i;
-    lowest = value.order;
-  }
-  return first;
 }
 
 function headerOf(cursor: PartitionScan['cursor'], name: string): Slice {

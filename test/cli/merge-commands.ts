@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import type { RecordView } from '../../src/app/event-view.ts';
+import { requirePipelines } from '../../src/config/load.ts';
+import type { PipelineConfig } from '../../src/config/pipeline-schema.ts';
+import { createCodec, createLog } from '../../src/registry.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { Bench, tableOf } from '../pipeline/harness.ts';
+import { insert, message, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
+import { tempDirectory } from '../support/temp.ts';
+import { tailrace, type Fake, type Said } from './fake-terminal.ts';
+
+export const orders = tableOf('orders', 2);
+export const payments = tableOf('payments', 3);
+export const others = tableOf('others', 1);
+
+/** A pipeline whose publisher the test starts and stops, and the commands on its log. */
+export interface MergeStage {
+  readonly name: string;
+  readonly file: string;
+  readonly config: PipelineConfig;
+  readonly bench: Bench;
+  readonly source: ScriptedSource;
+  run(command: readonly string[], fake?: Fake): Promise<Said>;
+  /** Publishes what was committed, and gives the log back. */
+  publish(): Promise<void>;
+  /** What a topic holds, as `consume` prints it. */
+  records(topic: string): Promise<readonly RecordView[]>;
+}
+
+export async function mergeStage(t: TestContext, { name, log, more = '' }: { readonly name: string; readonly log: (directory: string) => string; readonly more?: string }): Promise<MergeStage> {
+  const directory = await tempDirectory(t);
+  const file = join(directory, `${name}.yaml`);
+  await writeFile(file, `name: ${name}\nsource: { type: postgres, url: "postgres://u:p@127.0.0.1:1/x" }\nlog: ${log(join(directory, 'log'))}\n${more}`);
+  const config = requirePipelines([file], {})[0]?.config;
+  assert.ok(config !== undefined);
+  const context = { pipeline: name, logger: silentLogger };
+  const source = new ScriptedSource([orders, payments, others]);
+  const bench = await Bench.open(t, source, { pipeline: name, on: createLog(config.log, context), codec: createCodec(config.format, context) });
+  const run = (command: readonly string[], fake: Fake = {}): Promise<Said> => tailrace([...command, file], { ...fake, environment: { TAILRACE_RUNTIME_DIR: directory, ...fake.environment } });
+  return {
+    name, file, config, bench, source, run,
+    async publish() {
+      await bench.start();
+      await bench.settled();
+      await bench.stop();
+    },
+    async records(topic) {
+      const said = await run(['consume', topic, '--from-beginning', '--no-follow', '--format', 'json']);
+      assert.equal(said.code, 0, said.err);
+      return said.out.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as RecordView);
+    },
+  };
+}
+
+/** A few transactions in which everything happens that a topic of a table can hold. */
+export function commitAll(source: ScriptedSource): void {
+  source.commit([insert(orders, ['1', 'lamp']), insert(payments, ['1', '1', 'x']), insert(orders, ['2', 'desk'])]);
+  source.commit([insert(others, ['1'])]);
+  source.commit([update(payments, ['1', '1', undefined]), remove(orders, ['1', 'lamp']), message('note', 'hello')]);
+  source.commit([rekey(orders, ['2', 'desk'], ['3', 'desk']), insert(others, ['2']), insert(payments, ['2', '3', 'y'])]);
+  source.commit([truncate(orders, payments)]);
+  source.commit([insert(payments, ['4', '4', 'z']), insert(orders, ['4', 'end'])]);
+}
+
+/** What `commitAll` leaves in the topics of orders and payments together. */
+export const merged = [
+  'orders c 1', 'payments c 1', 'orders c 2', 'payments u 1', 'orders d 1', 'orders d old', 'orders u 3', 'payments c 2', 'orders t', 'payments t', 'payments c 4', 'orders c 4',
+];
+
+/** One line a record: the table that it says it came from, what happened, and the key. */
+export function told({ from_topic: topic = '', op, half, key }: RecordView): string {
+  const what = half === 'old' ? 'old' : (key as { a?: string } | undefined)?.a;
+  return [topic.split('.').at(-1), op, ...(what === undefined ? [] : [what])].join(' ');
+}
+
+/** `topics merge`, on any log. */
+export function mergeCommands(what: string, stage: (t: TestContext) => Promise<MergeStage>, missing?: string): void {
+  describe(`topics merge on ${what}`, { skip: missing ?? false }, () => {
+    test('topics are merged in the order of their commits, with identity, key and row; merging again adds what has come since', async (t) => {
+      const { name, run, records, source, publish } = await stage(t);
+      commitAll(source);
+      await publish();
+      const merge = (): Promise<Said> => run(['topics', 'merge', 'public.orders', `${name}.public.payments`, '--into', 'all']);
+      const said = await merge();
+      assert.equal(said.code, 0, said.err);
+      assert.match(said.out, new RegExp(`^TOPIC +RECORDS +SIZE +SEGMENTS\n${name}\\.public\\.orders +source +\\d[^]*\n${name}\\.all +before +0 +0 B [^]*\n${name}\\.all +now +12 [^]*\n12 records were merged into ${name}\\.all\n$`));
+      const all = await records('all');
+      assert.deepEqual(all.map(told), merged);
+      // Each is what its own topic has, but for where it stands.
+      const own = [...(await records('public.orders')), ...(await records('public.payments'))].filter(({ op }) => op !== 'tombstone');
+      for (const { partition: _, offset: __, topic: ___, from_topic: from, ...rest } of all) {
+        assert.ok(own.some(({ partition: _p, offset: _o, topic, ...same }) => topic === from && JSON.stringify(same) === JSON.stringify(rest)), JSON.stringify(rest));
+      }
+      source.commit([insert(payments, ['5', '5', 'w'])]);
+      source.commit([insert(others, ['3'])]);
+      source.commit([insert(orders, ['5', 'more'])]);
+      await publish();
+      assert.equal((await merge()).code, 0);
+      assert.deepEqual((await records('all')).map(told), [...merged, 'payments c 5', 'orders c 5']);
+      const nothing = await merge();
+      assert.match(nothing.out, /\n0 records were merged into/);
+      assert.deepEqual((await records('all')).slice(merged.length).map(told), ['payments c 5', 'orders c 5']);
+    });
+    test('what cannot be merged is refused before anything is written', async (t) => {
+      const { name, run, source, publish } = await stage(t);
+      source.commit([insert(orders, ['1', 'lamp']), insert(payments, ['1', '1', 'x'])]);
+      await publish();
+      for (const topic of ['parts', 'clicks']) assert.equal((await run(['topics', 'create', topic, ...(topic === 'parts' ? ['--partitions', '2'] : [])])).code, 0);
+      await run(['produce', 'clicks'], { input: ['1\n'] });
+      for (const [args, message] of [
+        [['public.orders', '--into', 'public.all'], /a topic that the pipeline .* writes itself[^]*for example .*\.all/],
+        [['public.orders', '--into', 'parts'], /has 2 partitions, over which there is no order/],
+        [['public.orders', '--into', 'clicks'], /clicks holds records that no merge has put there/],
+        [['clicks', '--into', 'clicks'], /cannot be merged into itself/],
+        [['public.orders', 'public.orders', '--into', 'all'], /public\.orders is named twice/],
+        [['public.oders', '--into', 'all'], /there is no topic .*public\.oders, did you mean .*public\.orders/],
+        [['transaction', '--into', 'all'], /holds no events: it is a topic of the kind transaction/],
+        [['./nothing', '--into', 'all'], /is neither a connector file nor/],
+        [['--into', 'all'], /there is nothing to merge/],
+      ] as const) {
+        const said = await run(['topics', 'merge', ...args]);
+        assert.equal(said.code, 2, `${args.join(' ')} ${said.err}`);
+        assert.match(said.err, message);
+      }
+      assert.doesNotMatch((await run(['topics', 'list'])).out, new RegExp(`${name}\\.all `));
+      assert.equal((await run(['topics', 'merge', 'public.orders', '--into', 'all'])).code, 0);
+      const more = await run(['topics', 'merge', 'public.orders', 'public.payments', '--into', 'all']);
+      assert.equal(more.code, 2);
+      assert.match(more.err, new RegExp(`was merged from ${name}\\.public\\.orders`));
+      assert.match((await run(['topics', 'merge', 'all', '--into', 'twice'])).err, /all is merged itself[^]*Name what it was merged from/);
+      for (const [command, message] of [[['produce', 'all'], /is merged from other topics: nothing else/], [['consume', 'all', '--whole'], /rows of .*all cannot be completed/]] as const) {
+        const refused = await run(command, { input: ['1\n'] });
+        assert.equal(refused.code, 2);
+        assert.match(refused.err, message);
+      }
+    });
+    test('topics that people produce to are merged by the time of their records, each partition in its order', async (t) => {
+      const { run, records, publish } = await stage(t);
+      await publish();
+      const line = (value: string, second: number, more: object = {}): string => `${JSON.stringify({ key: 'k', value, timestamp: `2026-01-31T12:00:0${second}Z`, ...more })}\n`;
+      await run(['topics', 'create', 'eu', '--partitions', '2']);
+      await run(['topics', 'create', 'us']);
+      await run(['produce', 'eu', '--format', 'json'], { input: [line('e1', 1, { partition: 0, headers: { h: 'x' } }), line('e4', 4, { partition: 1 }), line('e2', 2, { partition: 1 })] });
+      await run(['produce', 'us', '--format', 'json'], { input: [line('u3', 3)] });
+      const merge = (): Promise<Said> => run(['topics', 'merge', 'us', 'eu', '--into', 'clicks']);
+      assert.equal((await merge()).code, 0);
+      const values = async (): Promise<readonly unknown[]> => (await records('clicks')).map(({ value }) => value);
+      assert.deepEqual(await values(), ['e1', 'u3', 'e4', 'e2']);
+      const [first] = await records('clicks');
+      assert.deepEqual([first?.key, first?.headers, first?.from_topic?.split('.').at(-1)], ['k', { h: 'x' }, 'eu']);
+      await run(['produce', 'us', '--format', 'json'], { input: [line('u5', 5)] });
+      assert.equal((await merge()).code, 0);
+      assert.deepEqual(await values(), ['e1', 'u3', 'e4', 'e2', 'u5']);
+    });
+  });
+}

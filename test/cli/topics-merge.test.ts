@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { dirname, join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { createEmbeddedLog, embeddedLogConfig } from '../../src/log/embedded/index.ts';
+import { encodeControl, type EndRecord } from '../../src/pipeline/control-records.ts';
+import { appendRecord } from '../../src/pipeline/group.ts';
+import { tableOf } from '../pipeline/harness.ts';
+import { ends } from '../pipeline/log-view.ts';
+import { tailrace as asProcess } from '../support/daemon.ts';
+import { insert, type ScriptedSource, type Written } from '../support/scripted-source.ts';
+import { eventually } from '../support/wait.ts';
+import { commitAll, merged, mergeCommands, mergeStage, orders, others, payments, told, type MergeStage } from './merge-commands.ts';
+
+const stage = (t: TestContext, name = 'shop', more = ''): Promise<MergeStage> => mergeStage(t, { name, log: (directory) => `{ type: embedded, directory: ${directory} }`, more });
+const folderOf = ({ file }: MergeStage): string => join(dirname(file), 'log');
+
+mergeCommands('the embedded log', stage);
+
+/** Commits at a second of one clock that all sources share. */
+function commitAt(source: ScriptedSource, second: number, ...changes: readonly Written[]): void {
+  source.commit(changes, { commitTime: 1_769_860_800_000_000n + BigInt(second) * 1_000_000n });
+}
+
+test('logs in folders, of other pipelines and of other times, are merged by commit time, each in its own order; their rows are read with their own shapes', async (t) => {
+  const [shop, old] = [await stage(t), await stage(t)];
+  const formerOrders = tableOf('orders', 1);
+  old.source.tables = [formerOrders, others];
+  commitAt(old.source, 1, insert(formerOrders, ['o1']));
+  commitAt(old.source, 9, insert(formerOrders, ['o9']), insert(others, ['o9']));
+  // Its clock was put back: it stays behind what came before it.
+  commitAt(old.source, 3, insert(formerOrders, ['o3']));
+  commitAt(shop.source, 2, insert(orders, ['s2', 'lamp']), insert(orders, ['s2b', 'lamp']));
+  commitAt(shop.source, 8, insert(payments, ['s8', '1', 'x']));
+  commitAt(shop.source, 10, insert(orders, ['s10', 'end']));
+  for (const each of [shop, old]) await each.publish();
+  const merge = (): Promise<{ code: number; err: string; out: string }> => shop.run(['topics', 'merge', 'public.*', folderOf(old), '--into', 'history']);
+  const said = await merge();
+  assert.equal(said.code, 0, said.err);
+  assert.match(said.out, new RegExp(`\n${folderOf(old)}:shop\\.public\\.orders +source +3 [^]*\n${folderOf(old)}:shop\\.public\\.others +source +1 `));
+  const expected = ['orders c o1', 'orders c s2', 'orders c s2b', 'payments c s8', 'orders c o9', 'others c o9', 'orders c o3', 'orders c s10'];
+  const history = await shop.records('history');
+  assert.deepEqual(history.map(told), expected);
+  assert.deepEqual(history.map(({ after }) => Object.keys(after ?? {}).length), [1, 2, 2, 3, 1, 1, 1, 2], 'each row has the columns of its own table');
+  assert.deepEqual(new Set(history.map(({ from_log: log, after }) => `${log} ${after?.['a']?.[0]}`)).size, 2);
+  assert.match((await shop.run(['topics', 'list'])).out, /shop\.merged-shapes +shapes +1 +2 /);
+  // One topic of the folder, where there is more by now; and the same topics again, with a table that is new.
+  commitAt(old.source, 11, insert(others, ['o11']));
+  commitAt(shop.source, 12, insert(others, ['s12']));
+  for (const each of [shop, old]) await each.publish();
+  assert.equal((await merge()).code, 0);
+  assert.deepEqual((await shop.records('history')).map(told), [...expected, 'others c o11', 'others c s12']);
+  assert.equal((await shop.run(['topics', 'merge', `${folderOf(old)}:public.others`, '--into', 'some'])).code, 0);
+  assert.deepEqual((await shop.records('some')).map(told), ['others c o9', 'others c o11']);
+});
+
+test('what no valid END names is left out, and a transaction that retention has taken before it was merged is a gap', async (t) => {
+  const shop = await stage(t);
+  const { run, records, source, publish } = shop;
+  commitAll(source);
+  await publish();
+  const log = createEmbeddedLog(embeddedLogConfig.parse({ directory: folderOf(shop) }));
+  const last = await (async (): Promise<EndRecord & { at: number }> => {
+    const reader = await log.openReader();
+    const [end] = (await ends(reader)).slice(-1);
+    await reader.close();
+    assert.ok(end !== undefined);
+    return end;
+  })();
+  const { at: _, ...end } = last;
+  // As a publisher that was replaced leaves it.
+  const zombie = await log.openWriter();
+  await appendRecord(zombie, 'shop.transaction', { value: encodeControl({ ...end, startId: 'ffffffffffffffff' }) });
+  await zombie.close();
+  const merge = (): ReturnType<MergeStage['run']> => run(['topics', 'merge', 'public.orders', 'public.payments', '--into', 'all']);
+  assert.equal((await merge()).code, 0);
+  assert.deepEqual((await records('all')).map(told), merged);
+  source.commit([insert(orders, ['7', 'gone'])]);
+  await publish();
+  const writer = await log.openWriter();
+  writer.roll('shop.transaction', 0);
+  await writer.close();
+  source.commit([insert(orders, ['8', 'kept'])]);
+  await publish();
+  const trimmed = await log.openWriter();
+  const { end: newest } = trimmed.range('shop.transaction', 0);
+  await trimmed.trim('shop.transaction', 0, newest);
+  assert.ok(trimmed.range('shop.transaction', 0).start > 0);
+  await trimmed.close();
+  const gap = await merge();
+  assert.equal(gap.code, 4, gap.out);
+  assert.match(gap.err, /transactions of shop are missing that were not merged yet[^]*merge into another topic, or delete this one first/);
+  assert.deepEqual((await records('all')).map(told), merged, 'nothing is passed over');
+});
+
+test('events of another format are refused, and so is compaction of a merged topic', async (t) => {
+  const [tuple, json] = [await stage(t), await stage(t, 'other', 'format: json\n')];
+  for (const { source, publish } of [tuple, json]) {
+    source.commit([insert(orders, ['1', 'x'])]);
+    await publish();
+  }
+  const said = await tuple.run(['topics', 'merge', 'public.orders', `${folderOf(json)}:public.orders`, '--into', 'all']);
+  assert.equal(said.code, 2);
+  assert.match(said.err, /events of .* are written as (json|tuple), and those of .* in (json|tuple)/);
+  assert.equal((await tuple.run(['topics', 'merge', 'public.orders', '--into', 'all'])).code, 0);
+  const compacted = await tuple.run(['topics', 'compact', 'all']);
+  assert.equal(compacted.code, 2);
+  assert.match(compacted.err, /merged from other topics: rows of two tables may have the same key/);
+});
+
+/** Transactions of many appends, small ones between them. */
+function commitMuch(source: ScriptedSource, from: number): readonly string[] {
+  const long = 'x'.repeat(60_000);
+  const told: string[] = [];
+  for (let n = from; n < from + 4; n++) {
+    const changes = Array.from({ length: 20 }, (_, i) => (i % 3 === 0 ? insert(payments, [`${n}.${i}`, 'p', long]) : insert(orders, [`${n}.${i}`, long])));
+    commitAt(source, n, ...changes);
+    told.push(...changes.map((_, i) => `${i % 3 === 0 ? 'payments' : 'orders'} c ${n}.${i}`));
+  }
+  return told;
+}
+
+test('kill -9 at each step: the merge goes on behind what is durable, and in the end each event is there once and in order', async (t) => {
+  const [shop, old] = [await stage(t), await stage(t, 'old')];
+  const expected = [...commitMuch(old.source, 1), ...commitMuch(shop.source, 5)];
+  for (const each of [shop, old]) await each.publish();
+  const args = ['topics', 'merge', 'shop.public.*', folderOf(old), shop.file, '--into', 'shop.all'];
+  for (const point of ['merge.topic_made', 'merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']) {
+    const [name, nth = '1'] = point.split(':');
+    const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${name}:kill9:${nth}` });
+    assert.equal(killed.code, null, `${point}: ${killed.err}`);
+  }
+  const said = await asProcess(args);
+  assert.equal(said.code, 0, said.err);
+  assert.doesNotMatch(said.out, /\n0 records were merged/, 'there was still something to do');
+  assert.deepEqual((await shop.records('all')).map(told), expected);
+});
+
+test('two merges into one topic at once: each event is there once, and who comes too late is told so', async (t) => {
+  const shop = await stage(t);
+  const expected = commitMuch(shop.source, 1);
+  await shop.publish();
+  const merge = (): ReturnType<MergeStage['run']> => shop.run(['topics', 'merge', 'public.orders', 'public.payments', '--into', 'all']);
+  const both = await Promise.all([merge(), merge()]);
+  for (const { code, err } of both) if (code !== 0) assert.match(err, /is being written by somebody else, another merge perhaps|is open in another process/);
+  await eventually(async () => (await merge()).code === 0, { what: 'a merge by itself' });
+  assert.deepEqual((await shop.records('all')).map(told), expected);
+});
