@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BatchBuilder, LogWriter, Rewriting } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { Slice } from '../runtime/slice.ts';
 import { formatSize } from '../runtime/units.ts';
 
@@ -58,6 +59,7 @@ export async function performOnLog(writer: LogWriter, request: LogRequest): Prom
       if (!there) return { done: false };
       if (request.end !== undefined && writer.range(request.topic, 0).end !== request.end) return { done: false, end: writer.range(request.topic, 0).end };
       await appendRecords(writer, request.topic, request.records);
+      failpoint('request.appended');
       return { done: true, end: writer.range(request.topic, 0).end };
     case 'compact':
       if (!there) return { done: false };
