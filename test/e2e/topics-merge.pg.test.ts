@@ -7,9 +7,11 @@ import { LogTransactions, logRecords } from '../support/transaction-oracle.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
 
+const places: ReadonlySet<string> = new Set(['topic', 'partition', 'offset', 'from_topic']);
+
 /** An event without its place: what it is, of which transaction. */
-function bare({ offset: _, partition: __, topic: ___, from_topic: ____, ...event }: RecordView): string {
-  return JSON.stringify(event);
+function bare(event: RecordView): string {
+  return JSON.stringify(Object.entries(event).filter(([name]) => !places.has(name)));
 }
 
 test('topics merge while a daemon writes the log, both killed again and again: all events are there once, in the order of their commits', async (t) => {

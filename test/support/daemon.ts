@@ -23,9 +23,10 @@ export interface CommandResult {
   readonly err: string;
 }
 
-/** Runs one command of the program to its end, as a user would. */
-export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}, input?: string): Promise<CommandResult> {
+/** Runs one command of the program to its end, as a user would; `began` gets its process. */
+export async function tailrace(args: readonly string[], environment: Readonly<Record<string, string>> = {}, input?: string, began: (child: ChildProcess) => void = () => {}): Promise<CommandResult> {
   const child = spawn(process.execPath, [main, ...args], { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: { ...shared, ...environment } });
+  began(child);
   child.stdin?.on('error', () => {});
   child.stdin?.end(input);
   let out = '';

@@ -16,8 +16,9 @@ export interface MergedRecord {
 export interface MergeSource {
   readonly name: SourceName;
   /**
-   * What the next records are ordered by among those of other sources: microseconds since 1970, never lower than before. A transaction
-   * that was begun before comes first of all. Null: all that was there when the source was opened is merged.
+   * When the next records came about, which orders them among those of other sources: microseconds since 1970. A clock may have been put
+   * back: the source's own order is kept all the same. A transaction that was begun before comes first of all. Null: all that was there
+   * when the source was opened is merged.
    */
   next(): Promise<bigint | null>;
   /** The records of what `next` has told of. `mark` goes along with them. */

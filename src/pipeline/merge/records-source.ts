@@ -20,7 +20,6 @@ export class RecordsSource implements MergeSource {
   readonly #isForeign: boolean;
   readonly #walks: readonly Walk[];
   #first: Walk | null = null;
-  #time = 0;
 
   private constructor({ name, isForeign }: RecordsSourceOptions, walks: readonly Walk[]) {
     this.name = name;
@@ -51,8 +50,7 @@ export class RecordsSource implements MergeSource {
     this.#first = null;
     for (const walk of this.#walks) if ((await walk.fill()) && (this.#first === null || walk.time < this.#first.time)) this.#first = walk;
     if (this.#first === null) return null;
-    this.#time = Math.max(this.#time, this.#first.time);
-    return BigInt(this.#time) * 1000n;
+    return BigInt(this.#first.time) * 1000n;
   }
 
   async *take(): AsyncGenerator<MergedRecord> {
@@ -80,7 +78,7 @@ class Walk {
   #isFilled = false;
   /** Of the next record that is not taken yet. */
   offset: number;
-  /** Milliseconds: of the record, or the latest of those before it. */
+  /** Of the record, in milliseconds. */
   time = 0;
 
   constructor(reader: LogReader, of: { readonly topic: string; readonly partition: number; readonly from: number; readonly end: number; readonly fetchBytes: number }) {
@@ -98,7 +96,7 @@ class Walk {
       if (this.#cursor.next()) {
         if (this.#cursor.offset < this.offset) continue;
         this.offset = Math.min(this.#cursor.offset, this.end);
-        this.time = Math.max(this.time, this.#cursor.timestamp);
+        this.time = this.#cursor.timestamp;
         this.#isFilled = this.offset < this.end;
       } else {
         // Behind the last record others may have been, which compaction has removed.

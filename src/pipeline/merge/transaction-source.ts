@@ -47,7 +47,6 @@ export class TransactionSource implements MergeSource {
   #steps: readonly Step[] = [];
   #at = 0;
   #parts: readonly Part[] = [];
-  #time = atOnce;
   #behind: Position | null;
   #open: TransactionsMark['open'];
   /** What an earlier merge has begun is still to be found. */
@@ -92,9 +91,7 @@ export class TransactionSource implements MergeSource {
       if (this.#isResuming) {
         if (isLink(step.end)) return this.#resumed(step.end);
       } else if (this.#parts.length > 0) {
-        // The source's clock may have been put back: its order is that of its commits all the same.
-        if (step.end.commitTime > this.#time) this.#time = step.end.commitTime;
-        return this.#time;
+        return step.end.commitTime;
       }
       this.#pass(step);
     }
