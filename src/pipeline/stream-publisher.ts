@@ -33,6 +33,11 @@ export interface StreamPublisherOptions {
 /** What a stream takes its topics with. */
 export interface StreamOpening {
   readonly shapes: readonly TableShape[];
+  /**
+   * Of the input, as its START has it: a stream's topics are of the same log. A writer of Kafka has only the id that a log would have that
+   * begins with it, and where the log is moved to a folder that has one id for all, sinks of the stream would not go on.
+   */
+  readonly logId: string;
   /** Of the source, as the input's START has it. */
   readonly systemIdentifier: string;
   /** The stream has no past: what its topics hold counts no longer. */
@@ -93,7 +98,7 @@ export class StreamPublisher implements Retained {
     const { start: before, end } = await readProgress(reader, topics);
     const { versions: records, copies } = await readSchemaState(reader, topics);
     const start: StartRecord = {
-      type: 'start', logId: before?.logId ?? writer.logId, epoch: (before?.epoch ?? 0) + 1, startId: startIdText(randomBytes(8)), systemIdentifier: of.systemIdentifier, timeline: 1,
+      type: 'start', logId: before?.logId ?? of.logId, epoch: (before?.epoch ?? 0) + 1, startId: startIdText(randomBytes(8)), systemIdentifier: of.systemIdentifier, timeline: 1,
       slot: options.stream, tables: of.shapes.map(tableName), continues: end && { epoch: end.epoch, commitLsn: end.commitLsn, endLsn: end.endLsn },
       gap: of.anew && before !== null ? 'the stream was begun anew' : null,
     };

@@ -36,9 +36,9 @@ export interface CopyAsk {
 export interface StreamOutputs {
   /**
    * Takes the stream's topics over from whoever wrote them before. Resolves with the input's place of the last results that are
-   * durable there; null for none. `anew`: the stream has no past, and what its topics hold counts no longer.
+   * durable there; null for none. `anew`: the stream has no past, and what its topics hold counts no longer. Log and system are the input's.
    */
-  open(of: { readonly shapes: readonly TableShape[]; readonly systemIdentifier: string; readonly anew: boolean }): Promise<{
+  open(of: { readonly shapes: readonly TableShape[]; readonly logId: string; readonly systemIdentifier: string; readonly anew: boolean }): Promise<{
     readonly input: InputPlace | null;
     /** What was asked for before and has no answer yet. */
     readonly asks: readonly CopyAsk[];

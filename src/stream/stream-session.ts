@@ -164,7 +164,8 @@ export class StreamSession implements SinkSession {
 
   async #takeOutputs(position: Position, anew: boolean): Promise<void> {
     const { outputs } = this.#options;
-    const { input: published, asks } = await outputs.open({ shapes: [...this.#shapes.values()], systemIdentifier: position.systemIdentifier, anew });
+    const { logId, systemIdentifier } = position;
+    const { input: published, asks } = await outputs.open({ shapes: [...this.#shapes.values()], logId, systemIdentifier, anew });
     this.#open = true;
     const pending = readPending(this.#state);
     if (!anew && pending !== null) {

@@ -1,19 +1,25 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
+import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
 import { Publisher } from '../../src/pipeline/publisher.ts';
 import { SinkTopicWriter } from '../../src/pipeline/sink-topic-writer.ts';
+import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
 import { topicNames } from '../../src/pipeline/topics.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
+import { count, stream } from '../../src/stream/api.ts';
+import type { StreamOutputs } from '../../src/stream/outputs.ts';
+import { StreamSink } from '../../src/stream/stream-sink.ts';
 import { addPartitions, deleteTopic, dropRecords } from '../log/kafka/raw.ts';
 import { freshLog, withoutPrefix } from '../log/kafka/prefixed-log.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { insert, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
 import { Bench, tableOf } from './harness.ts';
-import { ends, starts } from './log-view.ts';
+import { control, ends, starts } from './log-view.ts';
 
 const kafka = await sharedKafka();
 const needed = { skip: kafka.missing ?? false };
@@ -21,11 +27,11 @@ const items = tableOf('items', 2);
 const orders = tableOf('orders', 2);
 
 /** A pipeline `shop` whose topics stand behind a prefix that is this test's alone. */
-async function shop(t: TestContext, config: Partial<KafkaLogConfig> = {}, tables = [items, orders]): Promise<{ bench: Bench; source: ScriptedSource; prefix: string }> {
+async function shop(t: TestContext, config: Partial<KafkaLogConfig> = {}, tables = [items, orders], sinks = ['local']): Promise<{ bench: Bench; source: ScriptedSource; prefix: string }> {
   const source = new ScriptedSource(tables);
   const { log, pipeline } = freshLog(kafka.brokers, config);
   const prefix = `${pipeline}.`;
-  return { source, prefix, bench: await Bench.open(t, source, { on: withoutPrefix(log, prefix), sinks: ['local'] }) };
+  return { source, prefix, bench: await Bench.open(t, source, { on: withoutPrefix(log, prefix), sinks }) };
 }
 
 function isGap(pattern: RegExp): (error: unknown) => boolean {
@@ -85,6 +91,33 @@ test('START: two publishers on one slot: whoever was replaced writes on, nothing
   stop.abort(new Error('stopped'));
   await published;
   await successor.close();
+});
+
+test('START: a stream that is added later is of the log that the pipeline began, whoever writes it by then, and stays so', needed, async (t) => {
+  const { bench, source } = await shop(t, {}, [items], ['sizes']);
+  await bench.start();
+  source.commit([insert(items, ['1', 'a'])]);
+  await bench.settled();
+  const definition = stream(({ table }) => table<{ b: string }>('public.items').groupBy(({ b }) => ({ b })).aggregate({ n: count() }).to('sizes', { key: ['b'], columns: { b: 'text', n: 'int8' } }));
+  for (const sizes of [1, 2]) {
+    // Each has an id for a log of its own.
+    await bench.restart();
+    source.commit([insert(items, [`${sizes + 1}`, 'b'])]);
+    let published: StreamPublisher | undefined;
+    const outputs: StreamOutputs = {
+      open: async (of) => (published = await bench.publisher.openStream('sizes', of)), publish: async (...of) => published?.publish(...of),
+      publishCopy: async (...of) => published?.publishCopy(...of), onAsk: () => {}, close: async () => {},
+    };
+    const running = await bench.replay('sizes', { sink: new StreamSink({ name: 'sizes', path: join(bench.directory, 'sizes.sqlite'), module: { definition, fingerprint: 'one' }, outputs }) });
+    await running.reaches(source.lsn);
+    const reader = await bench.reader();
+    const [began] = await starts(reader);
+    const records = await control<StartRecord | EndRecord>(reader, 'shop.stream.sizes.transaction');
+    const ids = records.flatMap((record) => (record.type === 'start' ? [record.logId] : []));
+    assert.ok(ids.length >= sizes);
+    assert.deepEqual(new Set(ids), new Set([began?.logId]));
+    await running.stop();
+  }
 });
 
 test('gap: a sink whose next transaction was let go of by the brokers stops, and says what is held', needed, async (t) => {
