@@ -127,14 +127,14 @@ async function writers(brokers: readonly string[], broker: number | undefined): 
   printRuns(`${count(records)} records of about 320 bytes into three partitions of one broker, acks=all`, runs, 'kafkajs');
 }
 
-async function pipelines(brokers: readonly string[]): Promise<void> {
+async function pipelines(brokers: readonly string[], broker: number | undefined): Promise<void> {
   const workload = inserts(1000);
   const source = await benchServer();
   const arena: Arena = { source, replica: source, shop: 'shop', workload };
   const daemons: Tailrace[] = [];
   try {
     await makeShop(arena);
-    for (let round = 0; round < options.rounds; round++) daemons.push(await Tailrace.create(arena, 'none'), await Tailrace.create(arena, 'none', { brokers }));
+    for (let round = 0; round < options.rounds; round++) daemons.push(await Tailrace.create(arena, 'none'), await Tailrace.create(arena, 'none', { kafka: { brokers, pid: broker } }));
     await workload.fill(source, arena.shop, records);
     await source.sql('CHECKPOINT');
     const runs: Run[] = [];
@@ -155,7 +155,7 @@ const cluster = await startKafkaCluster({ libs: jars.libs });
 try {
   console.log(machine());
   await writers(cluster.addresses, cluster.brokers[0]?.pid);
-  await pipelines(cluster.addresses);
+  await pipelines(cluster.addresses, cluster.brokers[0]?.pid);
 } finally {
   await cluster.remove();
 }

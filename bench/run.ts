@@ -11,7 +11,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** In this order; whatever else lies in this folder comes behind. */
-const order = ['capture', 'replicate', 'transaction', 'sqlite', 'snapshot', 'latency', 'visible', 'kafka', 'growth'];
+const order = ['capture', 'replicate', 'transaction', 'sqlite', 'snapshot', 'latency', 'visible', 'kafka', 'debezium', 'growth'];
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const found = readdirSync(folder).filter((file) => file.endsWith('.ts') && file !== 'run.ts').map((file) => file.slice(0, -3));

@@ -3,13 +3,22 @@ import { DatabaseSync } from 'node:sqlite';
 import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { BenchDaemon } from './daemon.ts';
-import { serverCpuSeconds, type Cpu } from './meter.ts';
+import { cpuSeconds, serverCpuSeconds, type Cpu } from './meter.ts';
 import { Probe } from './server.ts';
 import type { Progress } from './workloads.ts';
 
-interface Looker {
+export interface Looker {
   seen(total: number): Promise<number>;
   close(): void | Promise<void>;
+}
+
+/** In place of the embedded log. */
+export interface KafkaPlace {
+  readonly brokers: readonly string[];
+  /** The broker's process, where it is one and its CPU is to be told. */
+  readonly pid: number | undefined;
+  /** As the YAML says it; in the default format where it is left out. */
+  readonly format?: string;
 }
 
 export type SinkKind = 'postgres' | 'sqlite' | 'none';
@@ -23,32 +32,33 @@ export class Tailrace implements Contender {
   readonly #sink: SinkKind;
   readonly #name: string;
   readonly #sinks: number;
-  readonly #brokers: readonly string[] | undefined;
+  readonly #kafka: KafkaPlace | undefined;
   #probes: Looker[] = [];
 
-  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon; brokers: readonly string[] | undefined }) {
+  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon; kafka: KafkaPlace | undefined }) {
     this.#arena = arena;
     this.#sink = parts.sink;
     this.#sinks = parts.sinks;
-    this.#brokers = parts.brokers;
-    this.what = parts.brokers === undefined ? 'tailrace' : 'tailrace, Kafka';
+    this.#kafka = parts.kafka;
+    this.what = parts.kafka === undefined ? 'tailrace' : `tailrace, Kafka${parts.kafka.format === undefined ? '' : `, ${parts.kafka.format}`}`;
     this.#name = parts.name;
     this.#daemon = parts.daemon;
     this.database = parts.sink === 'postgres' ? `${parts.name}_0` : null;
   }
 
-  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number; /** In place of the embedded log: a Kafka, in whose default format. */ readonly brokers?: readonly string[] } = {}): Promise<Tailrace> {
+  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number; readonly kafka?: KafkaPlace } = {}): Promise<Tailrace> {
     const name = freshName('bench');
     const many = options.sinks ?? 1;
     const sinks: string[] = [];
     if (sink !== 'none') for (let i = 0; i < many; i++) sinks.push(`  - { name: sink-${i}, ${await sinkOf(arena, sink, `${name}_${i}`)} }\n`);
+    const { kafka } = options;
     const tables = arena.workload.tables.map((table) => `public.${table}`).join(', ');
     const daemon = await BenchDaemon.create((directory) => `name: ${name}
 source: { type: postgres, url: "${arena.source.url(arena.shop)}", publication: bench, tables: { include: [${tables}] } }
-log: { ${options.brokers === undefined ? `type: embedded, directory: "${directory}/log"` : `type: kafka, brokers: [${options.brokers.join(', ')}]`} }
-sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', directory)}`}
+log: { ${kafka === undefined ? `type: embedded, directory: "${directory}/log"` : `type: kafka, brokers: [${kafka.brokers.join(', ')}]`} }
+${kafka?.format === undefined ? '' : `format: ${kafka.format}\n`}sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', directory)}`}
 `);
-    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon, brokers: options.brokers });
+    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon, kafka });
     await tailrace.start();
     await tailrace.ready();
     await daemon.stop();
@@ -71,7 +81,7 @@ sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', direct
 
   cpu(): Cpu {
     const { source, replica } = this.#arena;
-    const cpu = { ours: this.#daemon.cpu, source: serverCpuSeconds(source.pid) };
+    const cpu = { ours: this.#daemon.cpu, source: serverCpuSeconds(source.pid), ...(this.#kafka?.pid === undefined ? {} : { broker: cpuSeconds(this.#kafka.pid) }) };
     return this.#sink === 'postgres' ? { ...cpu, replica: serverCpuSeconds(replica.pid) } : cpu;
   }
 
@@ -90,7 +100,7 @@ sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', direct
     switch (this.#sink) {
       case 'none': {
         const topic = `${this.#name}.public.${workload.tables[0]}`;
-        return this.#brokers === undefined ? Promise.resolve([{ seen: () => this.#daemon.logged(topic), close: () => {} }]) : kafkaProbe(this.#brokers, topic);
+        return this.#kafka === undefined ? Promise.resolve([{ seen: () => this.#daemon.logged(topic), close: () => {} }]) : kafkaProbe(this.#kafka.brokers, topic).then((probe) => [probe]);
       }
       case 'sqlite':
         return Promise.resolve(names.map((name) => sqliteProbe(join(this.#daemon.directory, `${name}.sqlite`), workload.progress)));
@@ -100,10 +110,11 @@ sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', direct
   }
 }
 
-async function kafkaProbe(brokers: readonly string[], topic: string): Promise<Looker[]> {
+/** Looks how many records a topic of one partition has. */
+export async function kafkaProbe(brokers: readonly string[], topic: string): Promise<Looker> {
   const pipeline = topic.slice(0, topic.indexOf('.'));
   const reader = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline }).openReader();
-  return [{ seen: async () => (await reader.range(topic, 0)).end, close: () => reader.close() }];
+  return { seen: async () => (await reader.range(topic, 0)).end, close: () => reader.close() };
 }
 
 async function sinkOf(arena: Arena, kind: 'postgres' | 'sqlite', name: string): Promise<string> {

@@ -5,15 +5,18 @@ import { stopWithParent } from '../../src/cli/demo/process-tree.ts';
 import type { Scope } from './postgres.ts';
 
 export interface JavaProgram {
+  readonly pid: number | undefined;
   /** All that it has said. */
   output(): Promise<string>;
 }
 
+/** For tests: it starts soon and takes little. */
+const smallJvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+
 /** Runs a Java program in a directory of its own; killed when the scope ends, and with this process. */
-export async function startJava(scope: Scope, directory: string, args: readonly string[]): Promise<JavaProgram> {
+export async function startJava(scope: Scope, directory: string, args: readonly string[], jvm: readonly string[] = smallJvm): Promise<JavaProgram> {
   const log = join(directory, 'output.log');
   const output = await open(log, 'a');
-  const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
   const child = spawn('java', [...jvm, ...args], { cwd: directory, detached: true, stdio: ['ignore', output.fd, output.fd] });
   await output.close();
   const dismiss = child.pid === undefined ? () => {} : stopWithParent(child.pid, directory, 'KILL');
@@ -26,5 +29,5 @@ export async function startJava(scope: Scope, directory: string, args: readonly 
     await exited;
     dismiss();
   });
-  return { output: () => readFile(log, 'utf8') };
+  return { pid: child.pid, output: () => readFile(log, 'utf8') };
 }

@@ -16,6 +16,8 @@ export interface KafkaOptions {
   readonly ports?: readonly number[];
   /** Lines of server.properties, over those below; the same for each broker. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Options of Java in place of those for tests, which start soon and take little. */
+  readonly jvm?: readonly string[];
   /** The protocol of the port that clients use; PLAINTEXT unless told. What it needs stands in `settings`. */
   readonly protocol?: 'PLAINTEXT' | 'SSL' | 'SASL_PLAINTEXT' | 'SASL_SSL';
 }
@@ -88,8 +90,8 @@ export class KafkaBroker {
   /** Resolves when it takes clients. */
   async start(): Promise<void> {
     const output = await open(this.#log, 'a');
-    const jvm = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'];
-    const args = [...jvm, '-cp', join(this.#options.libs, '*'), 'kafka.Kafka', join(this.#directory, 'server.properties')];
+    const jvm = this.#options.jvm ?? ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+    const args = [...jvm, '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', join(this.#options.libs, '*'), 'kafka.Kafka', join(this.#directory, 'server.properties')];
     // Detached: Ctrl-C in a terminal must reach the tests alone; who stops the broker is theirs to say.
     const child = spawn('java', args, { cwd: this.#directory, detached: true, stdio: ['ignore', output.fd, output.fd] });
     await output.close();

@@ -16,3 +16,12 @@ export function connectJars(): Jars {
     `org.apache.kafka:connect-runtime:${version}`, `org.apache.kafka:connect-json:${version}`, `io.debezium:debezium-connector-jdbc:${debezium}`, logging,
   ]);
 }
+
+/** Kafka Connect, with Debezium's source connector for Postgres: what the benchmark into Kafka is held against. */
+export function debeziumJars(): Jars & { readonly version: string } {
+  const debezium = '3.6.1.Final';
+  const jars = mavenJars(`kafka-connect-${version}-debezium-postgres-${debezium}`, [
+    `org.apache.kafka:connect-runtime:${version}`, `org.apache.kafka:connect-json:${version}`, `io.debezium:debezium-connector-postgres:${debezium}`, logging,
+  ]);
+  return { ...jars, version: debezium };
+}
