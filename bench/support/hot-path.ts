@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Codec } from '../../src/codec/codec.ts';
+import { createJsonCodec } from '../../src/codec/json/index.ts';
 import { createTupleCodec } from '../../src/codec/tuple/index.ts';
 import type { SourceItem } from '../../src/event/change.ts';
 import type { TableSchema } from '../../src/event/table.ts';
@@ -47,12 +49,11 @@ export async function measureHotPath(rows: number): Promise<readonly HotPathFigu
   const directory = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
   const writer = await openEmbeddedLog({ directory: join(directory, 'log') }).openWriter();
   try {
-    const topics = { events: `bench.${table.schema}.${table.name}`, transaction: 'bench.transaction', schema: 'bench.schema' };
-    for (const topic of Object.values(topics)) await writer.createTopic({ topic, partitions: 1 });
-    await begin(writer, topics);
+    const [topics, jsonTopics] = [await begin(writer, 'bench'), await begin(writer, 'json')];
     const reader = await openEmbeddedLog({ directory: join(directory, 'log'), shared: writer.shared }).openReader();
     const chunks = stream(rows);
-    const capture = new Capture(writer, topics);
+    const capture = new Capture(writer, topics, createTupleCodec());
+    const json = new Capture(writer, jsonTopics, createJsonCodec());
     const apply = await Apply.open(reader, topics);
     let best: readonly HotPathFigure[] = [];
     for (let round = 0; round < rounds; round++) {
@@ -60,6 +61,7 @@ export async function measureHotPath(rows: number): Promise<readonly HotPathFigu
         await measure('copying every byte once', () => copyBytes(chunks)),
         await measure('capture: stream → batches in the log', () => capture.run(chunks)),
         await measure('apply: log → COPY data', () => apply.run()),
+        await measure('capture as JSON', () => json.run(chunks)),
       ];
       // The first round is for the compiler; the least of the others is what others on the machine have disturbed least.
       best = round < 2 ? figures : figures.map((figure, i) => (figure.cpu < (best[i]?.cpu ?? 0) ? figure : (best[i] as HotPathFigure)));
@@ -83,7 +85,9 @@ async function measure(what: string, work: () => Promise<void> | void): Promise<
 
 type Topics = Readonly<Record<'events' | 'transaction' | 'schema', string>>;
 
-async function begin(writer: LogWriter, topics: Topics): Promise<void> {
+async function begin(writer: LogWriter, pipeline: string): Promise<Topics> {
+  const topics = { events: `${pipeline}.${table.schema}.${table.name}`, transaction: `${pipeline}.transaction`, schema: `${pipeline}.schema` };
+  for (const topic of Object.values(topics)) await writer.createTopic({ topic, partitions: 1 });
   const start: StartRecord = {
     type: 'start', logId: writer.logId, epoch: 1, startId, systemIdentifier: '1', timeline: 1, slot: 'bench', tables: ['public.rows'], continues: null, gap: null,
   };
@@ -94,6 +98,7 @@ async function begin(writer: LogWriter, topics: Topics): Promise<void> {
     batch.add(controlDraft(encodeControl(record), 0));
     await writer.append([batch]);
   }
+  return topics;
 }
 
 /** As a walsender sends them, in chunks as a socket delivers them. */
@@ -121,14 +126,15 @@ function copyBytes(chunks: readonly Buffer[]): void {
 class Capture {
   readonly #writer: LogWriter;
   readonly #topics: Topics;
-  readonly #encoder = new EventEncoder(createTupleCodec(), { pipeline: 'bench', database: 'bench' }, () => 0);
+  readonly #encoder: EventEncoder;
   readonly #target: Target;
   #previous = origin;
   #lsn = 0n;
 
-  constructor(writer: LogWriter, topics: Topics) {
+  constructor(writer: LogWriter, topics: Topics, codec: Codec) {
     this.#writer = writer;
     this.#topics = topics;
+    this.#encoder = new EventEncoder(codec, { pipeline: 'bench', database: 'bench' }, () => 0);
     this.#target = new Target(table, topics.events, 1);
   }
 
