@@ -6,12 +6,16 @@ import { copySlice } from '../runtime/slice.ts';
  */
 export class ByteWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(4096);
+  /** Over `bytes`. */
+  view: DataView = viewOf(this.bytes);
   length = 0;
+  /** Whether a text that was written (json-text.ts) has a byte that is not ASCII: its top bit, anywhere in it. */
+  notAscii = 0;
 
   reset(): void {
     // One huge row must not pin its memory for the life of the process.
-    if (this.bytes.length > keptBytes) this.bytes = Buffer.allocUnsafeSlow(4096);
-    this.length = 0;
+    if (this.bytes.length > keptBytes) this.#use(Buffer.allocUnsafeSlow(4096));
+    this.length = this.notAscii = 0;
   }
 
   /** Makes room for `size` more bytes. */
@@ -20,7 +24,12 @@ export class ByteWriter {
     if (needed <= this.bytes.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
     larger.set(this.bytes.subarray(0, this.length));
-    this.bytes = larger;
+    this.#use(larger);
+  }
+
+  #use(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.view = viewOf(bytes);
   }
 
   byte(value: number): void {
@@ -55,7 +64,26 @@ export class ByteWriter {
   }
 
   append(source: Uint8Array): void {
-    this.copy(source, 0, source.length);
+    const { length } = source;
+    if (length <= 32) return this.copy(source, 0, length);
+    this.ensure(length);
+    this.bytes.set(source, this.length);
+    this.length += length;
+  }
+
+  /** A whole number that is not negative, as decimal digits; with zeros in front where there are less than `width`. */
+  decimal(value: number, width = 1): void {
+    let digits = width;
+    for (let limit = 10 ** width; value >= limit; limit *= 10) digits++;
+    this.ensure(digits);
+    const { bytes } = this;
+    const start = this.length;
+    this.length += digits;
+    for (let at = this.length - 1; at >= start; at--) {
+      const rest = Math.floor(value / 10);
+      bytes[at] = 0x30 + value - rest * 10;
+      value = rest;
+    }
   }
 
   /** ASCII only. */
@@ -68,6 +96,10 @@ export class ByteWriter {
     this.ensure(text.length * 3);
     this.length += this.bytes.write(text, this.length, 'utf8');
   }
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 const keptBytes = 4 * 1024 * 1024;

@@ -4,6 +4,7 @@ import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import type { JsonReader } from './json-reader.ts';
+import { literals } from './json-text.ts';
 import { type JsonForm, jsonFormOf, readJsonValue, typedFormOf, writeJsonValue } from './json-value.ts';
 
 /** What is worked out once a table: each column's name as JSON, without and with quotes and colon, and its form. */
@@ -55,7 +56,7 @@ export function writeImage(writer: ByteWriter, plan: JsonRowPlan, bytes: Uint8Ar
     first = false;
     writer.append(plan.members[tuple.index] as Uint8Array);
     if (tuple.kind === KIND_TEXT) writeColumn(writer, plan, tuple.index, tuple);
-    else if (tuple.kind === KIND_NULL) writer.ascii('null');
+    else if (tuple.kind === KIND_NULL) writer.append(literals.null);
     else throw new TailraceError('internal', `a binary value of ${tableName(plan.table)} reached the JSON codec, which carries texts`);
   }
   writer.byte(0x7d);

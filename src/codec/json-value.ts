@@ -3,7 +3,7 @@ import type { Slice } from '../runtime/slice.ts';
 import type { ByteWriter } from './byte-writer.ts';
 import { base64ToHex, hexToBase64 } from './base64.ts';
 import type { JsonReader } from './json-reader.ts';
-import { isJsonNumber, unescapeJson, writeJsonString } from './json-text.ts';
+import { isJsonNumber, literals, unescapeJson, writeJsonString } from './json-text.ts';
 import { numericLimits } from './numeric-limits.ts';
 import { dateFromNumber, dateToNumber, timeFromNumber, timestampFromNumber, timestampToNumber, timeToNumber } from './temporal-digits.ts';
 
@@ -62,8 +62,8 @@ export function writeJsonValue(writer: ByteWriter, form: JsonForm, text: Readonl
       else writeJsonString(writer, bytes, start, end);
       return true;
     case 'boolean':
-      if (end - start === 1 && bytes[start] === 0x74) writer.ascii('true');
-      else if (end - start === 1 && bytes[start] === 0x66) writer.ascii('false');
+      if (end - start === 1 && bytes[start] === 0x74) writer.append(literals.true);
+      else if (end - start === 1 && bytes[start] === 0x66) writer.append(literals.false);
       else writeJsonString(writer, bytes, start, end);
       return true;
     case 'base64': {
@@ -97,15 +97,19 @@ function writeTemporal(writer: ByteWriter, form: TemporalForm, text: Readonly<Sl
   }
 }
 
+const zulu = new TextEncoder().encode('Z"');
+
 /** `2024-01-31 10:00:00.5+00` becomes `2024-01-31T10:00:00.5Z`; a text of any other form stays as it is. */
 function writeZoned(writer: ByteWriter, { bytes, start, end }: Readonly<Slice>): boolean {
   const utc = bytes[end - 3] === 0x2b && bytes[end - 2] === 0x30 && bytes[end - 1] === 0x30;
   if (end - start >= 22 && utc && bytes[start + 4] === 0x2d && bytes[start + 10] === 0x20) {
-    writer.byte(0x22);
-    writer.copy(bytes, start, start + 10);
-    writer.byte(0x54);
-    writer.copy(bytes, start + 11, end - 3);
-    writer.ascii('Z"');
+    const at = writer.length;
+    writeJsonString(writer, bytes, start, end);
+    // With anything escaped in it, it is of another form.
+    if (writer.length !== at + end - start + 2) return true;
+    writer.bytes[at + 11] = 0x54;
+    writer.length -= 4;
+    writer.append(zulu);
     return true;
   }
   if (isZoned(bytes, start, end)) return false;

@@ -11,7 +11,9 @@ type Text = Readonly<Slice>;
  */
 export function dateToNumber(writer: ByteWriter, text: Text): boolean {
   if (!parseDate(text)) return false;
-  writer.ascii(String(fields.days));
+  const { days } = fields;
+  if (days < 0) writer.byte(0x2d);
+  writer.decimal(Math.abs(days));
   return true;
 }
 
@@ -58,7 +60,8 @@ function writeScaled(writer: ByteWriter, digits: 3 | 6): boolean {
   const whole = negative ? -seconds - (borrow ? 1 : 0) : seconds;
   const rest = borrow ? unit - fraction : fraction;
   if (negative) writer.byte(0x2d);
-  writer.ascii(whole === 0 ? String(rest) : String(whole) + String(rest).padStart(digits, '0'));
+  if (whole > 0) writer.decimal(whole);
+  writer.decimal(rest, whole > 0 ? digits : 1);
   return true;
 }
 

@@ -9,10 +9,16 @@ import type { Codec, Encoded, EncodeContext, EncodedRow } from '../codec.ts';
 import { rowName, throwDamaged } from '../damaged.ts';
 import { ExtraWriter } from '../extra.ts';
 import { type JsonRowPlan, planJsonRow, planTypedRow, writeColumn, writeImage } from '../json-row.ts';
+import { literals } from '../json-text.ts';
 import { KeyColumns } from '../key-columns.ts';
 import { EnvelopeWriter } from './envelope.ts';
 import { readJsonMessage, readJsonRow } from './json-decode.ts';
 import { type Image, SchemaWriter } from './schema-writer.ts';
+
+const encoder = new TextEncoder();
+const beginning = encoder.encode('{"before":');
+const between = encoder.encode(',"after":');
+const noTable = { schema: '', name: '' };
 
 /**
  * Debezium's change event envelope for Postgres (Debezium 3, Postgres connector, "Change event values"):
@@ -32,6 +38,9 @@ export class JsonCodec implements Codec {
   readonly #envelope = new EnvelopeWriter();
   readonly #plans = new WeakMap<TableSchema, { readonly written: JsonRowPlan; readonly read: JsonRowPlan }>();
   readonly #schemas: SchemaWriter | undefined;
+  readonly #slice: Slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  /** How many columns the images lack that were written last. */
+  readonly #absent = { before: 0, after: 0 };
   /** Where the images of the value stand that was written last. */
   readonly #images: { before: Image; after: Image } = { before: undefined, after: undefined };
 
@@ -45,13 +54,14 @@ export class JsonCodec implements Codec {
     this.#encodeKey(plan, change.op === 'd' ? 'old' : 'new', context, out);
     const keyChange = change.op === 'u' && this.#columns.changed();
     const before = keyChange ? -1 : change.oldAt;
-    const [absentBefore, absent] = this.#encodeValue(plan, change, context, { before, after: change.newAt, op: keyChange ? 'c' : change.op });
+    this.#encodeImages(plan, change.bytes, before, change.newAt);
+    this.#envelope.write(this.#value, context, table, keyChange ? { op: 'c', ordinal: change.ordinal } : change);
 
     const extra = this.#extra;
     extra.reset();
-    if (absent > 0) extra.absent('absent', plan, change.bytes, change.newAt);
+    if (this.#absent.after > 0) extra.absent('absent', plan, change.bytes, change.newAt);
     if (change.oldKind === 'key') extra.oldIsKey();
-    if (absentBefore > 0) extra.absent('absentBefore', plan, change.bytes, change.oldAt);
+    if (this.#absent.before > 0) extra.absent('absentBefore', plan, change.bytes, change.oldAt);
     if (keyChange) extra.before(plan, change.bytes, change.oldAt);
     this.#finish(out, plan, context);
   }
@@ -60,7 +70,8 @@ export class JsonCodec implements Codec {
     const plan = this.#plan(table).written;
     this.#columns.reset(change);
     this.#encodeKey(plan, 'old', context, out);
-    this.#encodeValue(plan, change, context, { before: change.oldAt, after: -1, op: 'd' });
+    this.#encodeImages(plan, change.bytes, change.oldAt, -1);
+    this.#envelope.write(this.#value, context, table, { op: 'd', ordinal: change.ordinal });
     this.#extra.reset();
     if (change.oldKind === 'key') this.#extra.oldIsKey();
     this.#finish(out, plan, context);
@@ -72,8 +83,7 @@ export class JsonCodec implements Codec {
     value.reset();
     value.byte(0x7b);
     this.#images.before = this.#images.after = undefined;
-    this.#envelope.source(value, context, table, change);
-    this.#envelope.end(value, context, 't', change.ordinal);
+    this.#envelope.write(value, context, table, change);
     this.#extra.reset();
     if (change.cascade) this.#extra.flag('cascade');
     if (change.restartIdentity) this.#extra.flag('restartIdentity');
@@ -89,8 +99,7 @@ export class JsonCodec implements Codec {
     const value = this.#value;
     value.reset();
     value.utf8(`{"message":{"prefix":${prefix},"content":"${Buffer.from(change.content).toString('base64')}"},`);
-    this.#envelope.source(value, context, { schema: '', name: '' }, change);
-    this.#envelope.end(value, context, 'm', change.ordinal);
+    this.#envelope.write(value, context, noTable, change);
     this.#extra.reset();
     this.#extra.finish(out.extra);
     point(out.value, this.#schemas?.message('value', value) ?? value);
@@ -133,41 +142,42 @@ export class JsonCodec implements Codec {
     }
     const writer = this.#key;
     writer.reset();
-    for (const [i, index] of key.entries()) {
+    const value = this.#slice;
+    for (let i = 0; i < key.length; i++) {
+      const index = key[i] as number;
       const image = this.#columns.find(index, half);
       writer.byte(i === 0 ? 0x7b : 0x2c);
       writer.append(plan.members[index] as Uint8Array);
-      if (image.kinds[index] === KIND_NULL) writer.ascii('null');
-      else writeColumn(writer, plan, index, { bytes: image.bytes, start: image.starts[index] as number, end: image.ends[index] as number });
+      if (image.kinds[index] === KIND_NULL) {
+        writer.append(literals.null);
+        continue;
+      }
+      value.bytes = image.bytes;
+      value.start = image.starts[index] as number;
+      value.end = image.ends[index] as number;
+      writeColumn(writer, plan, index, value);
     }
     writer.byte(0x7d);
     point(out.key, this.#schemas?.key(plan, pipeline, writer) ?? writer);
   }
 
-  /** Writes the envelope; returns how many columns `before` and `after` lack. */
-  #encodeValue(
-    plan: JsonRowPlan,
-    change: RowChange,
-    context: EncodeContext,
-    { before, after, op }: { before: number; after: number; op: string },
-  ): [before: number, after: number] {
+  /** Begins the envelope: what stands before `source`. */
+  #encodeImages(plan: JsonRowPlan, bytes: Uint8Array, before: number, after: number): void {
     const value = this.#value;
     value.reset();
-    value.ascii('{"before":');
-    const absentBefore = this.#image(plan, 'before', change.bytes, before);
-    value.ascii(',"after":');
-    const absent = this.#image(plan, 'after', change.bytes, after);
+    value.append(beginning);
+    this.#absent.before = this.#image(plan, 'before', bytes, before);
+    value.append(between);
+    this.#absent.after = this.#image(plan, 'after', bytes, after);
     value.byte(0x2c);
-    this.#envelope.source(value, context, plan.table, change);
-    this.#envelope.end(value, context, op, change.ordinal);
-    return [absentBefore, absent];
   }
 
+  /** Returns how many columns it lacks. */
   #image(plan: JsonRowPlan, which: 'before' | 'after', bytes: Uint8Array, at: number): number {
     const value = this.#value;
     this.#images[which] = undefined;
     if (at < 0) {
-      value.ascii('null');
+      value.append(literals.null);
       return 0;
     }
     const start = value.length;
@@ -179,7 +189,7 @@ export class JsonCodec implements Codec {
   #finish(out: Encoded, plan: JsonRowPlan, { pipeline }: EncodeContext): void {
     const value = this.#value;
     // A database in SQL_ASCII can hold bytes that no JSON can; nobody could read them back.
-    if (!isUtf8(value.bytes.subarray(0, value.length)))
+    if (value.notAscii !== 0 && !isUtf8(value.bytes.subarray(0, value.length)))
       throw new TailraceError('source-unreadable', `a value of ${tableName(plan.table)} is not UTF-8, which JSON has to be`);
     this.#extra.finish(out.extra);
     point(out.value, this.#schemas?.row(plan, pipeline, value, this.#images) ?? value);
