@@ -57,7 +57,7 @@ export class ScenarioStage {
       await run.sql(run.scenario.setup);
     }
     if (options.publication !== undefined) {
-      const listed = runs.flatMap(({ schema, scenario }) => (scenario.published ?? []).map((table) => `"${schema}".${table}`));
+      const listed = runs.flatMap(({ schema, scenario }) => scenario.published?.map((table) => `TABLE "${schema}".${table}`) ?? [`TABLES IN SCHEMA "${schema}"`]);
       await source.sql(`CREATE PUBLICATION made FOR TABLE public.marker, ${listed.join(', ')} WITH (${options.publication})`);
     }
     for (const format of options.formats ?? ['tuple', 'json']) {
@@ -124,7 +124,7 @@ export class ScenarioStage {
     const { schema, scenario } = run;
     const tables = await this.#tables(schema, scenario);
     for (const { pipeline, postgres, sqlite } of this.#replicas) {
-      const extra = [...(await tablesIn(postgres, schema, `relkind = 'r'`)), ...tablesOfSqlite(sqlite, schema)].filter((name) => !tables.includes(name));
+      const extra = [...(await tablesIn(postgres, schema, `relkind = 'r'`)), ...tablesOfSqlite(sqlite, schema)].filter((name) => !tables.includes(name) && scenario.staying?.includes(name) !== true);
       if (extra.length > 0) return `${pipeline} has ${extra.join(', ')}, which the source does not have`;
     }
     for (const name of tables) {

@@ -24,9 +24,11 @@ export interface Scenario {
   readonly lacking?: Readonly<Record<string, readonly string[]>>;
   /** Tables of the source that a replica must not have. */
   readonly notCaptured?: readonly string[];
+  /** Tables that the source had for a while under these names, maybe long enough to be captured: replicas keep them as they were then. */
+  readonly staying?: readonly string[];
   /** Partitions are published one by one, and stand for themselves at a replica. */
   readonly leaves?: boolean;
-  /** With a named publication: the tables that it lists, each with its columns and rows: `t (id, a) WHERE (id > 10)`. */
+  /** With a named publication: the tables that it lists, each with its columns and rows: `t (id, a) WHERE (id > 10)`. Else it has the scenario's schema. */
   readonly published?: readonly string[];
   /** False where the log rightly says something else than test_decoding: partitions under their root, filtered rows. */
   readonly decoding?: boolean;
@@ -48,7 +50,7 @@ export interface ScenariosOptions {
   readonly formats?: readonly string[];
   /** On a server of its own of this major version, in place of the shared one. */
   readonly version?: PostgresVersion;
-  /** The pipelines use a publication of what the scenarios say is `published`, with these options: `publish_via_partition_root`. */
+  /** The pipelines use a publication called `made`, of what the scenarios say is `published`, with these options: `publish_via_partition_root`. */
   readonly publication?: string;
 }
 

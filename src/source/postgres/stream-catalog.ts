@@ -41,6 +41,8 @@ export interface StreamTable {
   readonly listed: boolean;
   /** By oid, the files that hold the rows: the table's own or its partitions'. */
   readonly files: Readonly<Record<string, string>>;
+  /** By oid of each partition above and below, its place in the catalog of partitions: detached and attached again it is another one. */
+  readonly links: Readonly<Record<string, string>>;
   /** The parts of users' own types that decide how a stored value reads: labels of enums, attributes of composites. */
   readonly types: Readonly<Record<string, string>>;
   /** Of everything above. */
@@ -55,9 +57,13 @@ interface Options {
 /** The table and what it is a partition of; and what is a partition of it. */
 const roots = `(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition
   JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) SELECT up.oid FROM up)`;
-const files = `(WITH RECURSIVE down(oid) AS (SELECT c.oid UNION ALL SELECT i.inhrelid FROM down JOIN pg_catalog.pg_class k ON k.oid = down.oid AND k.relkind = 'p'
-  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid)
+const down = `down(oid) AS (SELECT c.oid UNION ALL SELECT i.inhrelid FROM down JOIN pg_catalog.pg_class k ON k.oid = down.oid AND k.relkind = 'p'
+  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid)`;
+const files = `(WITH RECURSIVE ${down}
   SELECT pg_catalog.json_object_agg(f.oid, f.relfilenode || f.relpersistence ORDER BY f.oid) FROM down JOIN pg_catalog.pg_class f ON f.oid = down.oid WHERE f.relkind <> 'p')`;
+
+const links = `(WITH RECURSIVE ${down} SELECT pg_catalog.json_object_agg(i.inhrelid, i.inhparent || ':' || i.xmin ORDER BY i.inhrelid) FROM pg_catalog.pg_inherits i
+  JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid AND k.relispartition WHERE i.inhrelid IN (SELECT down.oid FROM down) OR i.inhrelid IN ${roots})`;
 
 /** Oids below this are the server's own. */
 export const firstUserOid = 16_384;
@@ -89,7 +95,7 @@ function tableQuery(version: number, what: string): string {
   const document = `pg_catalog.json_build_object('relid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'replicaIdentity', c.relreplident,
     'attributes', ${attributes}, 'primaryKey', ${indexKey('i.indisprimary')}, 'identityIndex', ${indexKey('i.indisreplident')},
     'entry', ${entry}, 'listed', EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid),
-    'files', COALESCE(${files}, '{}'), 'types', COALESCE(${types}, '{}'))::pg_catalog.text`;
+    'files', COALESCE(${files}, '{}'), 'links', COALESCE(${links}, '{}'), 'types', COALESCE(${types}, '{}'))::pg_catalog.text`;
   return `SELECT d.relid, ${what}, pg_catalog.md5(d.document) AS digest FROM (
       SELECT c.oid::pg_catalog.int8 AS relid, ${document} AS document
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -9,6 +9,8 @@ export interface PostgresTableState extends TableState {
   readonly entry: string;
   readonly listed: boolean;
   readonly files: StreamTable['files'];
+  /** Not in a state that an older version wrote. */
+  readonly links?: StreamTable['links'];
   readonly types: StreamTable['types'];
   /** By attnum. */
   readonly stamps: Readonly<Record<string, string>>;
@@ -17,9 +19,9 @@ export interface PostgresTableState extends TableState {
 }
 
 export function stateOf(table: StreamTable, visibility: Visibility): PostgresTableState {
-  const { digest, entry, listed, files, types } = table;
+  const { digest, entry, listed, files, links, types } = table;
   const stamps = table.attributes.filter((attribute) => !attribute.dropped).map(({ attnum, stamp }) => [attnum, stamp] as const);
-  return { digest, entry, listed, files, types, stamps: Object.fromEntries(stamps), xmin: visibility.xmin.toString() };
+  return { digest, entry, listed, files, links, types, stamps: Object.fromEntries(stamps), xmin: visibility.xmin.toString() };
 }
 
 /** A state out of the log; null when there is none, or none that this version can read. */
@@ -48,6 +50,7 @@ export function doubtOf(change: Change): Doubt | null {
   const { before, now } = change;
   if (before.state.entry !== now.state.entry) return { reason: 'it was put into the publication anew, or the publication was altered', surplus: true };
   if (Object.keys(before.state.files).some((oid) => now.state.files[oid] === undefined)) return { reason: 'a partition went, and its rows without an event', surplus: true };
+  if (isAttachedAgain(change)) return { reason: 'a partition was detached and attached again, and what happened to its rows meanwhile was not sent', surplus: true };
   if (keyIsUnseen(change)) return { reason: 'its key was changed, which the stream does not tell with replica identity full', surplus: true };
   const surplus = keyIsTouched(change);
   // Nor by which key: rows that an event should have taken may have stayed.
@@ -74,6 +77,12 @@ export function suspectsOf({ before, now, truncated }: Change): Suspects {
 export function rewritten(change: Change): Doubt {
   const isListedItself = change.before.state.listed && change.now.state.listed && change.now.state.files[String(change.now.shape.relid)] !== undefined;
   return { reason: 'its rows were written anew by ALTER TABLE, or went without an event', surplus: !isListedItself || keyIsTouched(change) };
+}
+
+/** Between two looks: its files are the same, and nobody has seen it go. */
+function isAttachedAgain({ before, now }: Change): boolean {
+  const links = now.state.links ?? {};
+  return Object.entries(before.state.links ?? {}).some(([oid, link]) => links[oid] !== undefined && links[oid] !== link);
 }
 
 /** A column under the name of one that is gone: a Relation speaks of either in the same words. */

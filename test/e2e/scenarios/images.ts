@@ -9,12 +9,12 @@ const longKey = (seed: string): string => `substr(repeat(md5((${seed})::text), 8
 export const images: readonly Scenario[] = [
   {
     title: 'R1: a column that was not sent again (unchanged TOAST, identity default) stays as it is',
-    setup: `CREATE TABLE t (id int PRIMARY KEY, n int, big text, bytes bytea, doc jsonb, numbers int[], texts text[], ids uuid[], days date[]);
+    setup: `CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public; CREATE TABLE t (id int PRIMARY KEY, n int, big text, bytes bytea, doc jsonb, numbers int[], texts text[], ids uuid[], days date[], tags public.hstore);
       ALTER TABLE t ALTER big SET STORAGE EXTERNAL, ALTER bytes SET STORAGE EXTERNAL, ALTER doc SET STORAGE EXTERNAL, ALTER numbers SET STORAGE EXTERNAL,
-        ALTER texts SET STORAGE EXTERNAL, ALTER ids SET STORAGE EXTERNAL, ALTER days SET STORAGE EXTERNAL;
+        ALTER texts SET STORAGE EXTERNAL, ALTER ids SET STORAGE EXTERNAL, ALTER days SET STORAGE EXTERNAL, ALTER tags SET STORAGE EXTERNAL;
       INSERT INTO t SELECT i, i, repeat(md5(i::text), 100), decode(repeat(md5(i::text), 100), 'hex'), jsonb_build_object('k', repeat(md5(i::text), 100)),
         array(SELECT generate_series(i, i + 2000)), array(SELECT md5(j::text) FROM generate_series(i, i + 200) j),
-        array(SELECT md5(j::text)::uuid FROM generate_series(i, i + 300) j), array(SELECT date '2024-01-01' + j FROM generate_series(i, i + 2000) j)
+        array(SELECT md5(j::text)::uuid FROM generate_series(i, i + 300) j), array(SELECT date '2024-01-01' + j FROM generate_series(i, i + 2000) j), public.hstore('k', repeat(md5(i::text), 100))
       FROM generate_series(1, 60) i`,
     steps: [
       'UPDATE t SET n = n + 1',
@@ -133,6 +133,21 @@ export const images: readonly Scenario[] = [
       'ALTER TABLE t REPLICA IDENTITY FULL; DELETE FROM t WHERE id = 11; ALTER TABLE t REPLICA IDENTITY DEFAULT',
       'UPDATE t SET n = 0',
     ],
+  },
+  {
+    title: 'R4: the index that rows are told by, beside a primary key, is exchanged and dropped while running',
+    setup: `CREATE TABLE t (id int PRIMARY KEY, code int NOT NULL UNIQUE, n int NOT NULL, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL; CREATE UNIQUE INDEX by_n ON t (n, code); ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key;
+      INSERT INTO t SELECT i, i + 1000, i % 5, ${big('i')} FROM generate_series(1, 40) i`,
+    steps: [
+      'UPDATE t SET n = n + 1; UPDATE t SET id = id + 100 WHERE id < 5; UPDATE t SET code = code + 500 WHERE id = 6; DELETE FROM t WHERE id = 7',
+      'BEGIN; UPDATE t SET id = 300 WHERE id = 8; ALTER TABLE t REPLICA IDENTITY USING INDEX by_n; UPDATE t SET n = 50, id = 301 WHERE id = 9; DELETE FROM t WHERE id = 10; COMMIT',
+      'UPDATE t SET id = id + 1000 WHERE n = 3; UPDATE t SET n = n + 100 WHERE id = 11',
+      "BEGIN; ALTER TABLE t REPLICA IDENTITY DEFAULT; DROP INDEX by_n; UPDATE t SET code = -id WHERE id > 1000; UPDATE t SET id = 12 WHERE id = 11; COMMIT",
+      "ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key; ALTER TABLE t DROP CONSTRAINT t_code_key; INSERT INTO t VALUES (5000, 1, 1, 'while nothing')",
+      "ALTER TABLE t REPLICA IDENTITY DEFAULT; UPDATE t SET big = 'then' WHERE id IN (12, 5000); DELETE FROM t WHERE id = 13",
+    ],
+    decoding: false,
+    whole: false,
   },
   {
     title: 'R5: with replica identity nothing rows still arrive, and updates again once there is an identity',

@@ -29,7 +29,7 @@ function catalog(columns: string, changes: Partial<StreamTable> = {}): StreamTab
   };
   return {
     relid: 1, schema: 'public', name: 'a', replicaIdentity: 'default', attributes: columns.split(' ').map(read), primaryKey: [1], identityIndex: null,
-    entry: '', listed: true, files: {}, types: {}, digest: '', ...changes,
+    entry: '', listed: true, files: {}, links: {}, types: {}, digest: '', ...changes,
   };
 }
 
