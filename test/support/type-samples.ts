@@ -66,7 +66,12 @@ export const typeFamilies: readonly TypeFamily[] = [
       ['time(3) with time zone', ['12:00:00.001-03:30']],
       ['timestamp without time zone', ['infinity', '-infinity', '4714-11-24 00:00:00 BC', '294276-12-31 23:59:59.999999', '1582-10-10', '0001-01-01 00:00:00', '10000-01-01', '2024-10-27 02:30:00', '1969-12-31 23:59:59.999999', '2016-12-31 23:59:60']],
       ['timestamp(0) without time zone', ['2024-01-01 00:00:00.5', 'infinity']],
+      ['timestamp(1) without time zone', ['2024-01-01 00:00:00.9', '-infinity']],
+      ['timestamp(2) without time zone', ['2024-01-01 00:00:00.99']],
       ['timestamp(3) without time zone', ['2024-01-01 00:00:00.123', '1969-12-31 23:59:59.999', '4714-11-24 00:00:00 BC']],
+      ['timestamp(4) without time zone', ['2024-01-01 00:00:00.1234', '0001-12-31 23:59:59.9999 BC']],
+      ['timestamp(5) without time zone', ['1969-12-31 23:59:59.99999']],
+      ['timestamp(6) without time zone', ['1969-12-31 23:59:59.999999']],
       ['timestamp with time zone', ['infinity', '-infinity', '4714-11-24 00:00:00+00 BC', '294276-12-31 23:59:59.999999+00', '1900-01-01 00:00:00+00:53:28', '2024-10-27 00:30:00+00', '2024-10-27 01:30:00+00', '0001-12-31 23:59:59+00 BC', '9999-12-31 23:59:59.999999+00', '10000-01-01 00:00:00+00']],
       ['timestamp(3) with time zone', ['2024-01-01 00:00:00.123+05:30', '-infinity']],
       ['interval', ['infinity', '-infinity', '1 mon -1 days +02:03:04.000005', '-1 years +1 day', '-178000000 years', '0', '00:00:00.000001', '-00:00:01', '1000000 hours']],
@@ -93,6 +98,7 @@ export const typeFamilies: readonly TypeFamily[] = [
       ['json[]', ['{"{\\"a\\": [1, null]}","null",NULL}']],
       ['jsonb[]', ['{"{\\"a\\": [1, null]}","\\"\\"",NULL}']],
       ['date[]', ['{infinity,"0001-01-01 BC"}']],
+      ['time without time zone[]', ['{24:00:00,00:00:00.000001,NULL}']],
       ['time with time zone[]', ['{24:00:00+00}']],
       ['timestamp with time zone[]', ['{infinity,"0001-01-01 00:00:00+00 BC","2024-10-27 01:30:00+00"}']],
       ['interval[]', ['{"1 mon -1 days",00:00:00}']],
@@ -113,7 +119,7 @@ export const typeFamilies: readonly TypeFamily[] = [
   },
   {
     name: 'ranges',
-    setup: `CREATE TYPE floatrange AS RANGE (subtype = float8); CREATE TYPE textrange AS RANGE (subtype = text); CREATE DOMAIN ranged AS int4range CHECK (NOT isempty(value))`,
+    setup: `CREATE TYPE floatrange AS RANGE (subtype = float8); CREATE TYPE textrange AS RANGE (subtype = text); CREATE DOMAIN ranged AS int4range CHECK (NOT isempty(value)); CREATE DOMAIN cents AS numeric(12,2) CHECK (value >= 0); CREATE TYPE centsrange AS RANGE (subtype = cents)`,
     samples: [
       ['int4range', ['empty', '(,)', '[1,5)', '[1,5]', '(,5]']],
       ['int8range', ['empty', '[-9223372036854775808,9223372036854775807)']],
@@ -131,6 +137,8 @@ export const typeFamilies: readonly TypeFamily[] = [
       ['floatmultirange', ['{[0.1,0.2),[1,2]}']],
       ['textrange', ['["",a)', '["a,b","c\\"d"]', '("(",")")']],
       ['ranged', ['[1,2)']],
+      ['centsrange', ['[0.00,9.99]', 'empty', '(,1)']],
+      ['centsmultirange', ['{[0.00,1.50),[2.00,)}']],
     ],
   },
   {
@@ -142,11 +150,11 @@ export const typeFamilies: readonly TypeFamily[] = [
       ['macaddr8', ['08:00:2b:01:02:03:04:05']],
       ['point', ['(Infinity,NaN)', '(-0,1e-300)', '(1,2)']],
       ['line', ['{1,-1,0}', '{0,1,1e300}']],
-      ['lseg', ['[(1,2),(3,4)]']],
+      ['lseg', ['[(1,2),(3,4)]', '[(Infinity,NaN),(-0,1e-300)]']],
       ['box', ['(3,4),(1,2)', '((0,0),(Infinity,1))']],
-      ['path', ['[(1,2),(3,4)]', '((1,2))']],
-      ['polygon', ['((0,0),(1,0),(0,1))']],
-      ['circle', ['<(1,2),3>', '<(0,0),0>']],
+      ['path', ['[(1,2),(3,4)]', '((1,2))', '[(NaN,1),(Infinity,-Infinity)]']],
+      ['polygon', ['((0,0),(1,0),(0,1))', '((NaN,0),(Infinity,1))']],
+      ['circle', ['<(1,2),3>', '<(0,0),0>', '<(NaN,Infinity),Infinity>']],
       ['tsvector', ['', "'a':1A 'b c':2", "'it''s' 'back\\\\slash'"]],
       ['tsquery', ['', "'a' & !'b'", "'a':*AB <-> 'c'"]],
       ['pg_lsn', ['0/0', 'FFFFFFFF/FFFFFFFF', '16/B374D848']],
@@ -180,22 +188,31 @@ export const typeFamilies: readonly TypeFamily[] = [
   },
   {
     name: 'own',
-    setup: `CREATE TYPE mood AS ENUM ('so so', 'happy', 'it''s "odd", \\really', '${'é'.repeat(31)}'); CREATE TYPE pair AS (a int, "B b" text); CREATE TYPE nest AS (p pair, l pair[], m mood);
+    setup: `CREATE TYPE mood AS ENUM ('so so', 'happy', 'it''s "odd", \\really', '${'é'.repeat(31)}x'); CREATE TYPE pair AS (a int, "B b" text); CREATE TYPE nest AS (p pair, l pair[], m mood);
       CREATE DOMAIN positive AS int CHECK (value > 0); CREATE DOMAIN most AS positive CHECK (value < 1000); CREATE DOMAIN price AS numeric(10,2); CREATE DOMAIN ints AS int[]; CREATE DOMAIN pairs AS pair;
-      CREATE DOMAIN mail AS varchar(20); CREATE DOMAIN flag AS bool; CREATE DOMAIN raw AS bytea; CREATE DOMAIN moment AS timestamptz(3)`,
+      CREATE DOMAIN mail AS varchar(20); CREATE DOMAIN flag AS bool; CREATE DOMAIN raw AS bytea; CREATE DOMAIN moment AS timestamptz(3);
+      CREATE DOMAIN few AS ints CHECK (cardinality(value) < 5); CREATE TYPE shade; CREATE FUNCTION shade_in(cstring) RETURNS shade LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+      CREATE FUNCTION shade_out(shade) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout'; CREATE TYPE shade (INPUT = shade_in, OUTPUT = shade_out, LIKE = text);
+      CREATE TYPE weight; CREATE FUNCTION weight_in(cstring) RETURNS weight LANGUAGE internal IMMUTABLE STRICT AS 'float8in'; CREATE FUNCTION weight_out(weight) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'float8out';
+      CREATE TYPE weight (INPUT = weight_in, OUTPUT = weight_out, LIKE = float8)`,
     samples: [
-      ['mood', ['so so', 'happy', 'it\'s "odd", \\really', 'é'.repeat(31)]],
+      ['mood', ['so so', 'happy', 'it\'s "odd", \\really', `${'é'.repeat(31)}x`]],
       ['pair', ['(1,"a,b")', '(,)', '(1,"\\"")', '(,"")', '(7,"new\nline")']],
       ['nest', ['("(1,x)","{""(2,y)"",NULL}",happy)', '(,,)']],
       ['positive', ['1', '2147483647']],
       ['most', ['999']],
       ['price', ['1', '-0.005']],
       ['ints', ['{1,NULL}', '{}']],
+      ['few', ['{1,NULL}', '[2:3]={7,8}']],
       ['pairs', ['(1,x)']],
       ['mail', ['a@b', '']],
       ['flag', ['t', 'f']],
       ['raw', ['\\x00ff']],
       ['moment', ['2024-01-01 00:00:00.123+00', 'infinity']],
+      // What an extension makes: types that are built of nothing that anybody knows.
+      ['shade', ['', 'deep "blue"', 'x'.repeat(9000)]],
+      ['weight', ['NaN', '-0', '0.1']],
+      ['shade[]', ['{"a,b",NULL}']],
     ],
   },
   {
