@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import { dumpSqlite } from '../support/replicas.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
@@ -174,4 +175,47 @@ test('D3: with ddl: pause a change of shape stops its sinks with the statement t
   assert.match(stopped.error?.message ?? '', /column a was renamed to b/);
   await replica.sql(/Run at the replica: (.*?)\. The sink/.exec(stopped.error?.remedy ?? '')?.[1] ?? 'a statement is missing');
   await eventually(async () => (await replica.sql('SELECT b FROM renamed ORDER BY id')).map(({ b }) => b).join() === 'one,two', { what: 'the sink to go on' });
+});
+
+test('D1, D3, D4: with ddl: ignore replicas keep the columns that they have, under their names and types; a new name of the table is followed, another key stops them', async (t) => {
+  const setting = await ledgerSetting(t, { schema: `CREATE TABLE kept (id int PRIMARY KEY, a text, b text, n int); INSERT INTO kept SELECT i, 'a' || i, 'b', i FROM generate_series(1, 3) i`, yaml: 'ddl: ignore\n' });
+  const { source, replica, sqlite, daemon } = setting;
+  /** Both replicas hold these rows, and the columns that they had. */
+  const holds = async (table: string, rows: readonly string[]): Promise<void> => {
+    const inSqlite = (): string[] => {
+      const file = new DatabaseSync(sqlite, { readOnly: true });
+      try {
+        return file.prepare(`SELECT * FROM ${table} ORDER BY id`).all().map((row) => JSON.stringify(Object.entries(row)));
+      } finally {
+        file.close();
+      }
+    };
+    const expected = rows.map((row) => JSON.stringify(Object.entries(JSON.parse(row) as object)));
+    let last: unknown;
+    const equal = async (): Promise<boolean> => {
+      const inPostgres = (await replica.sql(`SELECT * FROM ${table} ORDER BY id`)).map((row) => JSON.stringify(Object.entries(row)));
+      last = { inPostgres, inSqlite: inSqlite() };
+      return isDeepStrictEqual(last, { inPostgres: expected, inSqlite: expected });
+    };
+    await eventually(equal).catch(() => assert.fail(`${JSON.stringify(last)} for ${expected.join()}\n${daemon.output.slice(-2000)}`));
+  };
+  daemon.start();
+  await daemon.streaming();
+  await setting.equal(['kept']);
+  await source.sql('ALTER TABLE kept ADD COLUMN c int DEFAULT 7; ALTER TABLE kept RENAME COLUMN a TO x; ALTER TABLE kept ALTER n TYPE bigint');
+  await source.sql("UPDATE kept SET x = 'one' WHERE id = 1; INSERT INTO kept VALUES (4, 'four', 'b', 4, 7)");
+  await holds('kept', ['{"id":1,"a":"one","b":"b","n":1}', '{"id":2,"a":"a2","b":"b","n":2}', '{"id":3,"a":"a3","b":"b","n":3}', '{"id":4,"a":"four","b":"b","n":4}']);
+  await daemon.stop();
+  await source.sql('ALTER TABLE kept DROP COLUMN b; ALTER TABLE kept RENAME TO renamed');
+  await source.sql("INSERT INTO renamed VALUES (5, 'five', 5, 8); DELETE FROM renamed WHERE id IN (2, 3); UPDATE renamed SET x = 'uno' WHERE id = 1");
+  daemon.start();
+  await daemon.streaming();
+  await holds('renamed', ['{"id":1,"a":"uno","b":null,"n":1}', '{"id":4,"a":"four","b":null,"n":4}', '{"id":5,"a":"five","b":null,"n":5}']);
+  await source.sql('ALTER TABLE renamed DROP CONSTRAINT kept_pkey, ADD PRIMARY KEY (x)');
+  await source.sql("INSERT INTO renamed VALUES (5, 'other', 5, 8)");
+  const stopped = await eventually(async () => {
+    const codes = (await daemon.status()).sinks.map(({ error }) => error?.code ?? null);
+    return codes.every((code) => code !== null) && codes;
+  }, { what: 'both sinks to stop' });
+  assert.deepEqual(stopped, ['sink-shape', 'sink-shape']);
 });
