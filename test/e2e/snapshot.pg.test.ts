@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import pg from 'pg';
+import type { TableCopyStatus } from '../../src/pipeline/status.ts';
 import { tailrace } from '../support/daemon.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
@@ -47,6 +48,58 @@ test('K3, O4: a copy that is killed, and one that is stopped, goes on where it w
   assert.equal(first, 0);
   assert.ok((second ?? 0) > 0.3 * done, `after the kill it went on at ${second} of ${done}`);
   assert.ok((third ?? 0) > (second ?? 0), `after the stop it went on at ${third} of ${done}`);
+});
+
+test('a copy is paused, resumed, given up and ordered for some rows while its rows are changed: what is copied is right, and nothing else is touched', { timeout: 240_000 }, async (t) => {
+  const setting = await ledgerSetting(t, { schema });
+  const { source, replica, daemon } = setting;
+  const wide = async (): Promise<TableCopyStatus | undefined> => (await daemon.status()).snapshot.findLast(({ table }) => table === 'public.wide');
+  const command = async (...args: readonly string[]): Promise<void> => {
+    const { code, err } = await tailrace(['snapshot', ...args, daemon.file]);
+    assert.equal(code, 0, err);
+  };
+  const over = new AbortController();
+  const writing = busy(setting, over.signal);
+  daemon.start();
+  await eventually(async () => ((await wide())?.rows ?? 0) > 5000, { what: 'the first rows', timeoutMs: 60_000 });
+  await command('--pause', 'public.wide');
+  const paused = await eventually(async () => ((await wide())?.state === 'paused' ? wide() : null), { what: 'the pause' });
+  // Changes go on meanwhile, and a restart changes nothing about it.
+  await source.sql('INSERT INTO other VALUES (1)');
+  await setting.equal(['other']);
+  await daemon.kill();
+  daemon.start();
+  await source.sql('INSERT INTO other VALUES (2)');
+  await setting.equal(['other']);
+  assert.equal((await wide())?.state, 'paused');
+  assert.ok((paused?.rows ?? 0) > 5000);
+  await command('--resume', 'public.wide');
+  await daemon.streaming();
+
+  // Damage that no change of the source brings right: columns that the application leaves alone.
+  const damage = (id: string): Promise<unknown> => replica.sql(`UPDATE wide SET big = 'damaged' WHERE ${id}`);
+  const damaged = async (id: string): Promise<number> => (await replica.sql(`SELECT FROM wide WHERE big = 'damaged' AND (${id})`)).length;
+  await eventually(async () => (await replica.sql('SELECT FROM wide WHERE id = 29500 OR id = -29500')).length === 1, { what: 'the rows', timeoutMs: 60_000 });
+  await damage('abs(id) BETWEEN 5000 AND 15000 OR abs(id) > 29000');
+  assert.ok((await damaged('abs(id) BETWEEN 5000 AND 15000')) > 5000);
+  await command('public.wide', '--where', 'abs(id) BETWEEN 5000 AND 15000');
+  await daemon.streaming();
+  await eventually(async () => (await damaged('abs(id) BETWEEN 5000 AND 15000')) === 0, { what: 'the rows that were asked for', timeoutMs: 60_000 });
+  assert.ok((await damaged('abs(id) > 29000')) > 100, 'other rows are as they were');
+
+  await command('public.wide');
+  await eventually(async () => ((await wide())?.rows ?? 0) > 3000, { what: 'a part of the copy', timeoutMs: 60_000 });
+  await command('--stop', 'public.wide');
+  await eventually(async () => (await wide())?.state === 'stopped', { what: 'the end of it' });
+  await source.sql('INSERT INTO other VALUES (3)');
+  await setting.equal(['other']);
+  const [left] = await replica.sql<{ n: number }>('SELECT count(*)::int AS n FROM wide');
+  assert.ok(left !== undefined && left.n < 29_000, `${left?.n} rows are not a part`);
+  await command('public.wide');
+  await daemon.streaming();
+  over.abort();
+  await writing;
+  await setting.equal(['wide']);
 });
 
 test('P21, P22: rights that go and policies that come while a table is copied concern that table alone, and nothing is left out in silence', { timeout: 240_000 }, async (t) => {
