@@ -5,8 +5,9 @@ import type { RecordView } from './event-view.ts';
 /**
  * What `--filter` says: conditions joined by `and`. Each is a field, an operator and a value, or a field and `is null` or `is not null`.
  *
- * - fields: `op`, `table`, `key.COLUMN`, `before.COLUMN`, `after.COLUMN`, `value.NAME` of a value that is JSON, and a column's name alone, which is
- *   that of the new row, or of the old one where the row was deleted; names of other characters than letters, digits and _ stand in "…"
+ * - fields: `op`, `table`, `from_topic`, `key.COLUMN`, `before.COLUMN`, `after.COLUMN`, and a column's name alone, which is that of the new row, or of the
+ *   old one where the row was deleted; of a record that is no event `key`, `value`, `headers.NAME`, and `key.NAME` and `value.NAME` where these are JSON; names
+ *   of other characters than letters, digits and _ stand in "…"
  * - operators: `=`, `!=`, `<`, `<=`, `>`, `>=` (as numbers where both are numbers, else as text), and `~`, where `*` stands for any characters
  * - values: a word, or a text in '…', in which '' is a quote
  *
@@ -59,11 +60,21 @@ function fieldOf(left: { text: string }, whole: string): { readonly of: Field; r
   }
   const [head = '', ...rest] = path;
   if (rest.length === 0) {
-    if (head === 'op' || head === 'table') return { of: (record) => record[head], isOp: head === 'op' };
-    return { of: (record) => own(record.after ?? record.before, head), isOp: false };
+    if (head === 'op' || head === 'table' || head === 'from_topic') return { of: (record) => record[head], isOp: head === 'op' };
+    // A table may have a column of that name.
+    if (head === 'key' || head === 'value') return { of: (record) => (hasRow(record) ? columnOf(record, head) : record[head]), isOp: false };
+    return { of: (record) => columnOf(record, head), isOp: false };
   }
-  if (head !== 'key' && head !== 'before' && head !== 'after' && head !== 'value') throw misread(whole, path.join('.'), 'key, before, after or value in front of the dot');
+  if (head !== 'key' && head !== 'before' && head !== 'after' && head !== 'value' && head !== 'headers') throw misread(whole, path.join('.'), 'key, before, after, value or headers in front of the dot');
   return { of: (record) => rest.reduce<unknown>(own, record[head]), isOp: false };
+}
+
+function hasRow({ before, after }: RecordView): boolean {
+  return before != null || after != null;
+}
+
+function columnOf({ before, after }: RecordView, column: string): unknown {
+  return own(after ?? before, column);
 }
 
 function nameOf(left: { text: string }): string | null {
