@@ -54,6 +54,7 @@ test('topics merge while a daemon writes the log, both killed again and again: a
 
   const expected = (await new LogTransactions(daemon.file, name).next()).flat();
   assert.ok(expected.length > 300, 'it was about something');
-  const all = (await logRecords(daemon.file, `${name}.all`)).filter(({ op, half }) => op !== 'r' && half !== 'old');
+  // Copies are left out there: their rows, and the truncate that one without a key begins with.
+  const all = (await logRecords(daemon.file, `${name}.all`)).filter(({ op, half }) => op !== 'r' && op !== 't' && half !== 'old');
   assert.deepEqual(all.map(bare), expected.map(bare));
 });
