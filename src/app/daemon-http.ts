@@ -34,7 +34,7 @@ export function daemonRoutes(look: () => readonly PipelineStatus[], version: str
 
 function record(metrics: Metrics, pipelines: readonly PipelineStatus[]): void {
   metrics.clear();
-  for (const { pipeline, state, source, snapshot, sinks } of pipelines) {
+  for (const { pipeline, state, source, snapshot, sinks, compaction } of pipelines) {
     const labels = { pipeline };
     metrics.set('up', labels, state === 'elsewhere' ? null : state === 'streaming' || state === 'snapshotting' ? 1 : 0);
     metrics.set('events', labels, source?.events ?? null);
@@ -43,6 +43,11 @@ function record(metrics: Metrics, pipelines: readonly PipelineStatus[]): void {
     metrics.set('lastCommit', labels, source?.lastCommitAt == null ? null : source.lastCommitAt / 1000);
     metrics.set('tablesCopying', labels, snapshot.filter((table) => table.state !== 'done').length);
     metrics.set('snapshotRows', labels, snapshot.reduce((rows, table) => rows + (table.state === 'copying' ? table.rows : 0), 0));
+    metrics.set('compactions', labels, compaction?.runs ?? null);
+    metrics.set('compactionBefore', labels, compaction?.bytesBefore ?? null);
+    metrics.set('compactionAfter', labels, compaction?.bytesAfter ?? null);
+    metrics.set('compactionSeconds', labels, compaction === null ? null : compaction.durationMs / 1000);
+    metrics.set('lastCompaction', labels, compaction?.lastAt == null ? null : compaction.lastAt / 1000);
     for (const sink of sinks) {
       if (sink.state === 'elsewhere') continue;
       const own = { pipeline, sink: sink.name };

@@ -110,6 +110,7 @@ export class PipelineHost {
         ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
       ].map((status) => (this.#isHere(status) ? status : { ...status, state: 'elsewhere' as const })),
       jobs: this.#jobs,
+      compaction: publisher?.compaction ?? null,
     };
   }
 

@@ -3,7 +3,7 @@ import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';
-import { mergeSmallSegments } from '../pipeline/compaction.ts';
+import { CompactionCounts, mergeSmallSegments } from '../pipeline/compaction.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
 import { isWalShort } from '../pipeline/wal-budget.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
@@ -18,7 +18,7 @@ import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
 import { serveAppends } from './job-port.ts';
-import { performOnLog } from './log-requests.ts';
+import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
 import { isOthers } from './topic-kind.ts';
 import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
@@ -33,6 +33,7 @@ class PublisherThread {
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #publisher: Publisher | null = null;
+  readonly #compactions = new CompactionCounts();
   #retention: Retention | null = null;
   /** Of what streams write, by stream. */
   readonly #streams = new Map<string, Retention>();
@@ -92,10 +93,17 @@ class PublisherThread {
         if (!isOthers(this.#config.name, request.topic)) throw new TailraceError('command-refused', `${request.topic} is a topic that the pipeline writes`);
         const publisher = await this.#whenOpen.promise;
         // Takes long, and what it does is not in the way of appends.
-        if (request.do === 'compact') return performOnLog(publisher.writer, request);
+        if (request.do === 'compact') return this.#compact(publisher, request);
         return publisher.exclusively((writer) => performOnLog(writer, request));
       },
     };
+  }
+
+  async #compact({ writer }: Publisher, request: LogRequest & { readonly do: 'compact' }): Promise<LogReply> {
+    const begunAt = Date.now();
+    const reply = await performOnLog(writer, request);
+    if (reply.sizes !== undefined) this.#compactions.ended(begunAt, reply.sizes);
+    return reply;
   }
 
   /** For commands that need the source. */
@@ -148,7 +156,7 @@ class PublisherThread {
     const { cleanup, delete_retention: deleteRetention } = streams.find((each) => each.name === name) ?? { cleanup: 'delete', delete_retention: 0 };
     // What has no key is an event of its own, and none is newer than it.
     const keyed = of.shapes.filter((shape) => shape.key.length > 0).map((shape) => topics.events(shape));
-    const compacted = cleanup === 'compact' ? { topics: new Set(keyed), deleteRetention } : undefined;
+    const compacted = cleanup === 'compact' ? { topics: new Set(keyed), deleteRetention, counts: this.#compactions } : undefined;
     const rules = { topics, retention: log.retention, sinks: sinks.filter((sink) => sink.from === name), compacted };
     this.#streams.set(name, new Retention(stream, rules, this.#logger));
     return stream;
@@ -236,6 +244,7 @@ class PublisherThread {
       leftOut: (session?.source.leftOut ?? []).map((finding) => finding.message),
       transactionEnd: this.#publisher?.writer.range(transactionTopic, 0).end ?? 0,
       streamEnds: Object.fromEntries(this.#config.streams.map((stream) => [stream.name, this.#publisher?.writer.range(streamTopics(this.#config.name, stream.name).transaction, 0).end ?? 0])),
+      compaction: this.#publisher?.writer.compact === undefined ? null : this.#compactions.status,
     };
   }
 }

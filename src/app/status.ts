@@ -53,6 +53,7 @@ async function statusFromLog(config: PipelineConfig): Promise<PipelineStatus> {
     leftOut: [],
     sinks: followers(config).map((follower) => ({ ...unknownSink, ...follower })),
     jobs: [],
+    compaction: null,
   };
   try {
     return await withLogReader(config, async (reader) => ({ ...nothing, ...(await readLog(reader, config)) }));

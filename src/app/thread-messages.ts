@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { SinkRecord } from '../pipeline/control-records.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
-import type { JobStatus, SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
+import type { CompactionStatus, JobStatus, SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Call, CallEnded } from './control/thread-calls.ts';
 
@@ -65,6 +65,7 @@ export interface PublisherReport {
   readonly transactionEnd: number;
   /** The same of each stream's own. */
   readonly streamEnds: Readonly<Record<string, number>>;
+  readonly compaction: CompactionStatus | null;
 }
 
 export interface SinkReport {

@@ -66,6 +66,8 @@ export function renderStatus(pipeline: PipelineStatus, style: Style): string {
     if (sink.blockedKeys > 0) lines.push(`  ${style.yellow(printable(`${sink.name} is not whole: ${sink.blockedKeys} keys wait for a dead letter to be retried`))}`);
     if (sink.missing > 0) lines.push(`  ${printable(`${sink.name}: ${sink.missing} changes were of rows that it never had (snapshot: never)`)}`);
   }
+  const { compaction } = pipeline;
+  if (compaction?.lastAt != null) lines.push(`  compacted ${compaction.runs} times, ${formatSize(compaction.bytesBefore)} to ${formatSize(compaction.bytesAfter)}, last at ${new Date(compaction.lastAt).toISOString()}`);
   if (pipeline.jobs.length > 0) lines.push(indent(columns([['JOB', 'STATE', 'NEXT', 'LAST RUN', 'ROWS', 'INTO'], ...pipeline.jobs.map(jobRow)])));
   for (const { name, last } of pipeline.jobs) if (last?.error != null) lines.push(`  ${style.red(printable(`${name}: ${last.error}`))}`);
   return lines.join('\n');

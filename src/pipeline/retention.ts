@@ -152,7 +152,7 @@ export class Retention {
     if (compacted === undefined) return;
     // Appends go on meanwhile: what is compacted is not written to any more.
     for (const { topic, partition, offset } of this.#settled) {
-      await compactEvents(this.#publisher.writer, { topic, partition, below: offset }, { deleteRetention: compacted.deleteRetention, logger: this.#logger });
+      await compactEvents(this.#publisher.writer, { topic, partition, below: offset }, { ...compacted, logger: this.#logger });
     }
   }
 

@@ -17,6 +17,8 @@ export interface PipelineStatus {
   readonly sinks: readonly SinkStatus[];
   /** Nothing is known of them where no daemon runs. */
   readonly jobs: readonly JobStatus[];
+  /** Null where nothing is known of it, or where the log sees to it itself (Kafka). */
+  readonly compaction: CompactionStatus | null;
 }
 
 /**
@@ -86,6 +88,17 @@ export interface SinkStatus {
   readonly missing: number;
   /** Keys that wait for a dead letter to be retried: the replica is not whole for them. */
   readonly blockedKeys: number;
+}
+
+/** Compactions that found something to do, since the daemon started. */
+export interface CompactionStatus {
+  readonly runs: number;
+  /** What the topics took before, and after: sums over all runs. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  readonly durationMs: number;
+  /** When the last one ended; milliseconds since 1970. */
+  readonly lastAt: number | null;
 }
 
 /** Times are milliseconds since 1970. */

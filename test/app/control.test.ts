@@ -17,7 +17,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { eventually } from '../support/wait.ts';
 
-const status: PipelineStatus = { pipeline: 'shop', state: 'streaming', error: null, source: null, snapshot: [], jobs: [], leftOut: [], sinks: [] };
+const status: PipelineStatus = { pipeline: 'shop', state: 'streaming', error: null, source: null, snapshot: [], jobs: [], compaction: null, leftOut: [], sinks: [] };
 
 interface World {
   readonly config: PipelineConfig;

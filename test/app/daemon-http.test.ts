@@ -11,7 +11,7 @@ const shop: PipelineStatus = {
   error: null,
   source: { slot: 'tailrace_shop', confirmedFlush: '0/1', walHeldBytes: 4096, lastEnd: '0/1', lastCommitAt: 1_700_000_000_000, events: 42, transactions: 7 },
   snapshot: [{ table: 'public.a', state: 'copying', sink: null, rows: 5, estimate: null, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null }],
-  jobs: [], leftOut: [],
+  jobs: [], compaction: { runs: 3, bytesBefore: 1000, bytesAfter: 200, durationMs: 1500, lastAt: 1_700_000_000_000 }, leftOut: [],
   sinks: [{ name: 'local', kind: 'sink', state: 'retrying', error: { code: 'sink-unreachable', message: 'm', remedy: 'r' }, position: null, lagMs: 1500, lagBytes: null, behindTransactions: 3, applied: 40, missing: 0, blockedKeys: 0 }],
 };
 
@@ -43,7 +43,7 @@ describe('metrics', () => {
   test('every name is there, and says what the status says', async () => {
     const found = await text([shop]);
     for (const { name } of Object.values(metricNames)) assert.match(found, new RegExp(`^# TYPE ${name} (gauge|counter)$`, 'm'));
-    for (const line of ['tailrace_pipeline_up{pipeline="shop"} 1', 'tailrace_events_published_total{pipeline="shop"} 42', 'tailrace_slot_wal_held_bytes{pipeline="shop"} 4096', 'tailrace_snapshot_tables_pending{pipeline="shop"} 1', 'tailrace_sink_up{pipeline="shop",sink="local"} 0', 'tailrace_sink_lag_seconds{pipeline="shop",sink="local"} 1.5']) {
+    for (const line of ['tailrace_pipeline_up{pipeline="shop"} 1', 'tailrace_events_published_total{pipeline="shop"} 42', 'tailrace_slot_wal_held_bytes{pipeline="shop"} 4096', 'tailrace_snapshot_tables_pending{pipeline="shop"} 1', 'tailrace_sink_up{pipeline="shop",sink="local"} 0', 'tailrace_sink_lag_seconds{pipeline="shop",sink="local"} 1.5', 'tailrace_compactions_total{pipeline="shop"} 3', 'tailrace_compaction_bytes_before_total{pipeline="shop"} 1000', 'tailrace_compaction_bytes_after_total{pipeline="shop"} 200', 'tailrace_compaction_seconds_total{pipeline="shop"} 1.5', 'tailrace_last_compaction_timestamp_seconds{pipeline="shop"} 1700000000']) {
       assert.ok(found.split('\n').includes(line), line);
     }
   });

@@ -18,7 +18,7 @@ const status: PipelineStatus = {
     { table: 'public.orders', state: 'copying', sink: null, rows: 25_000, estimate: 100_000, retries: 2, waitingFor: null, where: null, holdsPublishing: false, error: null },
     { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: null, retries: 0, waitingFor: 'session 4711 (psql)', where: null, holdsPublishing: false, error: null },
   ],
-  jobs: [], leftOut: [],
+  jobs: [], compaction: null, leftOut: [],
   sinks: [
     { name: 'reporting', kind: 'sink', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 1, behindTransactions: 1204, applied: 1, missing: 0, blockedKeys: 0 },
     { name: 'local', kind: 'sink', state: 'stopped', error: { code: 'sink-data', message: 'a row is refused', remedy: 'mend it' }, position: null, lagMs: null, lagBytes: null, behindTransactions: null, applied: 0, missing: 0, blockedKeys: 3 },

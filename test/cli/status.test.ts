@@ -18,7 +18,7 @@ const running: PipelineStatus = {
     { table: 'public.done', state: 'done', sink: null, rows: 1, estimate: 1, retries: 0, waitingFor: null, where: null, holdsPublishing: false, error: null },
     { table: 'public.held', state: 'waiting', sink: null, rows: 0, estimate: 70, retries: 3, waitingFor: 'session 4711', where: null, holdsPublishing: false, error: null },
   ],
-  jobs: [], leftOut: ['public.nokey has no replica identity'],
+  jobs: [], compaction: { runs: 3, bytesBefore: 10 << 20, bytesAfter: 2 << 20, durationMs: 1500, lastAt: Date.UTC(2026, 0, 31, 12) }, leftOut: ['public.nokey has no replica identity'],
   sinks: [{ name: 'local', kind: 'sink', state: 'catching-up', error: null, position: '0/1', lagMs: 3200, lagBytes: 2048, behindTransactions: 12, applied: 5, missing: 2, blockedKeys: 1 }],
 };
 
@@ -52,6 +52,7 @@ describe('status of a running daemon', () => {
   local  catching-up  3.2s, 2.0 KiB  12 transactions  0/1       5        1
   local is not whole: 1 keys wait for a dead letter to be retried
   local: 2 changes were of rows that it never had (snapshot: never)
+  compacted 3 times, 10.0 MiB to 2.0 MiB, last at 2026-01-31T12:00:00.000Z
 `,
     );
   });

@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test';
 import type { TableShape } from '../../src/event/table.ts';
 import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
 import { encodeControl, type EndRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
-import { eventSays } from '../../src/pipeline/compaction.ts';
+import { CompactionCounts, eventSays } from '../../src/pipeline/compaction.ts';
 import type { CopyAsk } from '../../src/pipeline/copy-jobs.ts';
 import { records } from '../../src/pipeline/log-state.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
@@ -270,7 +270,8 @@ test('of a compacted output retention keeps the newest result of each key for go
   await streams.stream();
   const replica = await streams.replica();
   const topic = 'shop.stream.sales.public.totals';
-  const compacted = { topics: new Set([topic]), deleteRetention: 0 };
+  const counts = new CompactionCounts();
+  const compacted = { topics: new Set([topic]), deleteRetention: 0, counts };
   // Seldom changed, and gone: neither is in what the limits keep.
   source.commit([insert(orders, rowOf(1, 'seldom', '1')), insert(orders, rowOf(2, 'gone', '1'))]);
   source.commit([remove(orders, rowOf(2, 'gone', '1'))]);
@@ -307,6 +308,8 @@ test('of a compacted output retention keeps the newest result of each key for go
   assert.equal((await reader.range(topic, 0)).start, 0);
   assert.equal(values.size, 2);
   assert.ok((await reader.range('shop.stream.sales.transaction', 0)).start > 3, 'the ENDs of what was compacted are gone');
+  const { runs, bytesBefore, bytesAfter, lastAt } = counts.status;
+  assert.ok(runs > 0 && runs < rounds + 1 && bytesBefore > bytesAfter && bytesAfter > 0 && lastAt !== null, 'rounds in which there was nothing to do are not counted');
   const offsets = new Set<number>();
   for await (const { offset } of records(reader, topic)) offsets.add(offset);
   for (const end of await control<StartRecord | EndRecord>(reader, 'shop.stream.sales.transaction')) {
