@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { tailrace, TestDaemon } from '../support/daemon.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { dumpPostgres, dumpSqlite, fingerprint } from '../support/replicas.ts';
@@ -12,15 +13,55 @@ import { Ledger, ledgerTables } from '../support/workload.ts';
 
 const kafka = await sharedKafka();
 
-async function fileWith(setting: Setting, name: string, log: string): Promise<string> {
-  const yaml = await readFile(setting.daemon.file, 'utf8');
+async function fileWith(setting: Setting, name: string, like: string, log: string): Promise<string> {
+  const yaml = await readFile(like, 'utf8');
   const path = join(setting.directory, name);
   await writeFile(path, yaml.replace(/^log:\n( {2}.*\n)+/m, `log:\n${log}`));
   return path;
 }
 
+const module = `
+import { count, stream, sum } from 'tailrace';
+
+export default stream(({ table }) => {
+  table<{ w: number; s: number }>('public.ledger').groupBy(({ w }) => ({ w })).aggregate({ entries: count(), total: sum((row: { s: number }) => row.s) })
+    .to('writers', { key: ['w'], columns: { w: 'int4', entries: 'int8', total: 'numeric' } });
+});
+`;
+
+/** A stream of this name over the ledger, and a sink that replays it into a file of this name. */
+function withStream(yaml: string, { directory }: Setting, name: string): string {
+  const known = yaml.includes('\nstreams:\n');
+  return `${yaml.replace('sinks:\n', `sinks:\n  - { name: of-${name}, type: sqlite, path: ${join(directory, `of-${name}.sqlite`)}, from: ${name} }\n`)}${known ? '' : 'streams:\n'}  - { name: ${name}, module: ${join(directory, 'sums.ts')}, state: ${join(directory, `${name}.sqlite`)} }\n`;
+}
+
+/** What the stream gives is what the same query gives at the source. */
+async function computed({ source, directory, daemon }: Setting, name: string): Promise<void> {
+  const expected = await dumpPostgres(source, 'writers');
+  let found: unknown;
+  const look = (): void => {
+    try {
+      found = dumpSqlite(join(directory, `of-${name}.sqlite`), 'writers');
+    } catch (error) {
+      found = error;
+    }
+  };
+  const same = (): boolean => (look(), isDeepStrictEqual(found, expected));
+  await eventually(same, { what: `the results of ${name}`, timeoutMs: 60_000 }).catch(() => assert.deepEqual(found, expected, `${name}; the daemon said ${daemon.output.slice(-3000)}`));
+}
+
+/** All that the stream has ever said in the log of this file. */
+async function said(setting: Setting, file: string): Promise<readonly string[]> {
+  const { code, out, err } = await tailrace(['consume', `${nameFor(setting.source)}.stream.sums.public.writers`, file, '--from-beginning', '--format', 'json']);
+  assert.equal(code, 0, err);
+  return out.trim().split('\n').map((line) => {
+    const { op, key, after } = JSON.parse(line) as Record<string, unknown>;
+    return JSON.stringify([op, key, after]);
+  });
+}
+
 /** The daemon goes on with this file: what is sent from the source is only what has come meanwhile, and both replicas get it. */
-async function goesOn(setting: Setting, file: string, round: number): Promise<void> {
+async function goesOn(setting: Setting, file: string, { round, streams }: { readonly round: number; readonly streams: readonly string[] }): Promise<void> {
   await setting.source.sql(`INSERT INTO nopk VALUES (${round}, ${round})`);
   setting.daemon.start({}, { path: file });
   await setting.daemon.streaming();
@@ -30,11 +71,15 @@ async function goesOn(setting: Setting, file: string, round: number): Promise<vo
   assert.deepEqual(snapshot.filter(({ state }) => state !== 'done'), []);
   await changeEverything(setting);
   await setting.equal();
+  for (const stream of streams) await computed(setting, stream);
 }
 
-test('topics copy: a pipeline moves from the embedded log to Kafka and back without a new snapshot, also when the copy is killed in between', { skip: kafka.missing ?? false }, async (t) => {
+test('topics copy: a pipeline moves from the embedded log to Kafka and back without a new snapshot, also when the copy is killed in between; its streams go on with their state', { skip: kafka.missing ?? false }, async (t) => {
   const setting = await ledgerSetting(t, { yaml: 'format: json\n' });
   const { daemon, directory } = setting;
+  await writeFile(join(directory, 'sums.ts'), module);
+  await writeFile(daemon.file, withStream(await readFile(daemon.file, 'utf8'), setting, 'sums'));
+  await setting.source.sql('CREATE VIEW writers AS SELECT w, count(*) AS entries, sum(s) AS total FROM ledger GROUP BY w');
   daemon.start();
   await daemon.streaming();
   const ledger = new Ledger(setting.source.url, 21);
@@ -42,11 +87,13 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   await ledger.stop();
   await changeEverything(setting);
   await setting.equal();
+  await computed(setting, 'sums');
   const busy = await tailrace(['topics', 'copy', daemon.file, daemon.file]);
   assert.equal(busy.code, 2, busy.err);
   assert.equal(await daemon.stop(), 0);
 
-  const onKafka = await fileWith(setting, 'kafka.yaml', `  type: kafka\n  brokers: [${kafka.brokers.join(', ')}]\n  partitions: 3\n`);
+  const before = await said(setting, daemon.file);
+  const onKafka = await fileWith(setting, 'kafka.yaml', daemon.file, `  type: kafka\n  brokers: [${kafka.brokers.join(', ')}]\n  partitions: 3\n`);
   const killed = async (place: string, from: string, to: string): Promise<void> => {
     const { code, err } = await tailrace(['topics', 'copy', from, to], { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${place}:kill9` });
     assert.equal(code, null, `killed at ${place}: ${err}`);
@@ -60,16 +107,23 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   await killed('move.ended', daemon.file, onKafka);
   const moved = await tailrace(['topics', 'copy', daemon.file, onKafka]);
   assert.equal(moved.code, 0, moved.err);
-  await goesOn(setting, onKafka, 2);
+  // One that begins there has to be of the same log, too.
+  await writeFile(onKafka, withStream(await readFile(onKafka, 'utf8'), setting, 'late'));
+  await goesOn(setting, onKafka, { round: 2, streams: ['sums', 'late'] });
   assert.equal(await daemon.stop(), 0);
   assert.equal((await tailrace(['topics', 'copy', daemon.file, onKafka])).code, 0, 'it is done already');
 
-  const back = await fileWith(setting, 'back.yaml', `  type: embedded\n  directory: ${join(directory, 'new-log')}\n`);
+  const back = await fileWith(setting, 'back.yaml', onKafka, `  type: embedded\n  directory: ${join(directory, 'new-log')}\n`);
   await killed('move.group', onKafka, back);
   const returned = await tailrace(['topics', 'copy', onKafka, back]);
   assert.equal(returned.code, 0, returned.err);
-  await goesOn(setting, back, 3);
+  await goesOn(setting, back, { round: 3, streams: ['sums', 'late'] });
   assert.equal(await daemon.stop(), 0);
+  // The state moved nowhere, and nothing that it had said was said again.
+  const all = await said(setting, back);
+  assert.deepEqual(all.slice(0, before.length), before);
+  const behind = all.slice(before.length);
+  assert.ok(behind.length > 0 && behind.length < 6, `${behind.length} results are of the two changes since: ${behind.join('\n')}`);
 
   // All that was ever published is in it: from the log alone a replica is built that equals the source.
   const replayed = join(directory, 'replayed.sqlite');
