@@ -75,6 +75,33 @@ describe('a source that fails', () => {
     await server.sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active', [`tailrace_${nameFor(setting.source)}`]);
   }
 
+  /** More is written than the server keeps for a slot whose reader does not come. */
+  async function loseSlot(setting: Setting): Promise<void> {
+    await server.sql(`ALTER SYSTEM SET max_slot_wal_keep_size = '4MB'`);
+    await server.sql('SELECT pg_reload_conf()');
+    await eventually(async () => {
+      await setting.source.sql(`SELECT pg_logical_emit_message(false, 'x', repeat('y', 1000000)) FROM generate_series(1, 4)`);
+      await server.sql('SELECT pg_switch_wal()');
+      await server.sql('CHECKPOINT');
+      return (await slotOf(setting)).walStatus === 'lost';
+    }, { what: 'the slot to be lost', timeoutMs: 60_000 });
+    await server.sql('ALTER SYSTEM RESET max_slot_wal_keep_size');
+    await server.sql('SELECT pg_reload_conf()');
+  }
+
+  /** What the error says to do. */
+  async function beginAnew(setting: Setting): Promise<void> {
+    const { daemon } = setting;
+    const dropped = await tailrace(['teardown', daemon.file, '--yes']);
+    assert.equal(dropped.code, 0, dropped.err);
+    daemon.start();
+    assert.equal(await daemon.exited(), 4, 'a new slot begins later');
+    await writeFile(daemon.file, `${await readFile(daemon.file, 'utf8')}on_gap: snapshot\n`);
+    daemon.start();
+    await daemon.streaming();
+    await setting.equal(tables);
+  }
+
   test('walsenders that are ended, a server that stops fast, crashes, is killed; a daemon that stood still: both replicas become equal', async (t) => {
     const setting = await settingOf(t, 'faults');
     const { daemon, source } = setting;
@@ -164,32 +191,34 @@ describe('a source that fails', () => {
     await daemon.streaming();
     await setting.equal(tables);
     await daemon.stop();
-    await server.sql(`ALTER SYSTEM SET max_slot_wal_keep_size = '4MB'`);
-    await server.sql('SELECT pg_reload_conf()');
     await source.sql('DELETE FROM t WHERE id <= 50');
-    await eventually(async () => {
-      await source.sql(`SELECT pg_logical_emit_message(false, 'x', repeat('y', 1000000)) FROM generate_series(1, 4)`);
-      await server.sql('SELECT pg_switch_wal()');
-      await server.sql('CHECKPOINT');
-      return (await slotOf(setting)).walStatus === 'lost';
-    }, { what: 'the slot to be lost', timeoutMs: 60_000 });
-    await server.sql('ALTER SYSTEM RESET max_slot_wal_keep_size');
-    await server.sql('SELECT pg_reload_conf()');
+    await loseSlot(setting);
     daemon.start();
     assert.equal(await daemon.exited(), 4);
     assert.match(daemon.output, /"code":"slot-lost"/);
     assert.match(daemon.output, /max_slot_wal_keep_size/);
     assert.equal((await slotOf(setting)).walStatus, 'lost', 'it is not made anew in silence');
-    const dropped = await tailrace(['teardown', daemon.file, '--yes']);
-    assert.equal(dropped.code, 0, dropped.err);
-    daemon.start();
-    assert.equal(await daemon.exited(), 4, 'a new slot begins later');
-    await writeFile(daemon.file, `${await readFile(daemon.file, 'utf8')}on_gap: snapshot\n`);
-    daemon.start();
-    await daemon.streaming();
-    await setting.equal(tables);
+    await beginAnew(setting);
     await source.sql(`INSERT INTO bare VALUES ('and on')`);
     await setting.equal(tables);
+    await daemon.stop();
+    await dropSlot(setting);
+  });
+
+  test('P7: a slot that the server gave up while tables were being copied ends the copies with slot-lost at once, and they begin anew', async (t) => {
+    const setting = await settingOf(t, 'lostcopying');
+    const { daemon, source } = setting;
+    daemon.start({ TAILRACE_FAILPOINT: 'snapshot.chunk_read:pause' });
+    await eventually(() => execFileSync('ps', ['-o', 'state=', '-p', String(daemon.pid)], { encoding: 'utf8' }).startsWith('T'), { what: 'the daemon to stand still in the middle of a copy' });
+    assert.doesNotMatch(daemon.output, /"table":"public.t",.*"msg":"a table is copied"/);
+    await source.sql('DELETE FROM t WHERE id <= 50');
+    await loseSlot(setting);
+    daemon.signal('SIGCONT');
+    assert.equal(await daemon.exited(), 4);
+    assert.match(daemon.output, /"code":"slot-lost"/);
+    daemon.start();
+    assert.equal(await daemon.exited(), 4, 'nor does it go on with them');
+    await beginAnew(setting);
     await daemon.stop();
     await dropSlot(setting);
   });
