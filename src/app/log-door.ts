@@ -3,11 +3,15 @@ import type { LogWriter } from '../log/log.ts';
 import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { silentLogger } from '../runtime/logger.ts';
+import { formatSize } from '../runtime/units.ts';
 import { askDaemon } from './control/ask-daemon.ts';
 import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
 
 /** A large topic is read twice, and written. */
 const longest = 24 * 3_600_000;
+
+/** What a daemon takes in one request, in base64: it is less than its socket does. */
+const longestForDaemon = 15 << 20;
 
 /**
  * For commands that write to a pipeline's log. Where one process has the log, that is its daemon, which does it for us; where no daemon
@@ -31,6 +35,7 @@ export class LogDoor {
     const { name: pipeline, log } = this.#config;
     const opened = createLog(log, { pipeline, logger: silentLogger });
     if (opened.writers === 'many') return performOnLog((this.#writer ??= await opened.openWriter()), request);
+    if (lengthOf(request) > longestForDaemon) return this.#withoutDaemon(request);
     try {
       return await askDaemon(this.#config, 'log', request, { runtimeFolder: this.#runtimeFolder, ...(request.do === 'compact' ? { timeoutMs: longest } : {}) });
     } catch (error) {
@@ -42,6 +47,21 @@ export class LogDoor {
   async close(): Promise<void> {
     await this.#writer?.close();
   }
+
+  async #withoutDaemon(request: LogRequest): Promise<LogReply> {
+    try {
+      return await withWriter(this.#config, (writer) => performOnLog(writer, request));
+    } catch (error) {
+      if (!(error instanceof TailraceError && error.code === 'log-locked')) throw error;
+      throw new TailraceError('log-record-too-large', `a record of about ${formatSize(lengthOf(request) * 0.75)} is more than a daemon takes from a command`, {
+        cause: error, remedy: 'Stop the daemon and run the command again: it then writes the record itself.',
+      });
+    }
+  }
+}
+
+function lengthOf(request: LogRequest): number {
+  return request.do === 'append' ? request.records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0) : 0;
 }
 
 /** For what no daemon does for us: the pipeline must not run on a log that is one process's. */

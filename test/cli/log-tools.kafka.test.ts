@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import { tailrace as asProcess } from '../support/daemon.ts';
 import { kafkaJars } from '../support/kafka-jars.ts';
 import { freshPipelineName, sharedKafka } from '../support/kafka.ts';
-import { mergeCommands, mergeStage } from './merge-commands.ts';
+import { commitMuch, mergeCommands, mergeStage, told, type MergeStage } from './merge-commands.ts';
 import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const kafka = await sharedKafka();
@@ -13,7 +14,23 @@ const tools = (): Promise<Tools> => toolsOn(() => `{ type: kafka, brokers: [${ka
 topicCommands('Kafka', tools, kafka.missing);
 groupCommands('Kafka', tools, kafka.missing);
 produceCommands('Kafka', tools, kafka.missing);
-mergeCommands('Kafka', (t) => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` }), kafka.missing);
+const mergeOn = (t: TestContext): Promise<MergeStage> => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` });
+mergeCommands('Kafka', mergeOn, kafka.missing);
+
+test('kill -9 of a merge on Kafka, when an append is durable and before that: the next one waits for its turn and goes on behind it', { skip: kafka.missing ?? false }, async (t) => {
+  const { name, file, source, publish, records } = await mergeOn(t);
+  const expected = commitMuch(source, 1);
+  await publish();
+  const args = ['topics', 'merge', `${name}.public.*`, file, '--into', `${name}.all`];
+  for (const point of ['merge.topic_made', 'request.appended']) {
+    const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${point}:kill9` });
+    assert.equal(killed.code, null, killed.err);
+  }
+  const said = await asProcess(args);
+  assert.equal(said.code, 0, said.err);
+  assert.match(said.err, /another merge into .*all is at work: waiting/);
+  assert.deepEqual((await records('all')).map(told), expected);
+});
 
 test('settings are made, changed and taken back, and what Kafka does not take is said', { skip: kafka.missing ?? false }, async () => {
   const { run } = await tools();

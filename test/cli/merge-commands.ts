@@ -8,7 +8,7 @@ import type { PipelineConfig } from '../../src/config/pipeline-schema.ts';
 import { createCodec, createLog } from '../../src/registry.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { Bench, tableOf } from '../pipeline/harness.ts';
-import { insert, message, rekey, remove, ScriptedSource, truncate, update } from '../support/scripted-source.ts';
+import { insert, message, rekey, remove, ScriptedSource, truncate, update, type Written } from '../support/scripted-source.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { tailrace, type Fake, type Said } from './fake-terminal.ts';
 
@@ -30,15 +30,22 @@ export interface MergeStage {
   records(topic: string): Promise<readonly RecordView[]>;
 }
 
-export async function mergeStage(t: TestContext, { name, log, more = '' }: { readonly name: string; readonly log: (directory: string) => string; readonly more?: string }): Promise<MergeStage> {
+export interface StageOptions {
+  readonly name: string;
+  readonly log: (directory: string) => string;
+  readonly more?: string;
+  /** Of another stage, which goes on here. */
+  readonly source?: ScriptedSource;
+}
+
+export async function mergeStage(t: TestContext, { name, log, more = '', source = new ScriptedSource([orders, payments, others]) }: StageOptions): Promise<MergeStage> {
   const directory = await tempDirectory(t);
   const file = join(directory, `${name}.yaml`);
   await writeFile(file, `name: ${name}\nsource: { type: postgres, url: "postgres://u:p@127.0.0.1:1/x" }\nlog: ${log(join(directory, 'log'))}\n${more}`);
   const config = requirePipelines([file], {})[0]?.config;
   assert.ok(config !== undefined);
   const context = { pipeline: name, logger: silentLogger };
-  const source = new ScriptedSource([orders, payments, others]);
-  const bench = await Bench.open(t, source, { pipeline: name, on: createLog(config.log, context), codec: createCodec(config.format, context) });
+  const bench = await Bench.open(t, source, { pipeline: name, on: createLog(config.log, context), codec: createCodec(config.format, context), streams: [{ name: 'sales', sinks: [] }] });
   const run = (command: readonly string[], fake: Fake = {}): Promise<Said> => tailrace([...command, file], { ...fake, environment: { TAILRACE_RUNTIME_DIR: directory, ...fake.environment } });
   return {
     name, file, config, bench, source, run,
@@ -63,6 +70,27 @@ export function commitAll(source: ScriptedSource): void {
   source.commit([rekey(orders, ['2', 'desk'], ['3', 'desk']), insert(others, ['2']), insert(payments, ['2', '3', 'y'])]);
   source.commit([truncate(orders, payments)]);
   source.commit([insert(payments, ['4', '4', 'z']), insert(orders, ['4', 'end'])]);
+}
+
+/** A second of one clock that all sources share. */
+export function timeOf(second: number): bigint {
+  return 1_769_860_800_000_000n + BigInt(second) * 1_000_000n;
+}
+
+export function commitAt(source: ScriptedSource, second: number, ...changes: readonly Written[]): void {
+  source.commit(changes, { commitTime: timeOf(second) });
+}
+
+/** Transactions of many appends, small ones between them. */
+export function commitMuch(source: ScriptedSource, from: number): readonly string[] {
+  const long = 'x'.repeat(60_000);
+  const told: string[] = [];
+  for (let n = from; n < from + 4; n++) {
+    const changes = Array.from({ length: 20 }, (_, i) => (i % 3 === 0 ? insert(payments, [`${n}.${i}`, 'p', long]) : insert(orders, [`${n}.${i}`, long])));
+    commitAt(source, n, ...changes);
+    told.push(...changes.map((_, i) => `${i % 3 === 0 ? 'payments' : 'orders'} c ${n}.${i}`));
+  }
+  return told;
 }
 
 /** What `commitAll` leaves in the topics of orders and payments together. */

@@ -2,25 +2,23 @@ import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { LogDoor } from '../../src/app/log-door.ts';
+import { tupleOf } from '../../src/event/tuple.ts';
 import { createEmbeddedLog, embeddedLogConfig } from '../../src/log/embedded/index.ts';
 import { encodeControl, type EndRecord } from '../../src/pipeline/control-records.ts';
 import { appendRecord } from '../../src/pipeline/group.ts';
 import { tableOf } from '../pipeline/harness.ts';
 import { ends } from '../pipeline/log-view.ts';
 import { tailrace as asProcess } from '../support/daemon.ts';
-import { insert, type ScriptedSource, type Written } from '../support/scripted-source.ts';
+import { insert } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
-import { commitAll, merged, mergeCommands, mergeStage, orders, others, payments, told, type MergeStage } from './merge-commands.ts';
+import { tailrace } from './fake-terminal.ts';
+import { commitAll, commitAt, commitMuch, merged, mergeCommands, mergeStage, orders, others, payments, timeOf, told, type MergeStage } from './merge-commands.ts';
 
 const stage = (t: TestContext, name = 'shop', more = ''): Promise<MergeStage> => mergeStage(t, { name, log: (directory) => `{ type: embedded, directory: ${directory} }`, more });
 const folderOf = ({ file }: MergeStage): string => join(dirname(file), 'log');
 
 mergeCommands('the embedded log', stage);
-
-/** Commits at a second of one clock that all sources share. */
-function commitAt(source: ScriptedSource, second: number, ...changes: readonly Written[]): void {
-  source.commit(changes, { commitTime: 1_769_860_800_000_000n + BigInt(second) * 1_000_000n });
-}
 
 test('logs in folders, of other pipelines and of other times, are merged by commit time, each in its own order; their rows are read with their own shapes', async (t) => {
   const [shop, old] = [await stage(t), await stage(t)];
@@ -108,17 +106,56 @@ test('events of another format are refused, and so is compaction of a merged top
   assert.match(compacted.err, /merged from other topics: rows of two tables may have the same key/);
 });
 
-/** Transactions of many appends, small ones between them. */
-function commitMuch(source: ScriptedSource, from: number): readonly string[] {
-  const long = 'x'.repeat(60_000);
-  const told: string[] = [];
-  for (let n = from; n < from + 4; n++) {
-    const changes = Array.from({ length: 20 }, (_, i) => (i % 3 === 0 ? insert(payments, [`${n}.${i}`, 'p', long]) : insert(orders, [`${n}.${i}`, long])));
-    commitAt(source, n, ...changes);
-    told.push(...changes.map((_, i) => `${i % 3 === 0 ? 'payments' : 'orders'} c ${n}.${i}`));
-  }
-  return told;
-}
+test('results of a stream, whose shapes are its own, are merged with the tables that they are made of', async (t) => {
+  const shop = await stage(t);
+  commitAt(shop.source, 1, insert(orders, ['1', 'lamp']));
+  commitAt(shop.source, 3, insert(orders, ['2', 'desk']));
+  await shop.publish();
+  const totals = tableOf('totals', 1);
+  const publisher = await shop.bench.start();
+  const stream = await publisher.openStream('sales', { shapes: [totals], systemIdentifier: shop.source.server.systemIdentifier, logId: publisher.writer.logId, anew: false });
+  const [first] = shop.source.wal;
+  assert.ok(first !== undefined);
+  await stream.publish([{ shape: totals, before: null, after: tupleOf(['t2']) }], { place: { epoch: 1, commitLsn: first.commitLsn }, commitTime: timeOf(2) }, true);
+  await shop.bench.stop();
+  const said = await shop.run(['topics', 'merge', 'public.orders', 'stream.sales.public.totals', '--into', 'all']);
+  assert.equal(said.code, 0, said.err);
+  const all = await shop.records('all');
+  assert.deepEqual(all.map(told), ['orders c 1', 'totals c t2', 'orders c 2']);
+  assert.deepEqual(all.map(({ table, from_log: log }) => [table, log]), [['public.orders', undefined], ['public.totals', undefined], ['public.orders', undefined]]);
+});
+
+test('after the log was copied to another place the merge goes on there', async (t) => {
+  const shop = await stage(t);
+  commitAll(shop.source);
+  await shop.publish();
+  const args = ['topics', 'merge', 'public.orders', 'public.payments', '--into', 'all'];
+  assert.equal((await shop.run(args)).code, 0);
+  const moved = await mergeStage(t, { name: 'shop', log: (directory) => `{ type: embedded, directory: ${directory} }`, source: shop.source });
+  const copied = await tailrace(['topics', 'copy', shop.file, moved.file]);
+  assert.equal(copied.code, 0, copied.err);
+  assert.match((await moved.run(args)).out, /\n0 records were merged/);
+  moved.source.commit([insert(orders, ['5', 'new'])]);
+  await moved.publish();
+  assert.equal((await moved.run(args)).code, 0);
+  assert.deepEqual((await moved.records('all')).map(told), [...merged, 'orders c 5']);
+  const old = await shop.run(args);
+  assert.equal(old.code, 3);
+  assert.match(old.err, /this log ends here: it was copied to/);
+});
+
+test('an event that is larger than a daemon takes from a command is merged where none runs; where one does, that is said', async (t) => {
+  const shop = await stage(t);
+  shop.source.commit([insert(orders, ['1', 'x'.repeat(12 << 20)])]);
+  await shop.publish();
+  assert.equal((await shop.run(['topics', 'merge', 'public.orders', '--into', 'all'])).code, 0);
+  assert.deepEqual((await shop.records('all')).map(told), ['orders c 1']);
+  const daemon = await createEmbeddedLog(embeddedLogConfig.parse({ directory: folderOf(shop) })).openWriter();
+  const door = new LogDoor(shop.config, dirname(shop.file));
+  const large = { key: null, value: 'A'.repeat(16 << 20), headers: [], timestamp: 0, partition: 0 };
+  await assert.rejects(door.ask({ do: 'append', topic: 'shop.all', records: [large] }), { code: 'log-record-too-large', message: /a record of about 12\.0 MiB is more than a daemon takes/ });
+  await daemon.close();
+});
 
 test('kill -9 at each step: the merge goes on behind what is durable, and in the end each event is there once and in order', async (t) => {
   const [shop, old] = [await stage(t), await stage(t, 'old')];
