@@ -66,7 +66,8 @@ export async function mergeTopics(configs: readonly PipelineConfig[], order: Mer
   let lead: Lead | null = null;
   try {
     const into = await logs.of(config);
-    const sources = (await Promise.all(order.sources.map((spec) => logs.find(spec)))).flat();
+    const sources: FoundSource[] = [];
+    for (const spec of order.sources) sources.push(...(await logs.find(spec)));
     const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, logId: await logIdOf(into.reader, config.name) });
     await merge.check();
     lead = await takeTurn(config, topic, order.onWaiting);
@@ -132,7 +133,7 @@ class TopicMerge {
         if (codec === null) continue;
         if (known !== null && known.codec !== codec) refuseFormat(spec.topic, codec, `those of ${shortened(known.topic, 80)} in`, known.codec);
         if (isForeign && formatName(codec) === 'avro') {
-          throw new TailraceError('usage', `the events of ${shortened(spec.topic, 80)} are in Avro, and of another log: they name their schemas by the ids of a registry that may be another`, { remedy: "Merge them in a topic of their own log." });
+          throw new TailraceError('usage', `the events of ${shortened(spec.topic, 80)} are in Avro, and of another log: they name their schemas by the ids of a registry that may be another`, { remedy: 'Merge them into a topic of their own log.' });
         }
         known = { topic: spec.topic, codec };
       }

@@ -91,9 +91,9 @@ const ops: Readonly<Record<string, string>> = { c: 'insert', r: 'read', u: 'upda
 
 /** `12:00:01.250  16  update  0/1A2B.3  {"id":"1"}  {"id":"1","total":"9.99"}`. */
 function line(record: RecordView): string {
-  const { offset, timestamp, op, commit_lsn: lsn, ordinal, before, after, key, value, half, prefix, content } = record;
+  const { offset, timestamp, op, from_topic: from = '', commit_lsn: lsn, ordinal, before, after, key, value, half, prefix, content } = record;
   const what = op === undefined ? '' : `${ops[op] ?? op}${half === undefined ? '' : ` (${half} key)`}`;
-  const parts = [timestamp.slice(11, 23), String(offset), what.padEnd(8), lsn === undefined ? '' : `${lsn}.${ordinal}`];
+  const parts = [timestamp.slice(11, 23), String(offset), what.padEnd(8), from, lsn === undefined ? '' : `${lsn}.${ordinal}`];
   if (op === 'd') parts.push(JSON.stringify(before));
   else if (prefix !== undefined) parts.push(prefix, JSON.stringify(content));
   else if (after != null) parts.push(JSON.stringify(after));

@@ -10,7 +10,7 @@ import { defineTopicsMerge } from './topics-merge.ts';
 import { formatSize } from '../runtime/units.ts';
 
 export const defineTopics: DefineCommand = (command, context) => {
-  command.description('List, describe, make, change and delete topics, also while a daemon runs.').addHelpText('after', examples('topics list', 'topics describe shop.public.orders', 'topics create shop.clicks'));
+  command.description('List, describe, make, change, compact, merge and delete topics, also while a daemon runs.').addHelpText('after', examples('topics list', 'topics describe shop.public.orders', 'topics create shop.clicks'));
   command
     .command('list')
     .description('List the topics of the pipelines.')

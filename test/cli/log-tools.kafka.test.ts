@@ -17,7 +17,7 @@ produceCommands('Kafka', tools, kafka.missing);
 const mergeOn = (t: TestContext): Promise<MergeStage> => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` });
 mergeCommands('Kafka', mergeOn, kafka.missing);
 
-test('kill -9 of a merge on Kafka, when an append is durable and before that: the next one waits for its turn and goes on behind it', { skip: kafka.missing ?? false }, async (t) => {
+test('kill -9 of a merge on Kafka, before the first append and when one is durable: the next one takes its turn and goes on behind it', { skip: kafka.missing ?? false }, async (t) => {
   const { name, file, source, publish, records } = await mergeOn(t);
   const expected = commitMuch(source, 1);
   await publish();
@@ -28,7 +28,6 @@ test('kill -9 of a merge on Kafka, when an append is durable and before that: th
   }
   const said = await asProcess(args);
   assert.equal(said.code, 0, said.err);
-  assert.match(said.err, /another merge into .*all is at work: waiting/);
   assert.deepEqual((await records('all')).map(told), expected);
 });
 

@@ -122,6 +122,7 @@ export function mergeCommands(what: string, stage: (t: TestContext) => Promise<M
       for (const { partition: _, offset: __, topic: ___, from_topic: from, ...rest } of all) {
         assert.ok(own.some(({ partition: _p, offset: _o, topic, ...same }) => topic === from && JSON.stringify(same) === JSON.stringify(rest)), JSON.stringify(rest));
       }
+      assert.match((await run(['consume', 'all', '--from-beginning', '--format', 'line', '--max-messages', '1'])).out, new RegExp(`  0  insert +${name}\\.public\\.orders  0/`));
       source.commit([insert(payments, ['5', '5', 'w'])]);
       source.commit([insert(others, ['3'])]);
       source.commit([insert(orders, ['5', 'more'])]);

@@ -162,7 +162,7 @@ test('kill -9 at each step: the merge goes on behind what is durable, and in the
   const expected = [...commitMuch(old.source, 1), ...commitMuch(shop.source, 5)];
   for (const each of [shop, old]) await each.publish();
   const args = ['topics', 'merge', 'shop.public.*', folderOf(old), shop.file, '--into', 'shop.all'];
-  for (const point of ['merge.topic_made', 'merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']) {
+  for (const point of ['merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']) {
     const [name, nth = '1'] = point.split(':');
     const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${name}:kill9:${nth}` });
     assert.equal(killed.code, null, `${point}: ${killed.err}`);
