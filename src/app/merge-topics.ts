@@ -1,6 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { Lead, LogReader, TopicSpec } from '../log/log.ts';
-import { decodeMark, markHeaderName, sameSource, type MergeMark, type RecordsMark, type TransactionsMark } from '../pipeline/merge/mark.ts';
+import { decodeMark, isMerged, markHeaderName, sameSource, type MergeMark, type RecordsMark, type TransactionsMark } from '../pipeline/merge/mark.ts';
 import { Merger } from '../pipeline/merge/merger.ts';
 import type { MergedRecord, MergeSource } from '../pipeline/merge/merge-source.ts';
 import { RecordsSource } from '../pipeline/merge/records-source.ts';
@@ -169,7 +169,11 @@ class TopicMerge {
     const slice: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
     let mark: MergeMark | null = null;
     while (cursor.next()) mark = cursor.header(markHeaderName, slice) ? decodeMark(slice, topic) : null;
-    if (mark === null) throw ofAnother(topic, 'holds records that no merge has put there');
+    if (mark === null) {
+      // On Kafka, where a topic takes less than an append at once and the merge was killed within.
+      const isCut = await isMerged(reader, topic);
+      throw isCut ? ofAnother(topic, 'ends within an append: it takes smaller batches than a merge writes (max.message.bytes)', 'Delete it and merge again; 1 MiB is enough.') : ofAnother(topic, 'holds records that no merge has put there');
+    }
     this.#compare(mark);
     return { mark, end };
   }

@@ -7,6 +7,7 @@ import { tupleOf } from '../../src/event/tuple.ts';
 import { createEmbeddedLog, embeddedLogConfig } from '../../src/log/embedded/index.ts';
 import { encodeControl, type EndRecord } from '../../src/pipeline/control-records.ts';
 import { appendRecord } from '../../src/pipeline/group.ts';
+import { batchOf, record } from '../contract/log-samples.ts';
 import { tableOf } from '../pipeline/harness.ts';
 import { ends } from '../pipeline/log-view.ts';
 import { tailrace as asProcess } from '../support/daemon.ts';
@@ -91,7 +92,7 @@ test('what no valid END names is left out, and a transaction that retention has 
   assert.deepEqual((await records('all')).map(told), merged, 'nothing is passed over');
 });
 
-test('events of another format are refused, and so is compaction of a merged topic', async (t) => {
+test('events of another format are refused, and so is compaction of a merged topic, and one that ends within an append', async (t) => {
   const [tuple, json] = [await stage(t), await stage(t, 'other', 'format: json\n')];
   for (const { source, publish } of [tuple, json]) {
     source.commit([insert(orders, ['1', 'x'])]);
@@ -104,6 +105,12 @@ test('events of another format are refused, and so is compaction of a merged top
   const compacted = await tuple.run(['topics', 'compact', 'all']);
   assert.equal(compacted.code, 2);
   assert.match(compacted.err, /merged from other topics: rows of two tables may have the same key/);
+  const writer = await createEmbeddedLog(embeddedLogConfig.parse({ directory: folderOf(tuple) })).openWriter();
+  await writer.append([batchOf(writer, ['shop.all', 0], [{ ...record('x'), headers: { 'tailrace.topic': 'shop.public.orders' } }])]);
+  await writer.close();
+  const cut = await tuple.run(['topics', 'merge', 'public.orders', '--into', 'all']);
+  assert.equal(cut.code, 2);
+  assert.match(cut.err, /shop\.all ends within an append[^]*Delete it and merge again/);
 });
 
 test('results of a stream, whose shapes are its own, are merged with the tables that they are made of', async (t) => {

@@ -20,8 +20,8 @@ export interface MergerOptions {
 /** What goes into one append: one batch, so that the last record's mark is there if any of it is. */
 const mostBytes = 512 << 10;
 const mostRecords = 5000;
-/** Of headers and lengths. */
-const overhead = 200;
+/** Lengths, offset and time of a record; a length of a header's name and value. */
+const [overhead, headerOverhead] = [24, 4];
 
 /**
  * Merges sources into one topic: each one's order is kept, and between them the earliest comes first. How far each has come stands in the
@@ -87,8 +87,9 @@ export class Merger {
   }
 }
 
-function sizeOf({ key, value }: MergedRecord): number {
-  return (key?.length ?? 0) + (value?.length ?? 0) + overhead;
+function sizeOf({ key, value, headers }: MergedRecord): number {
+  const rest = headers.reduce((sum, [name, content]) => sum + name.length + (content?.length ?? 0) + headerOverhead, overhead);
+  return (key?.length ?? 0) + (value?.length ?? 0) + rest;
 }
 
 /** Which comes first, the one in front of equal ones; -1 when all are through. */
