@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { tailrace as asProcess } from '../support/daemon.ts';
 import { kafkaJars } from '../support/kafka-jars.ts';
 import { freshPipelineName, sharedKafka } from '../support/kafka.ts';
-import { commitMuch, mergeCommands, mergeStage, told, type MergeStage } from './merge-commands.ts';
+import { mergeCommands, mergeKilled, mergeStage, type MergeStage } from './merge-commands.ts';
 import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const kafka = await sharedKafka();
@@ -16,20 +15,7 @@ groupCommands('Kafka', tools, kafka.missing);
 produceCommands('Kafka', tools, kafka.missing);
 const mergeOn = (t: TestContext): Promise<MergeStage> => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` });
 mergeCommands('Kafka', mergeOn, kafka.missing);
-
-test('kill -9 of a merge on Kafka, before the first append and when one is durable: the next one takes its turn and goes on behind it', { skip: kafka.missing ?? false }, async (t) => {
-  const { name, file, source, publish, records } = await mergeOn(t);
-  const expected = commitMuch(source, 1);
-  await publish();
-  const args = ['topics', 'merge', `${name}.public.*`, file, '--into', `${name}.all`];
-  for (const point of ['merge.topic_made', 'request.appended']) {
-    const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${point}:kill9` });
-    assert.equal(killed.code, null, killed.err);
-  }
-  const said = await asProcess(args);
-  assert.equal(said.code, 0, said.err);
-  assert.deepEqual((await records('all')).map(told), expected);
-});
+mergeKilled('Kafka', [mergeOn, mergeOn], ['merge.topic_made', 'merge.shape_written', 'request.appended:3'], kafka.missing);
 
 test('settings are made, changed and taken back, and what Kafka does not take is said', { skip: kafka.missing ?? false }, async () => {
   const { run } = await tools();

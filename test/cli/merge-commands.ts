@@ -8,6 +8,7 @@ import type { PipelineConfig } from '../../src/config/pipeline-schema.ts';
 import { createCodec, createLog } from '../../src/registry.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { Bench, tableOf } from '../pipeline/harness.ts';
+import { tailrace as asProcess } from '../support/daemon.ts';
 import { insert, message, rekey, remove, ScriptedSource, truncate, update, type Written } from '../support/scripted-source.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { tailrace, type Fake, type Said } from './fake-terminal.ts';
@@ -184,5 +185,24 @@ export function mergeCommands(what: string, stage: (t: TestContext) => Promise<M
       assert.equal((await merge()).code, 0);
       assert.deepEqual(await values(), ['e1', 'u3', 'e4', 'e2', 'u5']);
     });
+  });
+}
+
+/** Merges two pipelines' tables into a topic of the first one, killed at each of the points in turn: `name`, or `name:2` for the second time. */
+export function mergeKilled(what: string, [into, other]: readonly [(t: TestContext) => Promise<MergeStage>, (t: TestContext) => Promise<MergeStage>], points: readonly string[], missing?: string): void {
+  test(`kill -9 at each step of a merge on ${what}: it goes on behind what is durable, and in the end each event is there once and in order`, { skip: missing ?? false }, async (t) => {
+    const [first, second] = [await into(t), await other(t)];
+    const expected = [...commitMuch(second.source, 1), ...commitMuch(first.source, 5)];
+    for (const { publish } of [first, second]) await publish();
+    const args = ['topics', 'merge', `${first.name}.public.*`, `${second.name}.public.*`, first.file, second.file, '--into', `${first.name}.all`];
+    for (const point of points) {
+      const [name, nth = '1'] = point.split(':');
+      const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${name}:kill9:${nth}` });
+      assert.equal(killed.code, null, `${point}: ${killed.err}`);
+    }
+    const said = await asProcess(args);
+    assert.equal(said.code, 0, said.err);
+    assert.doesNotMatch(said.out, /\n0 records were merged/, 'there was still something to do');
+    assert.deepEqual((await first.records('all')).map(told), expected);
   });
 }

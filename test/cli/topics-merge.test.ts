@@ -14,12 +14,12 @@ import { tailrace as asProcess } from '../support/daemon.ts';
 import { insert } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
 import { tailrace } from './fake-terminal.ts';
-import { commitAll, commitAt, commitMuch, merged, mergeCommands, mergeStage, orders, others, payments, timeOf, told, type MergeStage } from './merge-commands.ts';
+import { commitAll, commitAt, commitMuch, merged, mergeCommands, mergeKilled, mergeStage, orders, others, payments, timeOf, told, type MergeStage } from './merge-commands.ts';
 
 const stage = (t: TestContext, name = 'shop', more = ''): Promise<MergeStage> => mergeStage(t, { name, log: (directory) => `{ type: embedded, directory: ${directory} }`, more });
 const folderOf = ({ file }: MergeStage): string => join(dirname(file), 'log');
 
-mergeCommands('the embedded log', stage);
+mergeCommands('the embedded log', (t) => stage(t));
 
 test('logs in folders, of other pipelines and of other times, are merged by commit time, each in its own order; their rows are read with their own shapes', async (t) => {
   const [shop, old] = [await stage(t), await stage(t)];
@@ -164,21 +164,7 @@ test('an event that is larger than a daemon takes from a command is merged where
   await daemon.close();
 });
 
-test('kill -9 at each step: the merge goes on behind what is durable, and in the end each event is there once and in order', async (t) => {
-  const [shop, old] = [await stage(t), await stage(t, 'old')];
-  const expected = [...commitMuch(old.source, 1), ...commitMuch(shop.source, 5)];
-  for (const each of [shop, old]) await each.publish();
-  const args = ['topics', 'merge', 'shop.public.*', folderOf(old), shop.file, '--into', 'shop.all'];
-  for (const point of ['merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']) {
-    const [name, nth = '1'] = point.split(':');
-    const killed = await asProcess(args, { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${name}:kill9:${nth}` });
-    assert.equal(killed.code, null, `${point}: ${killed.err}`);
-  }
-  const said = await asProcess(args);
-  assert.equal(said.code, 0, said.err);
-  assert.doesNotMatch(said.out, /\n0 records were merged/, 'there was still something to do');
-  assert.deepEqual((await shop.records('all')).map(told), expected);
-});
+mergeKilled('the embedded log', [(t) => stage(t), (t) => stage(t, 'old')], ['merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']);
 
 test('a merge that another one has overtaken is told so, and each event is there once', async (t) => {
   const shop = await stage(t);
