@@ -5,6 +5,7 @@ import type { LogReader, TopicSpec } from '../log/log.ts';
 import { readProgress } from '../pipeline/log-state.ts';
 import { isMerged, type SourceName } from '../pipeline/merge/mark.ts';
 import { matchesAny } from '../pipeline/merge/transaction-source.ts';
+import { frontOf } from '../pipeline/move/refusals.ts';
 import { topicNames, writerOf } from '../pipeline/topics.ts';
 import { createLog, logs } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
@@ -63,9 +64,10 @@ export class SourceLogs {
     }
     const log = await this.#folder(spec.folder);
     const { topic, folder } = spec;
+    const [only] = log.pipelines;
+    if (only === undefined) throw new TailraceError('usage', `the log in ${folder} is no pipeline's`);
     if (topic === null) return Promise.all(log.pipelines.map((pipeline) => found(log, pipeline, `${pipeline}.*.*`)));
-    const pipeline = log.pipelines.find((name) => topic.startsWith(`${name}.`)) ?? log.pipelines[0];
-    if (pipeline === undefined) throw new TailraceError('usage', `the log in ${folder} is no pipeline's`);
+    const pipeline = log.pipelines.find((name) => topic.startsWith(`${name}.`)) ?? only;
     return [await found(log, pipeline, topic.startsWith(`${pipeline}.`) ? topic : `${pipeline}.${topic}`)];
   }
 
@@ -111,5 +113,7 @@ export async function logIdOf(reader: LogReader, pipeline: string): Promise<stri
   if (reader.logId !== undefined) return reader.logId;
   const names = topicNames(pipeline);
   if (!(await reader.topics()).some(({ topic }) => topic === names.transaction)) return '';
-  return (await readProgress(reader, names)).start?.logId ?? '';
+  // The first record says it, unless retention has removed that.
+  const front = await frontOf(reader, names.transaction);
+  return front?.logId || ((await readProgress(reader, names)).start?.logId ?? '');
 }
