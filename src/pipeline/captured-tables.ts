@@ -60,9 +60,13 @@ export class CapturedTables {
     const missed = [...this.#missed.values()].filter(({ relid }) => !this.#tables.has(relid));
     return [...this.#tables.values(), ...missed].map((table) => {
       const look = this.#options.versions.looked(table.relid);
-      const uncertain = look?.uncertain ?? this.#options.versions.currentOf(table.relid)?.columns.some((column) => column.attnum === null) ?? false;
-      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain, truncated: this.#truncated.has(table.relid) };
+      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain: this.#isUncertain(table.relid), truncated: this.#truncated.has(table.relid) };
     });
+  }
+
+  #isUncertain(relid: number): boolean {
+    const { versions } = this.#options;
+    return versions.looked(relid)?.uncertain ?? versions.currentOf(relid)?.columns.some((column) => column.attnum === null) ?? false;
   }
 
   /** What the log has of the tables where the stream begins. */
@@ -107,9 +111,12 @@ export class CapturedTables {
   /** At the commit of a look's watermark: these are the tables from here on. */
   async takeLook({ tables, gone }: Pick<CatalogLook, 'tables' | 'gone'>): Promise<void> {
     for (const relid of gone) this.#leave(relid);
-    for (const { shape, state, doubt } of tables) {
+    for (const table of tables) {
+      const { shape, state } = table;
       // It is still there: the configuration leaves it out.
       if (this.#missed.delete(shape.relid) && !this.#tables.has(shape.relid)) continue;
+      // The stream may have brought such rows since the look was begun.
+      const doubt = this.#isUncertain(shape.relid) ? { reason: table.doubt?.reason ?? 'which of its columns rows were written for could not be told', surplus: true } : table.doubt;
       const { target, isNew } = await this.#prepare(shape);
       const { schema } = target;
       const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);

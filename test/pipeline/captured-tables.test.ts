@@ -8,6 +8,7 @@ import { CopyOrders } from '../../src/pipeline/copy-orders.ts';
 import { CopyRecords } from '../../src/pipeline/copy-records.ts';
 import type { CopyJob } from '../../src/pipeline/copy.ts';
 import { Target } from '../../src/pipeline/event-encoder.ts';
+import type { Group } from '../../src/pipeline/group.ts';
 import { copyKey, copyKeyOf } from '../../src/pipeline/log-state.ts';
 import { SchemaVersions } from '../../src/pipeline/schema-versions.ts';
 import { noCopy } from '../../src/pipeline/settled-copies.ts';
@@ -37,7 +38,7 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
     const { schema, record: version, before } = versions.of(shape);
     return Promise.resolve({ target: new Target(schema, `p.${schema.name}`, 1), isNew: version !== null, before });
   };
-  const targets = { make } as unknown as Targets;
+  const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({
     tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), record, copy: (job) => jobs.push(job), unconfirmed: () => {},
   });
@@ -61,3 +62,17 @@ test('D6: with snapshot: never a table under a new name is not copied, after a r
   assert.deepEqual(jobs, []);
   assert.deepEqual(copyJobs({ orders: new CopyOrders(), tables: [renamed], snapshot: 'never', copies: written, asks: [] }), []);
 });
+
+for (const [what, doubt] of [['none of its own', null], ['one that would have left the rows where they are', { reason: 'its rows were written anew', surplus: false }]] as const) {
+  test(`D14: rows whose columns nobody could tell, which the stream brings while a look is under way, are doubted with that look, which has ${what}`, async () => {
+    const { tables, jobs } = captured([items]);
+    // As what was known when the look was begun: nothing was uncertain then.
+    assert.equal(tables.looked()[0]?.uncertain, false);
+    await tables.meet({ ...items, columns: items.columns.map((column) => ({ ...column, attnum: null })) });
+    await tables.takeLook({ tables: [{ shape: items, state: {}, doubt }], gone: [] });
+    assert.deepEqual(jobs.map(({ table, replaces }) => [table.name, replaces]), [['items', true]]);
+    assert.deepEqual(tables.ended({} as Group).map(({ table, doubtful }) => [table, doubtful]), [['public.items', true]]);
+    await tables.takeLook({ tables: [{ shape: items, state: {}, doubt: null }], gone: [] });
+    assert.equal(jobs.length, 1, 'and with the next one no more');
+  });
+}
