@@ -1,5 +1,6 @@
 import { parseLsn, type Lsn } from '../event/lsn.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
+import { lastMark } from '../pipeline/merge/mark.ts';
 import { headerName, HeaderReader } from '../pipeline/record-header.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
@@ -31,7 +32,10 @@ export async function beginningOf(
   const plain = (offset: number, explicit = false): Beginning => ({ offset, explicit, passes: () => true });
   if ('offset' in from) return plain(from.offset, true);
   if ('time' in from) return plain(await reader.offsetAt(topic, partition, from.time));
-  if ('lsn' in from) return { offset: start, explicit: false, passes: sinceLsn(of.pipeline, topic, from.lsn) };
+  if ('lsn' in from) {
+    await refuseWithoutLsn(reader, of.pipeline, topic);
+    return { offset: start, explicit: false, passes: sinceLsn(from.lsn) };
+  }
   const ends = { beginning: start, end };
   if ('at' in from) return plain(ends[from.at]);
   const { committed } = of;
@@ -42,10 +46,17 @@ export async function beginningOf(
   });
 }
 
-/** Commit LSNs ascend in a partition but for a source that was put back in time: from the first that is reached on, everything passes. */
-function sinceLsn(pipeline: string, topic: string, lsn: Lsn): (cursor: RecordCursor) => boolean {
+async function refuseWithoutLsn(reader: LogReader, pipeline: string, topic: string): Promise<void> {
   const kind = kindOf(pipeline, topic);
-  if (kind !== 'events' && kind !== 'message') throw new TailraceError('usage', `the records of ${topic} have no LSN`, { remedy: 'Use --from-time or --offset.' });
+  if (kind === 'events' || kind === 'message') return;
+  const sources = kind === 'produced' ? (await lastMark(reader, topic))?.sources.filter((source) => 'behind' in source) : [];
+  if (sources?.length === 1) return;
+  const what = (sources?.length ?? 0) > 1 ? `${topic} is merged from several logs, whose LSNs mean nothing to each other` : `the records of ${topic} have no LSN`;
+  throw new TailraceError('usage', what, { remedy: 'Use --from-time or --offset.' });
+}
+
+/** Commit LSNs ascend in a partition but for a source that was put back in time: from the first that is reached on, everything passes. */
+function sinceLsn(lsn: Lsn): (cursor: RecordCursor) => boolean {
   const header = new HeaderReader();
   const slice: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
   let reached = false;

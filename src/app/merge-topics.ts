@@ -1,6 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { Lead, LogReader, TopicSpec } from '../log/log.ts';
-import { decodeMark, isMerged, markHeaderName, sameSource, type MergeMark, type RecordsMark, type TransactionsMark } from '../pipeline/merge/mark.ts';
+import { isMerged, lastMark, sameSource, type MergeMark, type RecordsMark, type TransactionsMark } from '../pipeline/merge/mark.ts';
 import { Merger } from '../pipeline/merge/merger.ts';
 import type { MergedRecord, MergeSource } from '../pipeline/merge/merge-source.ts';
 import { RecordsSource } from '../pipeline/merge/records-source.ts';
@@ -165,10 +165,7 @@ class TopicMerge {
     const { start, end } = await reader.range(topic, 0);
     if (end === 0) return { mark: null, end };
     if (start === end) throw ofAnother(topic, 'is empty by now, and what it held said up to where it was merged');
-    const cursor = await reader.fetch(topic, 0, end - 1, 1);
-    const slice: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
-    let mark: MergeMark | null = null;
-    while (cursor.next()) mark = cursor.header(markHeaderName, slice) ? decodeMark(slice, topic) : null;
+    const mark = await lastMark(reader, topic);
     if (mark === null) {
       // On Kafka, where a topic takes less than an append at once and the merge was killed within.
       const isCut = await isMerged(reader, topic);

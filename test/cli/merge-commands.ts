@@ -130,6 +130,9 @@ export function mergeCommands(what: string, stage: (t: TestContext) => Promise<M
       await publish();
       assert.equal((await merge()).code, 0);
       assert.deepEqual((await records('all')).map(told), [...merged, 'payments c 5', 'orders c 5']);
+      const truncated = (await records('all')).find(({ op }) => op === 't');
+      const since = await run(['consume', 'all', '--from-lsn', truncated?.commit_lsn ?? '', '--format', 'json']);
+      assert.deepEqual(since.out.trim().split('\n').map((line) => told(JSON.parse(line) as RecordView)), ['orders t', 'payments t', 'payments c 4', 'orders c 4', 'payments c 5', 'orders c 5']);
       const nothing = await merge();
       assert.match(nothing.out, /\n0 records were merged into/);
       assert.deepEqual((await records('all')).slice(merged.length).map(told), ['payments c 5', 'orders c 5']);

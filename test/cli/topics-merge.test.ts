@@ -43,6 +43,8 @@ test('logs in folders, of other pipelines and of other times, are merged by comm
   assert.deepEqual(history.map(({ after }) => Object.keys(after ?? {}).length), [1, 2, 2, 3, 1, 1, 1, 2], 'each row has the columns of its own table');
   assert.deepEqual(new Set(history.map(({ from_log: log, after }) => `${log} ${after?.['a']?.[0]}`)).size, 2);
   assert.match((await shop.run(['topics', 'list'])).out, /shop\.merged-shapes +shapes +1 +2 /);
+  const bySeveral = await shop.run(['consume', 'history', '--from-lsn', '0/0']);
+  assert.match(bySeveral.err, /history is merged from several logs, whose LSNs mean nothing to each other/);
   // One topic of the folder, where there is more by now; and the same topics again, with a table that is new.
   commitAt(old.source, 11, insert(others, ['o11']));
   commitAt(shop.source, 12, insert(others, ['s12']));

@@ -49,7 +49,7 @@ export function encodeMark(mark: MergeMark): Uint8Array {
 }
 
 /** `where`: for the error. */
-export function decodeMark({ bytes, start, end }: Slice, where: string): MergeMark {
+function decodeMark({ bytes, start, end }: Slice, where: string): MergeMark {
   try {
     // LSNs are all of the bigints in it.
     return JSON.parse(Buffer.from(bytes.subarray(start, end)).toString(), (field, value: unknown) => (field === 'commitLsn' ? lsnOf(value) : value)) as MergeMark;
@@ -60,13 +60,23 @@ export function decodeMark({ bytes, start, end }: Slice, where: string): MergeMa
 
 /** Whether the last record of a topic was put there by a merge. */
 export async function isMerged(reader: LogReader, topic: string): Promise<boolean> {
+  return (await headerOfLast(reader, topic, topicHeaderName)) !== null;
+}
+
+/** What the last record of a topic says; null where it was put there by no merge, or there is none. */
+export async function lastMark(reader: LogReader, topic: string): Promise<MergeMark | null> {
+  const found = await headerOfLast(reader, topic, markHeaderName);
+  return found && decodeMark(found, topic);
+}
+
+async function headerOfLast(reader: LogReader, topic: string, name: string): Promise<Slice | null> {
   const { start, end } = await reader.range(topic, 0);
-  if (end <= start) return false;
+  if (end <= start) return null;
   const cursor = await reader.fetch(topic, 0, end - 1, 1);
   const slice: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
-  let merged = false;
-  while (cursor.next()) merged = cursor.header(topicHeaderName, slice);
-  return merged;
+  let found = false;
+  while (cursor.next()) found = cursor.header(name, slice);
+  return found ? slice : null;
 }
 
 export function sameSource(a: SourceName, b: SourceName): boolean {
