@@ -116,6 +116,11 @@ export class WindowNode implements Node {
     if (times > 0) this.#watermark.see(at);
   }
 
+  pass(_port: number, row: unknown, times: number): void {
+    const at = this.#at(row);
+    if (at !== null && Number.isFinite(at) && times > 0) this.#watermark.see(at);
+  }
+
   flush(): void {
     this.#dirty.settle();
     if (this.#watermark.settle()) this.#close();

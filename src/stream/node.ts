@@ -7,6 +7,8 @@ import { TailraceError } from '../runtime/errors.ts';
 export interface Node {
   /** `port` is the place of the input among the operator's inputs. */
   receive(port: number, row: unknown, times: number): void;
+  /** A row came or went whose key another shard has; undefined where that does not matter. */
+  pass?(port: number, row: unknown, times: number): void;
   /** The step is over: what is held back goes on. Called in the order of the plan. */
   flush?(): void;
 }

@@ -58,6 +58,11 @@ export class SessionNode implements Node {
     if (times > 0) this.#watermark.see(at);
   }
 
+  pass(_port: number, row: unknown, times: number): void {
+    const at = (this.#spec.at as (row: unknown) => number | null)(row);
+    if (at !== null && Number.isFinite(at) && times > 0) this.#watermark.see(at);
+  }
+
   flush(): void {
     if (this.#watermark.settle()) this.#close();
   }

@@ -4,7 +4,7 @@ import { isPartial } from '../event/tuple.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { TableOperation } from '../sink/sink.ts';
 import { decodeValue, encodeValue } from './canonical.ts';
-import { inconsistent, type Emit } from './node.ts';
+import { inconsistent } from './node.ts';
 import type { State } from './state.ts';
 import type { Change } from './stream.ts';
 import { RowReader, type Row } from './value.ts';
@@ -18,6 +18,19 @@ export interface InputContext {
   readonly coverage: 'complete' | 'copying' | 'partial';
 }
 
+export interface TableInputOptions {
+  readonly state: State;
+  readonly node: number;
+  /**
+   * Which rows are kept: all, or those that somebody has a use for, because the others are another shard's. Then a row that is not there
+   * is not known to be missing.
+   */
+  readonly keeps: 'all' | 'taken';
+  /** Hands a row on, and says whether somebody has a use for it. `identity` is the text of its key, or of the whole row where it has none. */
+  readonly emit: (row: Row, times: number, identity: string) => boolean;
+  readonly changed: (change: Change<Row>, identity: string) => void;
+}
+
 const page = 1000;
 
 /**
@@ -27,13 +40,15 @@ const page = 1000;
 export class TableInput {
   readonly #state: State;
   readonly #node: number;
-  readonly #emit: Emit;
-  readonly #changed: (change: Change<Row>) => void;
+  readonly #keepsAll: boolean;
+  readonly #emit: TableInputOptions['emit'];
+  readonly #changed: TableInputOptions['changed'];
   readonly #readers = new Map<TableSchema, RowReader>();
 
-  constructor(of: { readonly state: State; readonly node: number; readonly emit: Emit; readonly changed: (change: Change<Row>) => void }) {
+  constructor(of: TableInputOptions) {
     this.#state = of.state;
     this.#node = of.node;
+    this.#keepsAll = of.keeps === 'all';
     this.#emit = of.emit;
     this.#changed = of.changed;
   }
@@ -52,9 +67,9 @@ export class TableInput {
     const newKey = next === null ? null : keyText(table, next);
     const from = oldKey ?? newKey ?? '';
     // Most rows that are inserted are new, and one question answers that.
-    if (old === null && next !== null && change.op !== 'u' && this.#state.addEntry(this.#node, from, encodeValue(next))) {
-      this.#emit(next, 1);
-      this.#changed({ op: change.op, before: null, after: next, at });
+    if (this.#keepsAll && old === null && next !== null && change.op !== 'u' && this.#state.addEntry(this.#node, from, encodeValue(next))) {
+      this.#emit(next, 1, from);
+      this.#changed({ op: change.op, before: null, after: next, at }, from);
       return;
     }
     const kept = this.#state.entry(this.#node, from);
@@ -68,15 +83,16 @@ export class TableInput {
     const after = partial ? { ...before, ...next } : next;
     if (before === null && after === null) return;
     const text = after === null ? null : encodeValue(after);
-    if (from !== newKey) this.#state.setEntry(this.#node, from, null);
     // The row of the new key, where another stands there: a copied row that has got the key since.
     const displaced = newKey === null || newKey === from ? null : this.#state.entry(this.#node, newKey);
-    if (newKey !== null) this.#state.setEntry(this.#node, newKey, text);
-    if (displaced !== null) this.#emit(decodeValue(displaced), -1);
+    if (displaced !== null) this.#emit(decodeValue(displaced) as Row, -1, newKey ?? '');
     if (kept !== null && kept === text && from === newKey) return;
-    if (before !== null) this.#emit(before, -1);
-    if (after !== null) this.#emit(after, 1);
-    this.#changed({ op: change.op, before, after, at });
+    if (before !== null) this.#emit(before, -1, from);
+    const isTaken = after !== null && this.#emit(after, 1, newKey ?? '');
+    if (kept !== null && from !== newKey) this.#state.setEntry(this.#node, from, null);
+    if (newKey !== null && (isTaken || this.#keepsAll)) this.#state.setEntry(this.#node, newKey, text);
+    else if (newKey !== null && (displaced !== null || (kept !== null && from === newKey))) this.#state.setEntry(this.#node, newKey, null);
+    this.#changed({ op: change.op, before, after, at }, newKey ?? from);
   }
 
   #keyless(change: RowChange<TableSchema>, { table, at, coverage }: InputContext): void {
@@ -85,18 +101,22 @@ export class TableInput {
     const after = change.newAt < 0 ? null : { ...before, ...reader.read(change.bytes, change.newAt) };
     if (before !== null && !this.#count(before, -1, coverage)) return;
     if (after !== null) this.#count(after, 1, coverage);
-    this.#changed({ op: change.op, before, after, at });
+    this.#changed({ op: change.op, before, after, at }, encodeValue(after ?? before));
   }
 
   #count(row: Row, times: number, coverage: InputContext['coverage']): boolean {
     const item = encodeValue(row);
+    if (!this.#keepsAll && times > 0) {
+      if (this.#emit(row, times, item)) this.#state.count(this.#node, { key: '', item }, times);
+      return true;
+    }
     const n = this.#state.count(this.#node, { key: '', item }, times);
     if (n < 0) {
       this.#state.count(this.#node, { key: '', item }, -times);
-      if (coverage === 'complete') throw inconsistent('a row of a table without a key');
-      return false;
+      if (coverage === 'complete' && this.#keepsAll) throw inconsistent('a row of a table without a key');
+      return !this.#keepsAll;
     }
-    this.#emit(row, times);
+    this.#emit(row, times, item);
     return true;
   }
 
@@ -105,16 +125,16 @@ export class TableInput {
       const entries = this.#state.entriesAfter(this.#node, '', page);
       for (const { key, value } of entries) {
         this.#state.setEntry(this.#node, key, null);
-        this.#emit(decodeValue(value), -1);
+        this.#emit(decodeValue(value) as Row, -1, key);
       }
       const items = this.#state.countedAfter(this.#node, { key: '', item: '' }, page);
       for (const { key, item, n } of items) {
         this.#state.count(this.#node, { key, item }, -n);
-        this.#emit(decodeValue(item), -n);
+        this.#emit(decodeValue(item) as Row, -n, item);
       }
       if (entries.length < page && items.length < page) break;
     }
-    this.#changed({ op: 't', before: null, after: null, at });
+    this.#changed({ op: 't', before: null, after: null, at }, '');
   }
 
   #reader(table: TableSchema): RowReader {

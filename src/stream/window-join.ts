@@ -158,6 +158,11 @@ export class WindowJoinNode implements Node {
     this.#watermark.see(times > 0 ? at : undefined);
   }
 
+  pass(port: number, row: unknown, times: number): void {
+    const at = this.#sides[port === 0 ? 0 : 1].at(row);
+    if (at !== null) this.#watermark.see(times > 0 ? at : undefined);
+  }
+
   flush(): void {
     if (!this.#watermark.settle()) return;
     const { before, after, emit } = this.#spec;
