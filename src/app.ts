@@ -61,8 +61,8 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
 }
 
 /** Who does only a part leaves the rest to others, who must be able to get at the log. */
-function requireManyWriters(configs: readonly PipelineConfig[], { publisher, sinks }: Parts): void {
-  if (publisher && sinks === undefined) return;
+function requireManyWriters(configs: readonly PipelineConfig[], { publisher, streams, sinks }: Parts): void {
+  if (publisher && streams && sinks === undefined) return;
   for (const { name, log } of configs) {
     if (createLog(log, { pipeline: name, logger: silentLogger }).writers === 'many') continue;
     throw new TailraceError('usage', `the parts of the pipeline ${name} cannot be run apart: its log (${log.type}) is one process's`, { remedy: 'leave --role out, or let the topics live in Kafka (log: { type: kafka })' });

@@ -11,7 +11,8 @@ import type { CommandName, Handlers, PublisherCommand, ReplyOf, RequestOf } from
 import { ControlServer } from './control/control-server.ts';
 import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
-import type { FromJobs, FromPublisher, FromSink, JobsThreadData, PublisherReport, PublisherThreadData, SinkReport, SinkThreadData, ToThread } from './thread-messages.ts';
+import { isSpread, partsOfStream, resultsTask, shardName } from './spread-streams.ts';
+import { emptyReport, type FromJobs, type FromPublisher, type FromSink, type JobsThreadData, type PublisherReport, type PublisherThreadData, type SinkReport, type SinkThreadData, type SpreadThreadData, type ToThread } from './thread-messages.ts';
 
 /** Threads that are not a sink's or a stream's, which have no such names. */
 const publisher = '(publisher)';
@@ -28,8 +29,11 @@ const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 
 /** What of a pipeline a process does; on a log that takes many writers the rest may be done elsewhere. */
 export interface Parts {
+  /** With the jobs, and the streams that are computed by one worker. */
   readonly publisher: boolean;
-  /** Names; undefined: all of them, streams too. */
+  /** A part of the streams that are spread over workers. */
+  readonly streams: boolean;
+  /** Names; undefined: all of them. */
   readonly sinks: readonly string[] | undefined;
 }
 
@@ -106,7 +110,7 @@ export class PipelineHost {
       snapshot: publisher?.copies ?? [],
       leftOut: publisher?.leftOut ?? [],
       sinks: [
-        ...this.#config.streams.map(({ name }) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
+        ...this.#config.streams.flatMap(partsOfStream).map((name) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
         ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
       ].map((status) => (this.#isHere(status) ? status : { ...status, state: 'elsewhere' as const })),
       jobs: this.#jobs,
@@ -151,7 +155,8 @@ export class PipelineHost {
     // The log was opened again after a failure: its readers find what is new by themselves.
     if (this.#sinksStarted || this.#stopping) return;
     this.#sinksStarted = true;
-    const streams = this.#config.streams.map(({ name }) => ({ kind: 'stream' as const, name }));
+    const streams = this.#config.streams.filter((stream) => !isSpread(stream)).map(({ name }) => ({ kind: 'stream' as const, name }));
+    if (this.#parts.streams) for (const { name } of this.#config.streams.filter(isSpread)) this.#startSpread(name);
     const sinks = this.#config.sinks.map(({ name }) => ({ kind: 'sink' as const, name }));
     for (const of of [...streams, ...sinks]) if (this.#isHere(of)) this.#startFollower(of.kind, of.name, shared);
     if (this.#parts.publisher && this.#config.jobs.length > 0) this.#startJobs(shared);
@@ -163,10 +168,27 @@ export class PipelineHost {
     this.#start(jobs, 'jobs-thread', data).on('message', ({ report }: FromJobs) => (this.#jobs = report));
   }
 
-  /** Streams publish through the thread that has the log's writer. */
+  /** Streams that one worker computes publish through the thread that has the log's writer. */
   #isHere({ kind, name }: { readonly kind: 'sink' | 'stream'; readonly name: string }): boolean {
     const { publisher, sinks } = this.#parts;
-    return kind === 'stream' ? publisher && sinks === undefined : (sinks?.includes(name) ?? true);
+    if (kind === 'sink') return sinks?.includes(name) ?? true;
+    const isWhole = this.#config.streams.some((stream) => stream.name === name && !isSpread(stream));
+    return isWhole ? publisher : this.#sinks.has(name);
+  }
+
+  #startSpread(stream: string): void {
+    const data: SpreadThreadData = { role: 'spread', config: portableConfig(this.#config), logLevel: this.#logger.level, stream };
+    const worker = this.#start(stream, 'spread-thread', data);
+    worker.on('message', (received: FromSink) => {
+      if (received.kind === 'tasks') {
+        // What is not among them is with another worker.
+        for (const name of this.#config.streams.filter(({ name }) => name === stream).flatMap(partsOfStream)) this.#sinks.delete(name);
+        for (const [task, report] of Object.entries(received.reports)) this.#sinks.set(task === resultsTask ? stream : shardName(stream, task), report);
+      } else if (received.kind === 'ended' && received.exit !== 0) {
+        this.#exit ||= received.exit;
+      }
+    });
+    worker.on('exit', () => this.#followerEnded());
   }
 
   #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {
@@ -176,11 +198,13 @@ export class PipelineHost {
     const worker = this.#start(name, `${role}-thread`, data);
     worker.on('message', (received: FromSink) => {
       if (received.kind === 'sink') this.#sinks.set(name, received.report);
-      else if (received.exit !== 0) this.#exit ||= received.exit;
+      else if (received.kind === 'ended' && received.exit !== 0) this.#exit ||= received.exit;
     });
-    worker.on('exit', () => {
-      if (!this.#parts.publisher && this.#threads.size === 0) this.#end(this.#exit);
-    });
+    worker.on('exit', () => this.#followerEnded());
+  }
+
+  #followerEnded(): void {
+    if (!this.#parts.publisher && this.#threads.size === 0) this.#end(this.#exit);
   }
 
   #portToPublisher(message: (port: MessagePort) => ToThread): MessagePort {
@@ -189,8 +213,8 @@ export class PipelineHost {
     return port2;
   }
 
-  #start(name: string, file: string, data: PublisherThreadData | SinkThreadData | JobsThreadData): Worker {
-    const ports = data.role === 'publisher' ? [] : data.role === 'jobs' ? [data.port] : [data.port, data.outputs];
+  #start(name: string, file: string, data: PublisherThreadData | SinkThreadData | JobsThreadData | SpreadThreadData): Worker {
+    const ports = data.role === 'publisher' || data.role === 'spread' ? [] : data.role === 'jobs' ? [data.port] : [data.port, data.outputs];
     const transferList = ports.filter((port) => port !== undefined);
     const worker = new Worker(new URL(`./${file}${extension}`, import.meta.url), { workerData: data, transferList, name, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } });
     this.#threads.set(name, worker);
@@ -208,7 +232,7 @@ export class PipelineHost {
       return;
     }
     if (name !== publisher) {
-      this.#sinks.set(name, { ...(this.#sinks.get(name) ?? emptySink), ...stopped });
+      this.#sinks.set(name, { ...(this.#sinks.get(name) ?? emptyReport), ...stopped });
       this.#exit ||= 1;
       return;
     }
@@ -241,12 +265,8 @@ export class PipelineHost {
   }
 }
 
-const emptySink: SinkReport = {
-  state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, transactionEnd: null, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
-};
-
 function sinkStatus(of: Pick<SinkStatus, 'name' | 'kind'> & { readonly from?: string | undefined }, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
-  const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptySink;
+  const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptyReport;
   const end = report?.transactionEnd ?? (of.from === undefined ? publisher?.transactionEnd : publisher?.streamEnds[of.from]);
   const behind = end === undefined ? null : Math.max(0, end - offset);
   // A stream's own log has the LSNs of its input, and no WAL to be measured in.

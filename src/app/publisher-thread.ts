@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
-import type { PipelineConfig, SinkConfig, StreamConfig } from '../config/pipeline-schema.ts';
+import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';
 import { CompactionCounts, mergeSmallSegments } from '../pipeline/compaction.ts';
@@ -20,6 +20,7 @@ import { answerCall } from './control/thread-calls.ts';
 import { serveAppends } from './job-port.ts';
 import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
 import { isOthers } from './topic-kind.ts';
+import { followersOf } from './spread-streams.ts';
 import { serveOutputs } from './stream-port.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
@@ -163,8 +164,8 @@ class PublisherThread {
   }
 
   /** Who follows the captured tables. */
-  #ownFollowers(): readonly (SinkConfig | StreamConfig)[] {
-    return [...this.#config.streams, ...this.#config.sinks.filter((sink) => sink.from === undefined)];
+  #ownFollowers(): readonly { readonly name: string; readonly hold: boolean }[] {
+    return [...this.#config.streams.flatMap(followersOf), ...this.#config.sinks.filter((sink) => sink.from === undefined)];
   }
 
   async #closeLog(): Promise<void> {

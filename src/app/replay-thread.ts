@@ -1,7 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { configFromPortable } from '../config/load.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
-import { formatLsn } from '../event/lsn.ts';
 import type { Lead, Log, LogReader } from '../log/log.ts';
 import { Replayer, type ReplayerOptions } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
@@ -10,7 +9,7 @@ import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
-import { reporterOver, type FromSink, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
+import { reporterOver, reportOf, type FromSink, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
 
 const reportInterval = 250;
 /** Where no publisher in this process says where the log ends, this thread looks itself. */
@@ -123,19 +122,7 @@ class ReplayThread {
 
   #report(): void {
     const health = this.#health;
-    const progress = this.#replayer?.progress;
-    const report: SinkReport = {
-      state: health.state,
-      error: 'error' in health ? health.error : null,
-      position: progress?.position == null ? null : formatLsn(progress.position.commitLsn),
-      endLsn: formatLsn(progress?.endLsn ?? 0n),
-      offset: progress?.offset ?? 0,
-      transactionEnd: this.#transactionEnd,
-      commitAt: Number((progress?.commitTime ?? 0n) / 1000n),
-      applied: progress?.applied ?? 0,
-      missing: progress?.missing ?? 0,
-      blockedKeys: progress?.blockedKeys ?? 0,
-    };
+    const report: SinkReport = { ...reportOf(this.#replayer?.progress), state: health.state, error: 'error' in health ? health.error : null, transactionEnd: this.#transactionEnd };
     send({ kind: 'sink', report });
   }
 }

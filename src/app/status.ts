@@ -11,6 +11,7 @@ import { TailraceError } from '../runtime/errors.ts';
 import type { HttpAddress } from '../runtime/http.ts';
 import { askDaemon } from './control/ask-daemon.ts';
 import type { DaemonStatus } from './daemon-http.ts';
+import { partsOfStream } from './spread-streams.ts';
 import { withLogReader } from './topics.ts';
 
 const daemonTimeout = 3000;
@@ -99,7 +100,7 @@ function copyState({ last, table }: SnapshotRecord, orders: CopyOrders | undefin
 }
 
 function followers(config: PipelineConfig): readonly Pick<SinkStatus, 'name' | 'kind'>[] {
-  return [...config.streams.map(({ name }) => ({ name, kind: 'stream' as const })), ...config.sinks.map(({ name }) => ({ name, kind: 'sink' as const }))];
+  return [...config.streams.flatMap(partsOfStream).map((name) => ({ name, kind: 'stream' as const })), ...config.sinks.map(({ name }) => ({ name, kind: 'sink' as const }))];
 }
 
 const unknownSink: SinkStatus = {

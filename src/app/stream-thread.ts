@@ -3,7 +3,7 @@ import { topicNames } from '../pipeline/topics.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { runFollower } from './replay-thread.ts';
 import { outputsOver } from './stream-port.ts';
-import { loadStream } from './streams.ts';
+import { loadStream, quotedPattern } from './streams.ts';
 import type { SinkThreadData } from './thread-messages.ts';
 
 const data = workerData as SinkThreadData;
@@ -15,9 +15,3 @@ await runFollower(data, async ({ config }) => {
   const { sink, tables } = await loadStream(config, own, outputsOver(data.outputs as MessagePort));
   return { sink, topics: topicNames(config.name), filter: { include: tables.map(quotedPattern), exclude: [] }, onError: own.on_error };
 });
-
-/** A pattern that means this table and no other. */
-function quotedPattern(table: string): string {
-  const dot = table.indexOf('.');
-  return [table.slice(0, dot), table.slice(dot + 1)].map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
-}

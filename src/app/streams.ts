@@ -7,6 +7,7 @@ import { shortened } from '../runtime/printable.ts';
 import type { StreamOutputs } from '../stream/outputs.ts';
 import { loadStreamModule } from '../stream/stream-module.ts';
 import { StreamSink } from '../stream/stream-sink.ts';
+import type { StreamDefinition } from '../stream/stream.ts';
 
 export interface LoadedStream {
   readonly sink: StreamSink;
@@ -25,7 +26,18 @@ export async function loadStream(config: PipelineConfig, stream: StreamConfig, t
   const module = await loadStreamModule(stream.module);
   const sink = new StreamSink({ name: stream.name, path: statePath(config.name, stream), module, outputs: to });
   const outputs = sink.shapes.map((shape) => ({ ...shape, version: { epoch: 0, number: 0 } }));
-  return { sink, outputs, tables: module.definition.plan.operators.flatMap((operator) => (operator.kind === 'table' ? [operator.table] : [])) };
+  return { sink, outputs, tables: tablesOf(module.definition) };
+}
+
+/** The tables that a stream reads, `schema.table`. */
+export function tablesOf({ plan }: StreamDefinition): readonly string[] {
+  return plan.operators.flatMap((operator) => (operator.kind === 'table' ? [operator.table] : []));
+}
+
+/** A pattern that means this table and no other. */
+export function quotedPattern(table: string): string {
+  const dot = table.indexOf('.');
+  return [table.slice(0, dot), table.slice(dot + 1)].map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
 }
 
 /** For commands that look at a stream or change its state, and publish nothing. */

@@ -1,5 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
+import { formatLsn } from '../event/lsn.ts';
 import type { SinkRecord } from '../pipeline/control-records.ts';
+import type { ReplayerProgress } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
 import type { CompactionStatus, JobStatus, SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
 import { TailraceError } from '../runtime/errors.ts';
@@ -23,6 +25,14 @@ export interface SinkThreadData {
   readonly port: MessagePort | undefined;
   /** For what a stream gives. */
   readonly outputs?: MessagePort | undefined;
+}
+
+/** A stream that is spread over workers: its thread writes the log itself. */
+export interface SpreadThreadData {
+  readonly role: 'spread';
+  readonly config: unknown;
+  readonly logLevel: string;
+  readonly stream: string;
 }
 
 export interface JobsThreadData {
@@ -53,6 +63,8 @@ export type FromPublisher =
 
 export type FromSink =
   | { readonly kind: 'sink'; readonly report: SinkReport }
+  /** Of the tasks of a stream that this process has. */
+  | { readonly kind: 'tasks'; readonly reports: Readonly<Record<string, SinkReport>> }
   | { readonly kind: 'ended'; readonly exit: number };
 
 export interface PublisherReport {
@@ -81,6 +93,23 @@ export interface SinkReport {
   readonly applied: number;
   readonly missing: number;
   readonly blockedKeys: number;
+}
+
+export const emptyReport: SinkReport = {
+  state: 'starting', error: null, position: null, endLsn: '0/0', offset: 0, transactionEnd: null, commitAt: 0, applied: 0, missing: 0, blockedKeys: 0,
+};
+
+/** What a replay says of itself. */
+export function reportOf(progress: ReplayerProgress | undefined): Omit<SinkReport, 'state' | 'error' | 'transactionEnd'> {
+  return {
+    position: progress?.position == null ? null : formatLsn(progress.position.commitLsn),
+    endLsn: formatLsn(progress?.endLsn ?? 0n),
+    offset: progress?.offset ?? 0,
+    commitAt: Number((progress?.commitTime ?? 0n) / 1000n),
+    applied: progress?.applied ?? 0,
+    missing: progress?.missing ?? 0,
+    blockedKeys: progress?.blockedKeys ?? 0,
+  };
 }
 
 interface AppendRequest {

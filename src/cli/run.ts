@@ -24,14 +24,14 @@ export const defineRun: DefineCommand = (command, context) => {
   command
     .description('Run pipelines until a signal. The first SIGINT or SIGTERM stops them in good order, a second one at once.')
     .argument('[paths...]', 'connector files, or folders of them (default: connectors/)')
-    .option('--role <role>', 'publisher or sinks: do only this part, and leave the other to processes elsewhere; needs a log that takes many writers (Kafka)', word(['publisher', 'sinks']))
+    .option('--role <role>', 'publisher, sinks or streams: do only this part, and leave the others to processes elsewhere; streams are those with shards; needs a log that takes many writers (Kafka)', word(['publisher', 'sinks', 'streams']))
     .option('--sink <name>', 'do only this sink of them; may be given several times', (name: string, others: readonly string[] | undefined) => [...(others ?? []), name])
     .option('--http <host:port>', `serve /healthz, /readyz, /metrics and /status there (default: ${DEFAULT_HTTP}; environment: TAILRACE_HTTP)`, word())
     .option('--no-http', 'serve nothing (environment: TAILRACE_HTTP=off)')
     .option('--http-allow-remote', 'allow an address that others can reach; what is served needs no login (environment: TAILRACE_HTTP_ALLOW_REMOTE=1)')
     .option('--log-level <level>', `${LOG_LEVELS.join(', ')} (default: info; environment: TAILRACE_LOG_LEVEL)`, word(LOG_LEVELS))
     .option('--no-progress', 'log lines on a terminal too, in place of the progress display')
-    .addHelpText('after', examples('run', 'run connectors/shop.yaml', 'run connectors/ --http 127.0.0.1:9000 --log-level debug', 'run connectors/shop.yaml --role sinks --sink reporting'))
+    .addHelpText('after', examples('run', 'run connectors/shop.yaml', 'run connectors/ --http 127.0.0.1:9000 --log-level debug', 'run connectors/shop.yaml --role sinks --sink reporting', 'run connectors/shop.yaml --role streams'))
     .action(action((paths: string[], options: Options) => run(paths, options, context)));
 };
 
@@ -59,7 +59,8 @@ function partsOf({ role, sink }: Pick<Options, 'role' | 'sink'>, configs: readon
   const known = configs.flatMap(({ sinks }) => sinks.map(({ name }) => name));
   const unknown = sink?.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new TailraceError('usage', `there is no sink ${shortened(unknown, 60)}`, { remedy: `there is ${known.join(', ') || 'none'}` });
-  return { publisher: role !== 'sinks', sinks: role === 'publisher' ? [] : sink };
+  const all = role === undefined;
+  return { publisher: all || role === 'publisher', streams: all || role === 'streams', sinks: all || role === 'sinks' ? sink : [] };
 }
 
 /** The flag counts before the environment, and the environment before the default. */

@@ -63,6 +63,7 @@ const sinkKeys = {
 const streamSchema = z.strictObject({
   name: name.describe('Unique among the streams and sinks of its pipeline; names its topics, <pipeline>.stream.<name>.…, and every message.'),
   module: z.string().min(1).describe('The module that describes it: a .ts, .mts, .js or .mjs file whose default export is stream(…).').meta({ examples: ['./streams/sales.ts'] }),
+  shards: z.int().min(1).max(64).optional().describe('In how many parts it is computed, each for the keys that are its own, by as many workers as there are, and at most by so many (Kafka). Without it, by one worker. Another number needs tailrace streams reset.'),
   state: z.string().min(1).optional().describe('The file of its state, made where it is missing; without it ./data/streams/<pipeline>.<name>.sqlite.'),
   on_error: sinkKeys.on_error.describe('What happens to a row that a function of the module refuses by throwing: stop the stream until it is mended, or put the event into the dead-letter topic and block its key.'),
   hold: sinkKeys.hold.describe('Whether retention by size waits for this stream.'),
@@ -78,6 +79,7 @@ const streamSchema = z.strictObject({
 export interface StreamConfig {
   readonly name: string;
   readonly module: string;
+  readonly shards?: number | undefined;
   readonly state?: string | undefined;
   readonly on_error: 'stop' | 'dead-letter';
   readonly hold: boolean;

@@ -25,6 +25,13 @@ export interface Log {
    * whoever does the task to see to.
    */
   lead(task: string, signal: AbortSignal): Promise<Lead>;
+  /**
+   * Shares tasks out among all who call this for the same group, about as many to each, and again whenever somebody comes, goes or dies. Calls
+   * `run` for each that it gets, whose signal aborts when the task is to be given up; another gets it when `run` has ended. One whose `run` ends
+   * before is kept, so that nobody else fails at it. Where one process has the log it gets them all. As with `lead`, it keeps workers
+   * out of each other's way and no more. Resolves after `signal`, when all have ended.
+   */
+  share(group: string, tasks: readonly string[], run: (task: string, signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** Opens for reading: other threads and other processes may, while the writer writes. Never creates anything. */
   openReader(): Promise<LogReader>;
   /** Where those who consume have read to. Throws `log-missing` where there is no log. */

@@ -65,6 +65,11 @@ export class EndFollower {
     return this.#met;
   }
 
+  /** Nothing has come yet behind a gap that the config let pass. */
+  get isAfterGap(): boolean {
+    return this.#afterGap;
+  }
+
   /** Where the next record is read. */
   get offset(): number {
     return this.#offset;

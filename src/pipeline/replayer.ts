@@ -249,9 +249,9 @@ export class Replayer {
   }
 
   /** What a sink in commit order hears of a transaction. */
-  #toldOf(end: EndRecord): Pick<TableChanges, 'committedAt' | 'isCopied'> {
+  #toldOf(end: EndRecord): Pick<TableChanges, 'committedAt' | 'place' | 'isCopied'> {
     const isCopied = (table: string): boolean => ['complete', 'partial'].includes(this.#coverage.at(table, end));
-    return { committedAt: end.commitTime, isCopied };
+    return { committedAt: end.commitTime, place: { epoch: end.epoch, commitLsn: end.commitLsn }, isCopied };
   }
 
   #position(step: Step): Position {

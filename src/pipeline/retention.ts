@@ -16,7 +16,7 @@ export interface Retained {
   /** Whether nobody else writes to this log, whatever the topic. */
   readonly isOnlyWriter: boolean;
   /** The START under which is published now; null while nothing is. */
-  readonly start: CurrentStart | null;
+  readonly start: Pick<CurrentStart, 'cornerstone' | 'request'> | null;
   exclusively<T>(work: (writer: LogWriter) => Promise<T>): Promise<T>;
 }
 

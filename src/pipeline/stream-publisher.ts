@@ -3,16 +3,17 @@ import type { Codec } from '../codec/codec.ts';
 import type { RowChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import type { LogReader, LogWriter } from '../log/log.ts';
-import { encodeControl, origin, type EndRecord, type Place, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from './control-records.ts';
+import { encodeControl, origin, type EndRecord, type Place, type SchemaTopicRecord, type StartRecord } from './control-records.ts';
 import type { CopyAsk } from './copy-jobs.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
-import { appendRecord, controlDraft, Group } from './group.ts';
-import { copyKey, readProgress, readSchemaState, type SchemaState } from './log-state.ts';
+import { appendRecord, controlDraft, Group, type Written } from './group.ts';
+import { ProgressReader, readSchemaState, type LogProgress } from './log-state.ts';
 import { startIdText } from './record-header.ts';
+import { copyRecord, endMark, standingAsks, wholeAt } from './stream-records.ts';
 import type { Retained } from './retention.ts';
 import { SchemaVersions } from './schema-versions.ts';
-import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
+import { StartGuard } from './start-guard.ts';
 import type { TopicNames } from './topics.ts';
 import type { Turnstile } from './turnstile.ts';
 
@@ -42,6 +43,8 @@ export interface StreamOpening {
   readonly systemIdentifier: string;
   /** The stream has no past: what its topics hold counts no longer. */
   readonly anew: boolean;
+  /** Its tables are no replica's: nobody asks whether they are complete. */
+  readonly internal?: boolean;
 }
 
 /** One row of a stream's output: what it was and what it is. */
@@ -68,6 +71,8 @@ export class StreamPublisher implements Retained {
   readonly #versions: SchemaVersions;
   readonly #targets = new Map<string, Target>();
   readonly #start: CurrentStart;
+  /** Where others may write to the topics, too. */
+  #guard: StartGuard | null = null;
   #group: Group;
   #last: Place;
   #input: Place | null;
@@ -90,12 +95,23 @@ export class StreamPublisher implements Retained {
    * begins anew too, with tables that are emptied first. An output that is new is complete, and empty, from here on.
    */
   static async open(options: StreamPublisherOptions, of: StreamOpening): Promise<StreamPublisher> {
-    const { writer, reader, topics, turns } = options;
+    const { writer, topics, turns } = options;
     const specs = [topics.transaction, topics.schema, ...of.shapes.map((shape) => topics.events(shape))].map((topic) => ({ topic, partitions: 1 }));
     await turns.take(async () => {
       for (const spec of specs) await writer.createTopic(spec);
     });
-    const { start: before, end } = await readProgress(reader, topics);
+    for (;;) {
+      const taken = await StreamPublisher.#take(options, of);
+      if (taken !== null) return taken;
+    }
+  }
+
+  /** Null where somebody else wrote between what was read and the START: it is void, or continues from another END than was thought. */
+  static async #take(options: StreamPublisherOptions, of: StreamOpening): Promise<StreamPublisher | null> {
+    const { writer, reader, topics } = options;
+    const progress = new ProgressReader(reader, topics);
+    const found = await progress.read();
+    const { start: before, end } = found;
     const { versions: records, copies } = await readSchemaState(reader, topics);
     const start: StartRecord = {
       type: 'start', logId: before?.logId ?? of.logId, epoch: (before?.epoch ?? 0) + 1, startId: startIdText(randomBytes(8)), systemIdentifier: of.systemIdentifier, timeline: 1,
@@ -111,9 +127,13 @@ export class StreamPublisher implements Retained {
     const known = new Set([...copies.values()].map(({ table }) => table));
     for (const shape of of.shapes) {
       await publisher.#target(shape);
-      if (start.gap !== null || !known.has(tableName(shape))) publisher.#beginTable(shape, { empties: known.has(tableName(shape)) });
+      if (of.internal !== true && (start.gap !== null || !known.has(tableName(shape)))) publisher.#beginTable(shape, { empties: known.has(tableName(shape)) });
     }
-    await publisher.#append();
+    const written = await publisher.#append();
+    if (!options.isOnlyWriter && written !== null) {
+      if (!isSame(found, await progress.read(written.first - 1))) return null;
+      publisher.#guard = new StartGuard(reader, topics.transaction, { start, offset: written.last });
+    }
     publisher.#asks = await standingAsks(options, await readSchemaState(reader, topics));
     return publisher;
   }
@@ -148,14 +168,38 @@ export class StreamPublisher implements Retained {
     return this.#input;
   }
 
+  /** Begins a step with nothing of it yet, and tells by what its END will be known. */
+  begin(step: StreamStep): string {
+    this.#begin(step);
+    return endMark({ startId: this.#start.record.startId, commitLsn: step.place.commitLsn });
+  }
+
   /** Some of a step's changes; once its `last` ones are durable, all of them are visible. */
   async publish(changes: readonly StreamChange[], step: StreamStep, last: boolean): Promise<void> {
     if (this.#ordinal === null) this.#begin(step);
+    await this.#add(changes);
+    if (last) this.#end(step);
+    await this.#append();
+  }
+
+  /** Some of what stands for all that was written before, between two steps; in an epoch of its own, because the input has not moved. */
+  async publishWhole(changes: readonly StreamChange[], last: boolean): Promise<void> {
+    if (this.#ordinal === null) {
+      this.#renew();
+      this.#beginAt(wholeAt, 0n);
+    }
+    await this.#add(changes);
+    if (last) {
+      this.#ordinal = null;
+      this.#group.end({ end: this.#endAt(wholeAt, { commitTime: 0n, snapshot: null, input: this.#input }), extents: this.#encoder.extents() });
+    }
+    await this.#append();
+  }
+
+  async #add(changes: readonly StreamChange[]): Promise<void> {
     let ordinal = this.#ordinal ?? 0;
     for (const change of changes) this.#encoder.row(this.#group, await this.#target(change.shape), rowChange(change, ordinal++));
     this.#ordinal = ordinal;
-    if (last) this.#end(step);
-    await this.#append();
   }
 
   /**
@@ -253,12 +297,14 @@ export class StreamPublisher implements Retained {
     this.#group.add(this.#group.batch(this.#options.topics.schema, 0), controlDraft(encodeControl(record), Date.now()), null);
   }
 
-  async #append(): Promise<void> {
+  async #append(): Promise<Written | null> {
     const group = this.#group;
     this.#group = this.#newGroup();
-    if (group.isEmpty) return;
-    await this.#options.turns.take(() => group.append());
+    if (group.isEmpty) return null;
+    const written = await this.#options.turns.take(() => group.append());
+    if (written !== null) await this.#guard?.written(written, group.renewed);
     if (group.lastEnd !== null) this.#start.endIsDurable(group.lastEnd.startId);
+    return written;
   }
 
   #newGroup(): Group {
@@ -266,29 +312,13 @@ export class StreamPublisher implements Retained {
   }
 }
 
-/** What `schema` says of a copy that is one transaction. */
-function copyRecord(shape: TableShape, of: { readonly id: string; readonly sink: string | null; readonly ask: string | null; readonly place: Place }): SnapshotRecord {
-  const { id, sink, ask, place } = of;
-  return {
-    type: 'snapshot', id, confirmed: true, table: tableName(shape), relid: shape.relid, key: shape.key.map((index) => shape.columns[index]?.name ?? ''), sink, ask, where: null,
-    copy: id, first: true, last: true, ranges: [], rows: 0, rereads: [], from: 0, place, begin: place, visibility: null,
-  };
-}
-
-/** Each sink's newest ask for an output, where no copy answers it. */
-async function standingAsks({ topics, reader, sinks }: StreamPublisherOptions, { copies }: SchemaState): Promise<readonly CopyAsk[]> {
-  const asks = new Map<string, CopyAsk>();
-  for (const sink of sinks) {
-    for (const record of sinceForgotten(await readSinkRecords(reader, topics, sink))) {
-      if (record.type === 'ask') asks.set(copyKey(record.table, sink), { sink, table: record.table, id: record.id });
-    }
-  }
-  return [...asks].flatMap(([key, ask]) => (copies.get(key)?.ask === ask.id ? [] : [ask]));
-}
-
 function rowChange({ shape, before, after }: StreamChange, ordinal: number): RowChange {
   const bytes = Buffer.concat([before ?? Buffer.alloc(0), after ?? Buffer.alloc(0)]);
   const newAt = after === null ? -1 : (before?.length ?? 0);
   const op = before === null ? 'c' : after === null ? 'd' : 'u';
   return { op, table: shape, ordinal, bytes, oldKind: before === null ? 'none' : 'full', oldAt: before === null ? -1 : 0, newAt, end: bytes.length };
+}
+
+function isSame(a: LogProgress, b: LogProgress): boolean {
+  return a.start?.startId === b.start?.startId && a.end?.startId === b.end?.startId && a.end?.commitLsn === b.end?.commitLsn;
 }

@@ -45,11 +45,19 @@ export function streamTopics(pipeline: string, stream: string): TopicNames {
   return { ...topicNames(`${pipeline}.stream.${stream}`), sink: (sink) => own.sink(sink), deadLetter: (sink) => own.deadLetter(sink) };
 }
 
+/** What a stream that is spread over workers keeps for itself, by task: a shard's number, or `results`. No stream has a name that begins so. */
+export function taskTopics(pipeline: string, stream: string, task: string): TopicNames {
+  return topicNames(`${pipeline}.stream._${task}.${stream}`);
+}
+
 /** Whose names the topics around this one have: `shop`, or `shop.stream.sales` for what a stream writes. */
 export function writerOf(pipeline: string, topic: string): string {
   const streams = `${pipeline}.stream.`;
   const end = topic.startsWith(streams) ? topic.indexOf('.', streams.length) : -1;
-  return end < 0 ? pipeline : topic.slice(0, end);
+  if (end < 0) return pipeline;
+  // Of a task of the stream whose name comes next.
+  const task = topic[streams.length] === '_' ? topic.indexOf('.', end + 1) : end;
+  return topic.slice(0, task < 0 ? topic.length : task);
 }
 
 /** Whether a topic is one that people make and produce to. A table's topic has a dot behind its schema, so that no table can ever meet one. */

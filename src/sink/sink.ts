@@ -1,4 +1,5 @@
 import type { RowChange } from '../event/change.ts';
+import type { Lsn } from '../event/lsn.ts';
 import type { Position } from '../event/position.ts';
 import type { TableSchema } from '../event/table.ts';
 import type { Finding } from '../runtime/finding.ts';
@@ -90,6 +91,8 @@ export interface TableChanges {
   readonly coverage: 'complete' | 'copying' | 'partial';
   /** When the changes were committed, microseconds since 1970 by the source's clock; told to a sink that takes transactions in commit order. */
   readonly committedAt?: bigint;
+  /** The transaction that they are of; told to such a sink, too. */
+  readonly place?: { readonly epoch: number; readonly commitLsn: Lsn };
   /** Whether a table's copy, `schema.table`, was complete when the changes were committed; told to such a sink, too. */
   readonly isCopied?: (table: string) => boolean;
 }

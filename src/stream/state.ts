@@ -1,5 +1,8 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 
+/** What of it a task takes along to wherever it is taken up (`LoggedState`): all that lasts. */
+export const lastingTables = ['meta', 'entries', 'counted', 'ordered', 'outbox'];
+
 const ddl = `
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (node INTEGER, key TEXT, value TEXT NOT NULL, PRIMARY KEY (node, key)) STRICT, WITHOUT ROWID;
@@ -28,10 +31,11 @@ export class State {
   readonly #set: StatementSync;
   readonly #add: StatementSync;
 
-  constructor(path: string) {
+  /** `isCopy`: what it holds is durable elsewhere, and it is compared with that when it is opened. */
+  constructor(path: string, { isCopy = false }: { readonly isCopy?: boolean } = {}) {
     this.db = new DatabaseSync(path);
-    // FULL: in WAL mode only that makes a commit survive power loss.
-    this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000');
+    // FULL: in WAL mode only that makes a commit survive power loss; NORMAL may lose the last ones, and no more.
+    this.db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${isCopy ? 'NORMAL' : 'FULL'}; PRAGMA busy_timeout = 5000`);
     this.db.exec(ddl);
     this.#entry = this.db.prepare('SELECT value FROM entries WHERE node = ? AND key = ?');
     this.#entry.setReturnArrays(true);

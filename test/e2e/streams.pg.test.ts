@@ -6,6 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { TestDaemon, tailrace } from '../support/daemon.ts';
+import { ledgerStream, outputsEqual } from '../support/ledger-stream.ts';
 import { freshDatabase, type TestDatabase } from '../support/postgres.ts';
 import { nameFor } from '../support/shop.ts';
 import { tempDirectory } from '../support/temp.ts';
@@ -13,52 +14,6 @@ import { eventually } from '../support/wait.ts';
 import { Ledger, ledgerSchema } from '../support/workload.ts';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-
-const source = `
-import { count, max, stream, sum } from 'tailrace';
-
-interface Account { id: number; bal: bigint }
-interface Wide { id: number; small: number }
-interface Entry { w: number; s: number }
-
-const bounds = { before: '50ms', after: '100ms', leftAt: ({ bal }: Account) => Number(bal), rightAt: ({ small }: Wide) => 1000 + small * 10, grace: '1h' };
-
-export default stream(({ table }) => {
-  const accounts = table<Account>('public.acct');
-  accounts.groupBy(() => ({ all: 'accounts' })).aggregate({ accounts: count(), total: sum((row: Account) => row.bal) })
-    .to('total', { key: ['all'], columns: { all: 'text', accounts: 'int8', total: 'numeric' } });
-  table<{ w: number; s: number }>('public.ledger').groupBy(({ w }) => ({ w })).aggregate({ entries: count(), latest: max((row: { s: number }) => row.s) })
-    .to('writers', { key: ['w'], columns: { w: 'int4', entries: 'int8', latest: 'int4' } });
-  table<{ w: number; s: number }>('public.nopk').groupBy(({ w, s }) => ({ w, s })).aggregate({ times: count() })
-    .to('twins', { key: ['w', 's'], columns: { w: 'int4', s: 'int4', times: 'int8' } });
-  table<Wide>('public.wide')
-    .join(accounts, { left: ({ id }) => id, right: ({ id }) => id, combine: (wide, account) => ({ small: wide.small, bal: account.bal }) })
-    .groupBy(({ small }) => ({ small }))
-    .aggregate({ pairs: count(), total: sum((row: { bal: bigint }) => row.bal) })
-    .to('joined', { key: ['small'], columns: { small: 'int4', pairs: 'int8', total: 'numeric' } });
-  const near = accounts.within(table<Wide>('public.wide'), bounds).leftJoin({
-    left: ({ id }) => id % 7, right: ({ id }) => id % 7, combine: (account, wide) => ({ rest: account.id % 7, wide: wide?.id ?? null }),
-  });
-  near.rows.groupBy(({ rest }) => ({ rest })).aggregate({ rows: count(), pairs: count((row: { wide: number | null }) => row.wide) })
-    .to('near', { key: ['rest'], columns: { rest: 'int4', rows: 'int8', pairs: 'int8' } });
-  // What two writers said at about the same time. Each fifth is of before what its own writer said last, by more than the grace.
-  const by = (writer: number) => table<Entry>('public.ledger').filter(({ w }) => w === writer);
-  const at = ({ s }: Entry): number => (s % 5 === 0 ? s - 12 : s);
-  const { rows, late } = by(1).within(by(2), { leftAt: at, rightAt: at, before: '3ms', after: '2ms', grace: '4ms', emit: 'closed' })
-    .outerJoin({ left: ({ s }) => s % 2, right: ({ s }) => s % 2, combine: (left, right) => ({ l: left?.s ?? null, r: right?.s ?? null }) });
-  rows.to('pairs', { columns: { l: 'int4', r: 'int4' } });
-  late.map(({ left, right }) => ({ l: left?.s ?? null, r: right?.s ?? null })).to('late', { columns: { l: 'int4', r: 'int4' } });
-});
-`;
-
-/** What each output has to be, asked of the source itself. */
-const queries: Readonly<Record<string, string>> = {
-  total: `SELECT 'accounts', count(*), sum(bal) FROM acct`,
-  writers: 'SELECT w, count(*), max(s) FROM ledger GROUP BY w',
-  twins: 'SELECT w, s, count(*) FROM nopk GROUP BY w, s',
-  near: 'SELECT acct.id % 7, count(*), count(wide.id) FROM acct LEFT JOIN wide ON acct.id % 7 = wide.id % 7 AND 1000 + small * 10 BETWEEN bal - 50 AND bal + 100 GROUP BY 1',
-  joined: 'SELECT small, count(*), sum(bal) FROM wide JOIN acct USING (id) GROUP BY small',
-};
 
 interface StreamSetting {
   readonly database: TestDatabase;
@@ -72,7 +27,7 @@ async function streamSetting(t: TestContext): Promise<StreamSetting> {
   const replica = await freshDatabase(t);
   const directory = await tempDirectory(t);
   await database.sql(ledgerSchema);
-  await writeFile(join(directory, 'sums.ts'), source);
+  await writeFile(join(directory, 'sums.ts'), ledgerStream);
   const daemon = await TestDaemon.create(t, directory, `name: ${nameFor(database)}
 source: { type: postgres, url: "${database.url}" }
 log: { type: embedded, directory: ${join(directory, 'log')} }
@@ -81,21 +36,7 @@ streams:
 sinks:
   - { name: reporting, type: postgres, url: "${replica.url}", from: sums }
 `);
-  const rows = async (of: TestDatabase, query: string): Promise<string[]> =>
-    (await of.sql(`SELECT t::text AS row FROM (${query}) t ORDER BY 1`).catch(() => [])).map(({ row }) => String(row));
-  const equal = async (): Promise<void> => {
-    for (const [output, query] of Object.entries(queries)) {
-      const wanted = await rows(database, query);
-      let last: string[] = [];
-      const same = async (): Promise<boolean> => {
-        last = await rows(replica, `SELECT * FROM ${output}`);
-        return JSON.stringify(last) === JSON.stringify(wanted);
-      };
-      await eventually(same, { what: output, timeoutMs: 90_000 }).catch(() => {
-        assert.deepEqual(last, wanted, `${output}; the daemon said ${daemon.output.slice(-3000)}`);
-      });
-    }
-  };
+  const equal = (): Promise<void> => outputsEqual(database, replica, daemon);
   return { database, replica, daemon, equal };
 }
 
@@ -174,11 +115,11 @@ test('a stream that is begun anew is right again, and check, reset and a wrong m
   await equal();
   assert.equal(await daemon.stop(), 0);
   const module = daemon.file.replace('pipeline.yaml', 'sums.ts');
-  await writeFile(module, source.replaceAll('public.acct', 'public.nowhere'));
+  await writeFile(module, ledgerStream.replaceAll('public.acct', 'public.nowhere'));
   const checked = await tailrace(['check', daemon.file]);
   assert.equal(checked.code, 3);
   assert.match(checked.out, /the stream sums reads public\.nowhere, which is not captured/);
-  await writeFile(module, source.replace("'public.ledger').groupBy", "'public.ledger').filter(() => true).groupBy"));
+  await writeFile(module, ledgerStream.replace("'public.ledger').groupBy", "'public.ledger').filter(() => true).groupBy"));
   daemon.start();
   await eventually(async () => (await daemon.status()).sinks[0]?.error?.code === 'stream-changed', { what: 'the change of the module to be said' });
   await daemon.kill();

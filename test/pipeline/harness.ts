@@ -59,6 +59,10 @@ export class WatchedLog implements Log {
     return this.#log.lead(task, signal);
   }
 
+  share(...of: Parameters<Log['share']>): Promise<void> {
+    return this.#log.share(...of);
+  }
+
   async openWriter(): Promise<LogWriter> {
     const writer = await this.#log.openWriter();
     const append: LogWriter['append'] = async (data, follow) => {

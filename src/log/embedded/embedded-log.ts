@@ -43,6 +43,9 @@ export function openEmbeddedLog(options: EmbeddedLogOptions): EmbeddedLog {
     async lead() {
       return { lost: new AbortController().signal, async release() {} };
     },
+    async share(_group, tasks, run, signal) {
+      await Promise.all(tasks.map((task) => run(task, signal)));
+    },
     async openWriter() {
       shared ??= new SharedArrayBuffer(4);
       const lock = await takeLock(directory);

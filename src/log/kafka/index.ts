@@ -9,6 +9,7 @@ import type { KafkaLogConfig } from './config.ts';
 import { KafkaGroups } from './groups.ts';
 import { GroupLead } from './lead.ts';
 import { KafkaLogReader } from './reader.ts';
+import { GroupShare } from './share.ts';
 import type { TopicRules } from './topics.ts';
 import { KafkaLogWriter } from './writer.ts';
 
@@ -25,6 +26,7 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
   return {
     writers: 'many',
     lead: (task, signal) => GroupLead.take(new Cluster(clusterOptions(config)), `${prefix}${task}`, signal),
+    share: (group, tasks, run, signal) => GroupShare.take(new Cluster(clusterOptions(config)), { group: `${prefix}${group}`, tasks, run }, signal),
     async openWriter() {
       const cluster = new Cluster(clusterOptions(config));
       try {

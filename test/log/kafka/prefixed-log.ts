@@ -14,6 +14,7 @@ export function withoutPrefix(log: Log, prefix: string): Log {
   return {
     writers: log.writers,
     lead: (task, signal) => log.lead(task, signal),
+    share: (group, tasks, run, signal) => log.share(group, tasks, run, signal),
     async openWriter(): Promise<LogWriter> {
       const writer = await log.openWriter();
       return {
