@@ -1,9 +1,6 @@
 import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import type { TableSchema } from '../event/table.ts';
-import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import type { Logger } from '../runtime/logger.ts';
-import { shortened } from '../runtime/printable.ts';
 import type { StreamOutputs } from '../stream/outputs.ts';
 import { loadStreamModule } from '../stream/stream-module.ts';
 import { StreamSink } from '../stream/stream-sink.ts';
@@ -48,21 +45,3 @@ export const noOutputs: StreamOutputs = {
   publishCopy: () => Promise.reject(new TailraceError('internal', 'nothing is published here')),
   close: async () => {},
 };
-
-/**
- * Forgets what a stream has computed, or takes its module as it is now for the one that the state was made with. Needs the log for
- * itself, so that no daemon is at work on the state: throws `log-locked` while one runs.
- */
-export async function changeStream(config: PipelineConfig, name: string, of: { readonly change: 'reset' | 'keep'; readonly logger: Logger }): Promise<void> {
-  const own = config.streams.find((stream) => stream.name === name);
-  if (own === undefined) {
-    throw new TailraceError('usage', `the pipeline ${config.name} has no stream ${shortened(name, 60)}`, { remedy: `it has ${config.streams.map((stream) => stream.name).join(', ') || 'none'}` });
-  }
-  const { sink } = await loadStream(config, own, noOutputs);
-  const writer = await createLog(config.log, { pipeline: config.name, logger: of.logger }).openWriter();
-  try {
-    await (of.change === 'reset' ? sink.forget() : sink.keep());
-  } finally {
-    await writer.close();
-  }
-}

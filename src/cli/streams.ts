@@ -1,4 +1,4 @@
-import { changeStream } from '../app/streams.ts';
+import { changeStream } from '../app/stream-change.ts';
 import { requirePipelines } from '../config/load.ts';
 import { silentLogger } from '../runtime/logger.ts';
 import { action, examples, type CliContext, type DefineCommand } from './context.ts';

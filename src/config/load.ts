@@ -4,6 +4,7 @@ import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { compactedStreams } from './compacted-streams.ts';
 import { findConflicts } from './conflicts.ts';
+import { spreadStreams } from './spread-streams.ts';
 import { explainIssues } from './explain.ts';
 import { pipelineSchema, withFormat, type PipelineConfig } from './pipeline-schema.ts';
 import { valueAt } from './schema-walk.ts';
@@ -68,7 +69,7 @@ export function parsePipeline(
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(withFormat(tree.value));
   if (!result.success && convertVariables(meantIssues(result.error.issues, tree.value), tree)) result = pipelineSchema.safeParse(withFormat(tree.value));
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree), ...compactedStreams(file, tree)];
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree), ...compactedStreams(file, tree), ...spreadStreams(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.

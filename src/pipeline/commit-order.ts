@@ -9,6 +9,11 @@ interface Placed<T> {
   readonly transaction: number;
 }
 
+/** The tag that a share was given here, whether it is read in commit order or not. */
+export function ownTag<T extends string>(tag: unknown): T {
+  return (typeof tag === 'string' ? tag : (tag as Placed<T>).tag) as T;
+}
+
 /**
  * The events of transactions that follow each other, one transaction after the other, table by table within each. Every topic is read
  * once, along all of them: each has a reader of its own, because readers know one place, and not one fetch a transaction.

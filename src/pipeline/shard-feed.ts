@@ -36,13 +36,14 @@ export class ShardFeed {
   readonly #follower: EndFollower;
   readonly #events: TransactionReader;
   /** Looked at, and not all given yet. */
-  #steps: Step[] = [];
+  readonly #steps: Step[] = [];
   #rows: AsyncGenerator<readonly ShardRow[]> | null = null;
   #piece: readonly ShardRow[] = [];
   #next = 0;
   /** Behind the last of the steps that were looked at. */
   #known: Place | null = null;
   #commitTime = 0n;
+  #isNew: boolean;
   /** Rows up to here were given before this one was opened. */
   readonly #given: Place | null;
   #position: Position | null;
@@ -53,6 +54,7 @@ export class ShardFeed {
     this.#events = of.events;
     this.#position = of.position;
     this.#given = of.given;
+    this.#isNew = of.given === null;
   }
 
   /** `position`: behind the last step that was given whole; `given`: the place up to which rows behind it were given, too. */
@@ -83,8 +85,11 @@ export class ShardFeed {
     if (this.#known !== null && (place === null || isAfter(this.#known, place))) return;
     for (const step of await this.#follower.next(aheadBytes, aheadSteps)) {
       if (step.afterGap && (this.#position !== null || this.#given !== null || this.#steps.length > 0)) {
-        throw new TailraceError('gap', `a shard was begun anew (${this.#topics.transaction}), and what was made of it was not`, { remedy: 'Run tailrace streams reset for the stream: all of it is computed anew.' });
+        throw this.#gap('a shard was begun anew, and what was made of it was not');
       }
+      // Who begins has to have all of it from the shard's own beginning.
+      if (this.#isNew && step.end.previous.commitLsn !== 0n) throw this.#gap('what a shard gave at first is gone, and what was made of it too');
+      this.#isNew = false;
       if (isWhole(step.end)) {
         if (this.#steps.length === 0) this.#position = positionOf(step);
         continue;
@@ -124,16 +129,20 @@ export class ShardFeed {
     const [step] = this.#steps;
     if (step === undefined) return false;
     this.#rows ??= this.#rowsOf(step);
-    const { value, done } = await this.#rows.next();
+    const next = await this.#rows.next();
     this.#next = 0;
-    this.#piece = done === true ? [] : value;
-    if (done !== true) return true;
+    this.#piece = next.done === true ? [] : next.value;
+    if (next.done !== true) return true;
     // Rows of a step come in the order of their places: behind the last of them there is nothing up to its END.
     if (step.end.input != null && isAfter(step.end.input, place)) return false;
     this.#rows = null;
     this.#steps.shift();
     this.#position = positionOf(step);
     return true;
+  }
+
+  #gap(what: string): TailraceError {
+    return new TailraceError('gap', `${what} (${this.#topics.transaction})`, { remedy: 'Stop the workers and run tailrace streams reset for the stream: all of it is computed anew.' });
   }
 
   async *#rowsOf({ end }: Step): AsyncGenerator<readonly ShardRow[]> {

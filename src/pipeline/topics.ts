@@ -50,6 +50,13 @@ export function taskTopics(pipeline: string, stream: string, task: string): Topi
   return topicNames(`${pipeline}.stream._${task}.${stream}`);
 }
 
+/** Whose topic it is, if it is one of those. */
+export function streamOfTask(pipeline: string, topic: string): { readonly task: string; readonly stream: string } | undefined {
+  const prefix = `${pipeline}.stream._`;
+  const [task, stream, ...rest] = topic.startsWith(prefix) ? topic.slice(prefix.length).split('.') : [];
+  return task === undefined || stream === undefined || rest.length === 0 ? undefined : { task, stream };
+}
+
 /** Whose names the topics around this one have: `shop`, or `shop.stream.sales` for what a stream writes. */
 export function writerOf(pipeline: string, topic: string): string {
   const streams = `${pipeline}.stream.`;

@@ -133,7 +133,7 @@ export class Engine {
   }
 
   /** In a shard an operator with a key gets the rows of the shard's keys; of others it hears that they came, where time goes by them. */
-  #ofKeys({ kind, ...of }: Of<'join' | 'window-join' | 'lookup' | 'group'>, node: Node): Node {
+  #ofKeys(of: Of<'join' | 'window-join' | 'lookup' | 'group'>, node: Node): Node {
     const part = this.#part;
     if (part.kind !== 'shard') return node;
     const { shard } = part;

@@ -1,4 +1,3 @@
-import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
 import { isAfter, type Position } from '../event/position.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { decodeValue } from './canonical.ts';
@@ -6,7 +5,7 @@ import { Engine } from './engine.ts';
 import { LoggedState, type LoggedStateOptions } from './logged-state.ts';
 import { Outbox } from './outbox.ts';
 import type { InputPlace, ResultStep, StreamOutputs } from './outputs.ts';
-import { refuseOther, type SpreadOf } from './spread.ts';
+import { readTaken, refuseOther, writeTaken, type SpreadOf } from './spread.ts';
 import { runOfUser } from './stream-session.ts';
 
 /** A row that left a shard, as it is read. */
@@ -54,11 +53,6 @@ export interface ResultsProgress {
 
 const cutAfter = 5000;
 
-interface Kept {
-  readonly place: InputPlace;
-  readonly shards: readonly (Position | null)[];
-}
-
 /**
  * What lies behind the shards of a stream: it brings all of them to one place of the input, computes the rest of the plan, and writes the
  * outputs. So what is published is what one worker would have, at every place.
@@ -67,7 +61,7 @@ export class Results {
   readonly #options: ResultsOptions;
   readonly #state: LoggedState;
   readonly #outbox: Outbox;
-  #engine: Engine;
+  readonly #engine: Engine;
   #shards: readonly ShardRows[] = [];
   #place: InputPlace | null = null;
   #commitTime = 0n;
@@ -117,7 +111,7 @@ export class Results {
 
   async #open(): Promise<void> {
     const { openShard, shards, systemIdentifier } = this.#options;
-    const kept = readKept(this.#state.state.meta('taken'));
+    const kept = readTaken(this.#state.state);
     this.#place = kept?.place ?? null;
     const opened: ShardRows[] = [];
     for (let index = 0; index < shards; index++) opened.push(await openShard(index, { position: kept?.shards[index] ?? null, given: this.#place }));
@@ -144,14 +138,14 @@ export class Results {
       this.#outbox.begin();
       await this.#take(to);
       runOfUser(() => this.#engine.finish());
-      const kept: Kept = { place: to, shards: this.#shards.map(({ position }) => position) };
-      this.#state.state.setMeta('taken', JSON.stringify(kept, (_, value: unknown) => (typeof value === 'bigint' ? formatLsn(value as Lsn) : value)));
+      const shards = this.#shards.map(({ position }) => position);
+      writeTaken(this.#state.state, { place: to, shards });
       this.#outbox.keep(step);
       await this.#state.commit(step);
       failpoint('stream.committed');
       this.#place = to;
       this.#commitTime = commitTime;
-      this.#options.onTaken(kept.shards);
+      this.#options.onTaken(shards);
       await this.#outbox.publish(step);
     } catch (error) {
       this.#state.abort();
@@ -187,9 +181,4 @@ export class Results {
     await Promise.race(behind.map((shard) => shard.wait(either)));
     stop.abort();
   }
-}
-
-function readKept(text: string | null): Kept | null {
-  if (text === null) return null;
-  return JSON.parse(text, (key, value: unknown) => (key === 'commitLsn' ? lsn(value as string) : value)) as Kept;
 }

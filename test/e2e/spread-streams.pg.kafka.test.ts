@@ -55,7 +55,7 @@ sinks:
 
 /** How many of the stream's tasks a worker does. */
 async function tasksAt(worker: TestDaemon): Promise<number> {
-  return (await worker.status()).sinks.filter(({ name, state }) => /^sums/.test(name) && (state === 'current' || state === 'catching-up')).length;
+  return (await worker.status()).sinks.filter(({ name, state }) => name.startsWith('sums') && (state === 'current' || state === 'catching-up')).length;
 }
 
 async function has(worker: TestDaemon, count: number): Promise<void> {

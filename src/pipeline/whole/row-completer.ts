@@ -2,6 +2,7 @@ import { tableName } from '../../event/table.ts';
 import type { RecordCursor } from '../../log/log.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { TableChanges, TableOperation } from '../../sink/sink.ts';
+import { ownTag } from '../commit-order.ts';
 import type { Share } from '../partition-feed.ts';
 import type { Completer } from '../transaction-reader.ts';
 import { copyRecord, type RecordCopy } from './record-copy.ts';
@@ -21,7 +22,7 @@ export class RowCompleter implements Completer {
 
   take(cursor: RecordCursor, change: TableOperation, { part, tag }: Share<unknown>): TableOperation | null | Promise<TableOperation | null> {
     const { topic, partition } = part;
-    const coverage = tag as Coverage;
+    const coverage = ownTag<Coverage>(tag);
     if (change.op === 't') {
       this.#rows.truncated(topic, partition);
       return change;
