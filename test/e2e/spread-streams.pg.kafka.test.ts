@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { TestDaemon } from '../support/daemon.ts';
+import { TestDaemon, tailrace } from '../support/daemon.ts';
 import { sharedKafka } from '../support/kafka.ts';
 import { ledgerStream, outputsEqual, rowsOf } from '../support/ledger-stream.ts';
 import { freshDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -45,12 +45,16 @@ sinks:
   - { name: one, type: postgres, url: "${whole.url}", from: whole }
 `);
   };
-  const worker = async (): Promise<TestDaemon> => {
-    const own = await daemon();
-    own.start({}, { args: ['--role', 'streams'] });
-    return own;
-  };
-  return { source, replica, whole, publisher: await daemon(), sinks: await daemon(), worker };
+  return { source, replica, whole, publisher: await daemon(), sinks: await daemon(), worker: daemon };
+}
+
+function start(worker: TestDaemon, failpoint?: string): void {
+  worker.start(failpoint === undefined ? {} : { TAILRACE_FAILPOINT: failpoint }, { args: ['--role', 'streams'] });
+}
+
+/** By SIGSTOP. */
+async function isStopped({ pid }: TestDaemon): Promise<boolean> {
+  return /^State:\s+T/m.test(await readFile(`/proc/${pid}/status`, 'utf8'));
 }
 
 /** How many of the stream's tasks a worker does. */
@@ -64,38 +68,62 @@ async function has(worker: TestDaemon, count: number): Promise<void> {
   });
 }
 
-test('workers share the shards of a stream; one that dies or stands still is replaced, and what comes out is what one worker gives', { ...needed, timeout: 280_000 }, async (t) => {
+test('workers share the shards of a stream; those that die in the midst of a step or stand still are replaced, and what comes out is what one worker gives', { ...needed, timeout: 280_000 }, async (t) => {
   const { source, replica, whole, publisher, sinks, worker } = await spreadSetting(t);
   publisher.start({}, { args: ['--role', 'publisher'] });
   sinks.start({}, { args: ['--role', 'sinks'] });
-  const first = await worker();
-  await has(first, tasks);
+  await publisher.streaming();
   const ledger = new Ledger(source.url, 21);
-  const second = await worker();
-  await Promise.all([has(first, tasks / 2), has(second, tasks / 2)]);
   const more = async (): Promise<void> => {
     const before = ledger.committed;
     await eventually(() => ledger.committed > before + 60, { what: 'transactions', timeoutMs: 60_000 });
   };
-  await more();
-  await first.kill();
+  const first = await worker();
+  // A step of a shard is in the log but for its END; one of the results is, and nothing of it has been published.
+  for (const failpoint of ['stream.rows_given:kill9:40', 'stream.committed:kill9:20']) {
+    start(first, failpoint);
+    assert.equal(await first.exited(), null, `it dies at ${failpoint}: ${first.output.slice(-3000)}`);
+  }
+  const second = await worker();
+  start(second);
+  await has(second, tasks);
+  // It stands still where it would write an END, and does so when it wakes up.
+  start(first, 'stream.rows_given:pause:60');
+  await eventually(() => isStopped(first), { what: `it stands still; ${first.output.slice(-3000)}`, timeoutMs: 90_000 });
   await has(second, tasks);
   await more();
-  const third = await worker();
-  await Promise.all([has(second, tasks / 2), has(third, tasks / 2)]);
-  second.signal('SIGSTOP');
-  await has(third, tasks);
-  await more();
-  second.signal('SIGCONT');
-  await Promise.all([has(second, tasks / 2), has(third, tasks / 2)]);
+  first.signal('SIGCONT');
+  await Promise.all([has(first, tasks / 2), has(second, tasks / 2)]);
   await more();
   await ledger.stop();
-  await outputsEqual(source, replica, third);
+  await outputsEqual(source, replica, second);
   await outputsEqual(source, whole, publisher);
   for (const events of ['pairs', 'late']) {
     const wanted = await rowsOf(whole, `SELECT l, r FROM ${events}`);
     assert.ok(wanted.length > 5, `${wanted.length} rows in ${events}`);
-    await eventually(async () => JSON.stringify(await rowsOf(replica, `SELECT l, r FROM ${events}`)) === JSON.stringify(wanted), { what: `${events} as one worker gives them` });
+    let last: string[] = [];
+    await eventually(async () => JSON.stringify(last = await rowsOf(replica, `SELECT l, r FROM ${events}`)) === JSON.stringify(wanted), { what: events }).catch(() => assert.deepEqual(last, wanted, events));
   }
-  for (const daemon of [second, third]) assert.equal(await daemon.stop(), 0);
+
+  // Another number of shards is noticed; workers are in the way of a reset, and what is begun anew is right.
+  const yaml = await readFile(first.file, 'utf8');
+  await writeFile(first.file, yaml.replace(`shards: ${shards}`, 'shards: 2'));
+  const busy = await tailrace(['streams', 'reset', 'sums', first.file, '--yes']);
+  assert.equal(busy.code, 3, busy.err);
+  assert.match(busy.err, /workers are at the stream sums/);
+  for (const daemon of [first, second]) assert.equal(await daemon.stop(), 0);
+  start(first);
+  await eventually(async () => (await first.status()).sinks.filter(({ error }) => error?.code === 'stream-changed').length === 3, { what: 'the number of shards to be refused' });
+  assert.equal(await first.stop(), 0);
+  const reset = await tailrace(['streams', 'reset', 'sums', first.file, '--yes']);
+  assert.equal(reset.code, 0, reset.err);
+  await source.sql('DELETE FROM acct WHERE id > 40');
+  start(first);
+  await outputsEqual(source, replica, first);
+  assert.equal(await first.stop(), 0);
+  const kept = await tailrace(['streams', 'keep', 'sums', first.file, '--yes']);
+  assert.equal(kept.code, 0, kept.err);
+  await source.sql('UPDATE acct SET bal = bal + 1');
+  start(first);
+  await outputsEqual(source, replica, first);
 });

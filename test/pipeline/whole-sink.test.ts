@@ -6,12 +6,13 @@ import { insert, rekey, remove, ScriptedSource, truncate, update } from '../supp
 import { Bench, tableOf, type BenchOptions } from './harness.ts';
 
 /** A real sink that needs whole rows, or does not, and what it is handed. */
-function wholeSink(bench: Bench, handed: string[], wholeRows = true): Sink {
+function wholeSink(bench: Bench, handed: string[], wholeRows = true, inCommitOrder = false): Sink {
   const { sink } = bench.sqlite();
   const told = (change: TableOperation): string =>
     change.op === 't' ? 't' : `${change.op} ${change.newAt < 0 ? '' : tupleTexts(change.bytes, change.newAt).map((text) => (text === undefined ? '~' : text)).join(' ')}`;
   return {
     wholeRows,
+    inCommitOrder,
     check: (tables) => sink.check(tables),
     forget: () => sink.forget(),
     openVerifier: () => sink.openVerifier(),
@@ -58,31 +59,34 @@ test('a sink that needs whole rows gets them, from one batch and from the log of
   assert.deepEqual(second.rows(table), [['1', 'more', 'new'], ['3', 'cc', 'wide']]);
 });
 
-test('behind a truncate nothing of before is taken for the row, and an update without its row is judged by what is copied', async (t) => {
-  const table = tableOf('t', 2);
-  const source = new ScriptedSource([table]);
-  const pipeline = await bench(t, source);
-  const handed: string[] = [];
-  source.commit([insert(table, ['1', 'gone']), truncate(table), update(table, ['1', undefined])]);
-  await pipeline.settled();
-  const sink = await pipeline.replay('local', { sink: wholeSink(pipeline, handed) });
-  await sink.reaches(source.lsn);
-  // With `snapshot: never` the row may never have been here.
-  assert.deepEqual(handed, ['c 1 gone', 't']);
-  assert.equal(sink.replayer.progress.missing, 1);
-});
+for (const inCommitOrder of [false, true]) {
+  const order = inCommitOrder ? 'in commit order' : 'table by table';
+  test(`behind a truncate nothing of before is taken for the row, and an update without its row is judged by what is copied, ${order}`, async (t) => {
+    const table = tableOf('t', 2);
+    const source = new ScriptedSource([table]);
+    const pipeline = await bench(t, source);
+    const handed: string[] = [];
+    source.commit([insert(table, ['1', 'gone']), truncate(table), update(table, ['1', undefined])]);
+    await pipeline.settled();
+    const sink = await pipeline.replay('local', { sink: wholeSink(pipeline, handed, true, inCommitOrder) });
+    await sink.reaches(source.lsn);
+    // With `snapshot: never` the row may never have been here.
+    assert.deepEqual(handed, ['c 1 gone', 't']);
+    assert.equal(sink.replayer.progress.missing, 1);
+  });
 
-test('where the copy is complete and the log holds the row no longer, the sink stops and says so', async (t) => {
-  const table = tableOf('t', 2);
-  const source = new ScriptedSource([table]);
-  source.commit([insert(table, ['1', 'long'])]);
-  const pipeline = await bench(t, source, { snapshot: 'initial' });
-  await pipeline.settled();
-  const first = await pipeline.replay('local', { sink: wholeSink(pipeline, []) });
-  await first.reaches(source.lsn);
-  source.commit([truncate(table), update(table, ['1', undefined])]);
-  assert.equal(((await first.ended()) as { code?: string }).code, 'row-incomplete');
-});
+  test(`where the copy is complete and the log holds the row no longer, the sink stops and says so, ${order}`, async (t) => {
+    const table = tableOf('t', 2);
+    const source = new ScriptedSource([table]);
+    source.commit([insert(table, ['1', 'long'])]);
+    const pipeline = await bench(t, source, { snapshot: 'initial' });
+    await pipeline.settled();
+    const first = await pipeline.replay('local', { sink: wholeSink(pipeline, [], true, inCommitOrder) });
+    await first.reaches(source.lsn);
+    source.commit([truncate(table), update(table, ['1', undefined])]);
+    assert.equal(((await first.ended()) as { code?: string }).code, 'row-incomplete');
+  });
+}
 
 test('R15: a row that enters a row filter without its unchanged columns is never given NULLs: the sink stops and names it', async (t) => {
   const table = tableOf('t', 3);

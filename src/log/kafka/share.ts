@@ -77,7 +77,8 @@ export class GroupShare {
     const ended = work.then(() => {
       this.#running.delete(task);
       this.#works = this.#works.filter((other) => other !== ended);
-      this.#member.rejoin();
+      // Once for all that had to be given up.
+      if (![...this.#running.values()].some(({ stop }) => stop.signal.aborted)) this.#member.rejoin();
     });
     this.#works.push(ended);
   }
