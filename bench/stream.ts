@@ -5,12 +5,17 @@ import { DatabaseSync } from 'node:sqlite';
 import type { RowChange } from '../src/event/change.ts';
 import type { Column, TableSchema } from '../src/event/table.ts';
 import { tupleOf } from '../src/event/tuple.ts';
-import { Engine } from '../src/stream/engine.ts';
+import type { Lsn } from '../src/event/lsn.ts';
+import { piecesShape, pieceTuple, rowsShape } from '../src/pipeline/state-log.ts';
 import { stream, sum } from '../src/stream/api.ts';
+import { encodeValue } from '../src/stream/canonical.ts';
+import { Engine } from '../src/stream/engine.ts';
+import { LoggedState } from '../src/stream/logged-state.ts';
+import type { StateLog } from '../src/stream/state-log.ts';
 import { State } from '../src/stream/state.ts';
 
 // Events a second through a map and a keyed sum, on one core: the engine with its state on disk, a commit every 5,000 events. Beside
-// it SQLite by itself, which keeps the same rows and the same sums by triggers.
+// it one of several shards, each of which gets all events, and SQLite by itself, which keeps the same rows and the same sums by triggers.
 //   node bench/stream.ts [events]
 
 const events = Number(process.argv[2] ?? 200_000);
@@ -28,14 +33,15 @@ function changes(): RowChange<TableSchema>[] {
   });
 }
 
+const { plan } = stream(({ table: read }) => {
+  read<{ id: number; customer: number; amount: string }>('public.orders')
+    .map(({ customer, amount }) => ({ customer, amount }))
+    .groupBy(({ customer }) => ({ customer }))
+    .aggregate({ total: sum((row: { amount: string }) => row.amount) })
+    .to('totals', { key: ['customer'], columns: { customer: 'int4', total: 'numeric' } });
+});
+
 function engine(folder: string, all: readonly RowChange<TableSchema>[]): void {
-  const { plan } = stream(({ table }) => {
-    table<{ id: number; customer: number; amount: string }>('public.orders')
-      .map(({ customer, amount }) => ({ customer, amount }))
-      .groupBy(({ customer }) => ({ customer }))
-      .aggregate({ total: sum((row: { amount: string }) => row.amount) })
-      .to('totals', { key: ['customer'], columns: { customer: 'int4', total: 'numeric' } });
-  });
   const state = new State(join(folder, 'engine.sqlite'));
   const running = new Engine(plan, state);
   for (let i = 0; i < all.length; i += step) {
@@ -47,6 +53,25 @@ function engine(folder: string, all: readonly RowChange<TableSchema>[]): void {
   }
   state.close();
 }
+
+/** Takes everything, so that the state's own part is measured and not a broker. */
+const nowhere: StateLog = {
+  last: null, isLong: false, begin: () => 'mark', publish: async () => {}, publishWhole: async () => {}, close: async () => {},
+  async *since() {},
+};
+
+/** The first of so many shards: all events come, and it keeps and computes its part of them. */
+const shardOf = (of: number) => async (folder: string, all: readonly RowChange<TableSchema>[]): Promise<void> => {
+  const state = await LoggedState.open({ path: join(folder, 'shard.sqlite'), log: nowhere, shapes: { pieces: piecesShape, rows: rowsShape, piece: pieceTuple } });
+  const running = new Engine(plan, state.state, { kind: 'shard', shard: { index: 0, of }, cut: (operator, row, times) => state.give('1 0/1', { operator, times, item: encodeValue(row) }) });
+  for (let i = 0; i < all.length; i += step) {
+    state.begin();
+    running.apply({ table, changes: all.slice(i, i + step), coverage: 'complete' }, 0);
+    running.finish();
+    await state.commit({ place: { epoch: 1, commitLsn: 1n as Lsn }, commitTime: 0n });
+  }
+  await state.close();
+};
 
 function triggers(folder: string, all: readonly RowChange<TableSchema>[]): void {
   const db = new DatabaseSync(join(folder, 'triggers.sqlite'));
@@ -70,11 +95,11 @@ function triggers(folder: string, all: readonly RowChange<TableSchema>[]): void 
 }
 
 const all = changes();
-for (const [name, run] of [['engine', engine], ['SQLite with triggers', triggers]] as const) {
+for (const [name, run] of [['engine', engine], ...[1, 2, 4, 8].map((of) => [`one of ${of} shards`, shardOf(of)] as const), ['SQLite with triggers', triggers]] as const) {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
   const cpu = process.cpuUsage();
   const began = performance.now();
-  run(folder, all);
+  await run(folder, all);
   const seconds = (performance.now() - began) / 1000;
   const used = process.cpuUsage(cpu);
   process.stdout.write(`${name.padEnd(22)} ${Math.round(events / seconds).toLocaleString('en').padStart(9)} events/s  ${((used.user + used.system) / events).toFixed(1)} µs CPU an event\n`);

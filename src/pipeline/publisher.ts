@@ -22,6 +22,7 @@ import { settledCopies } from './settled-copies.ts';
 import { SinkAsks } from './sink-asks.ts';
 import { StartGuard } from './start-guard.ts';
 import { StreamPublisher, type StreamOpening } from './stream-publisher.ts';
+import { standingAsks } from './stream-records.ts';
 import { clashRemedy, ownTopics, streamTopics, topicClashes, topicNames, type TopicNames } from './topics.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -262,12 +263,18 @@ export class Publisher {
     if (this.#options.log.writers === 'one') return;
     const ofStreams = new SinkAsks(this.#reader, this.#topics, this.#options.streams?.flatMap(({ sinks }) => sinks) ?? []);
     try {
-      // What was asked before the stream is opened it finds by itself.
       await ofStreams.next();
+      // What was asked while there was no connection, too.
+      for (const stream of this.#options.streams ?? []) for (const ask of await this.#standing(stream)) this.#heardAsk(ask);
       await Promise.all([asks, ofStreams].map((each) => each.follow(publishing.ended, (ask) => this.#heardAsk(ask))));
     } catch (error) {
       publishing.fail(error);
     }
+  }
+
+  async #standing({ name, sinks }: { readonly name: string; readonly sinks: readonly string[] }): Promise<readonly CopyAsk[]> {
+    const topics = streamTopics(this.#options.pipeline, name);
+    return standingAsks({ topics, reader: this.#reader, sinks }, await readSchemaState(this.#reader, topics));
   }
 
   #heardAsk(ask: CopyAsk): void {

@@ -31,6 +31,8 @@ export interface StateLogOptions {
   /** Of its own: nobody else reads these topics. */
   readonly codec: Codec;
   readonly shapes: readonly TableShape[];
+  /** So many bytes of changes at least, before the whole state is written once more. */
+  readonly wholeAfter?: number;
 }
 
 /** A piece of a state as it is read back. */
@@ -143,7 +145,7 @@ export class StateLog {
 
   /** So much has changed since the state was written whole that it is worth while again. */
   get isLong(): boolean {
-    return (this.#wantsWhole && this.#sinceWhole > this.#whole) || this.#sinceWhole > Math.max(leastBetweenWholes, 2 * this.#whole);
+    return (this.#wantsWhole && this.#sinceWhole > this.#whole) || this.#sinceWhole > Math.max(this.#options.wholeAfter ?? leastBetweenWholes, 2 * this.#whole);
   }
 
   /** Pieces of the whole state, between two steps. */
@@ -170,7 +172,7 @@ export class StateLog {
     const { topics, codec } = this.#options;
     const topic = topics.events(piecesShape);
     const reader = new TransactionReader(this.#reader, new SchemaReader(this.#reader, topics.schema), codec);
-    const shares = steps.flatMap(({ end }) => end.parts.filter((part) => part.topic === topic).map((part) => ({ end, part, tag: null })));
+    const shares = steps.flatMap(({ end }) => end.parts.filter((part) => part.topic === topic).map((part) => ({ end, part, tag: isWhole(end) ? ('whole' as const) : ('change' as const) })));
     const tuple = new TupleReader();
     for await (const run of reader.read(shares, readBytes)) {
       for (const change of run.changes) {
@@ -179,7 +181,7 @@ export class StateLog {
         tuple.next();
         const last = change.bytes[tuple.start] === yes;
         tuple.next();
-        yield { kind: isWhole(run.last.end) ? 'whole' : 'change', last, bytes: change.bytes.subarray(tuple.start, tuple.end) };
+        yield { kind: run.tag, last, bytes: change.bytes.subarray(tuple.start, tuple.end) };
       }
     }
   }

@@ -24,8 +24,11 @@ export class Outbox {
   #isOpen = false;
   /** What is in it has been published. */
   #isPublished = false;
+  #isPublishing = false;
   #isClosed = false;
   readonly #waiting: CopyAsk[] = [];
+  /** Ids of what was asked here: it may be heard twice. */
+  readonly #asked = new Set<string>();
   #copying: Promise<void> = Promise.resolve();
 
   constructor(of: { readonly definition: StreamDefinition; readonly state: State; readonly outputs: StreamOutputs }) {
@@ -70,6 +73,7 @@ export class Outbox {
   async publish(step: ResultStep): Promise<void> {
     // Not before: a transaction that is given up leaves the outbox as it was.
     this.#isPublished = false;
+    this.#isPublishing = true;
     let changes: OutputChange[] = [];
     let seq = 0;
     for (;;) {
@@ -84,15 +88,17 @@ export class Outbox {
       failpoint('stream.published');
     }
     this.#isPublished = true;
+    this.#isPublishing = false;
   }
 
   /**
-   * Copies of outputs for sinks that asked, one after the other, while no transaction is open. What cannot be done now is asked for again
+   * Copies of outputs for sinks that asked, one after the other, while no transaction is open and none is being published. What cannot be done now is asked for again
    * when the stream is opened next.
    */
   answer(asks: readonly CopyAsk[]): Promise<void> {
-    this.#waiting.push(...asks);
-    if (!this.#isOpen || this.#state.db.isTransaction) return Promise.resolve();
+    this.#waiting.push(...asks.filter(({ id }) => !this.#asked.has(id)));
+    for (const { id } of asks) this.#asked.add(id);
+    if (!this.#isOpen || this.#isPublishing || this.#state.db.isTransaction) return Promise.resolve();
     this.#copying = this.#copying.then(async () => {
       for (let ask = this.#waiting.shift(); ask !== undefined && !this.#isClosed; ask = this.#waiting.shift()) await this.#copy(ask);
     });

@@ -112,8 +112,8 @@ class LogCopy {
     const specs = (await from.reader.topics()).filter(({ topic }) => topic.startsWith(`${pipeline}.`));
     const topics = specs.map(({ topic }) => topic).toSorted();
     const rest = (topic: string): string => topic.slice(pipeline.length + 1);
-    for (const topic of topics.filter((name) => /^schema$|^(sink|dead-letter|job)\.|^stream\.[^.]+\.schema$/.test(rest(name)))) await copyRecords(from.reader, to, topic);
-    for (const topic of topics.filter((name) => /^transaction$|^stream\.[^.]+\.transaction$/.test(rest(name)))) await this.#of(topic).run();
+    for (const topic of topics.filter((name) => /^schema$|^(sink|dead-letter|job)\.|^stream\.(?:_[^.]+\.)?[^.]+\.schema$/.test(rest(name)))) await copyRecords(from.reader, to, topic);
+    for (const topic of topics.filter((name) => /^transaction$|^stream\.(?:_[^.]+\.)?[^.]+\.transaction$/.test(rest(name)))) await this.#of(topic).run();
     const events = await eventTopics(from.reader, pipeline);
     for (const spec of specs) if (!isOwn(pipeline, spec.topic) && !events.has(spec.topic)) await copyForeign(from.reader, to, spec);
   }
