@@ -5,7 +5,6 @@ import { DatabaseSync } from 'node:sqlite';
 import type { RowChange } from '../src/event/change.ts';
 import type { Column, TableSchema } from '../src/event/table.ts';
 import { tupleOf } from '../src/event/tuple.ts';
-import type { Lsn } from '../src/event/lsn.ts';
 import { piecesShape, pieceTuple, rowsShape } from '../src/pipeline/state-log.ts';
 import { stream, sum } from '../src/stream/api.ts';
 import { encodeValue } from '../src/stream/canonical.ts';
@@ -68,7 +67,7 @@ const shardOf = (of: number) => async (folder: string, all: readonly RowChange<T
     state.begin();
     running.apply({ table, changes: all.slice(i, i + step), coverage: 'complete' }, 0);
     running.finish();
-    await state.commit({ place: { epoch: 1, commitLsn: 1n as Lsn }, commitTime: 0n });
+    await state.commit({ place: { epoch: 1, commitLsn: 1n }, commitTime: 0n });
   }
   await state.close();
 };

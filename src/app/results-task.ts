@@ -12,6 +12,7 @@ import { StreamPublisher } from '../pipeline/stream-publisher.ts';
 import { streamTopics, taskTopics, topicNames } from '../pipeline/topics.ts';
 import { Turnstile } from '../pipeline/turnstile.ts';
 import { createCodec } from '../registry.ts';
+import { TailraceError } from '../runtime/errors.ts';
 import type { StreamOutputs } from '../stream/outputs.ts';
 import { Results } from '../stream/results.ts';
 import { resultsTask } from './spread-streams.ts';
@@ -51,7 +52,7 @@ export class ResultsTask implements SpreadTask {
         ...spread, path: taskPath(this.#context, resultsTask), shapes: stateShapes, openLog,
         outputs: this.#outputs({ writer, reader, until, ends, turns: told.turns }),
         openShard: (index, from) => ShardFeed.open({ reader, topics: topics(index), codec, ...from }),
-        systemIdentifier: async () => (await readProgress(reader, topicNames(config.name))).start?.systemIdentifier ?? '',
+        input: () => this.#input(reader),
         onTaken: (shards) => told.tell(shards),
       });
       healthy();
@@ -76,6 +77,12 @@ export class ResultsTask implements SpreadTask {
       // Its place is one of the shards': where it stands in the pipeline's own log, they say.
       transactionEnd: progress.waits ? 0 : 1, offset: 0,
     };
+  }
+
+  async #input(reader: LogReader): Promise<Pick<Position, 'logId' | 'systemIdentifier'>> {
+    const { start } = await readProgress(reader, topicNames(this.#context.config.name));
+    if (start === null) throw new TailraceError('internal', 'shards have given rows of a log without a START');
+    return start;
   }
 
   /** Over a writer of its own: nobody else writes what the stream gives. */

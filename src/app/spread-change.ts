@@ -61,7 +61,7 @@ async function forgetStates({ config, own, log, codec }: SpreadContext): Promise
       // A START that says that what is before it counts no longer; half of a reset is noticed by whoever reads the others.
       await StreamPublisher.open(
         { pipeline: config.name, stream: own.name, topics, writer, reader, codec, turns: new Turnstile(), sinks: [], isOnlyWriter: log.writers === 'one' },
-        { shapes: [piecesShape, rowsShape], systemIdentifier: '', anew: true, internal: true },
+        { shapes: [piecesShape, rowsShape], logId: writer.logId, systemIdentifier: '', anew: true, internal: true },
       );
       await writer.trim(topics.transaction, 0, writer.range(topics.transaction, 0).end - 1);
       for (const shape of [piecesShape, rowsShape]) await writer.trim(topics.events(shape), 0, writer.range(topics.events(shape), 0).end);

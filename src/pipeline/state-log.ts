@@ -88,7 +88,7 @@ export class StateLog {
       reader = await log.openReader();
       await Promise.all([topics.transaction, topics.schema].map((topic) => writer.createTopic({ topic, partitions: 1 })));
       const own = { pipeline, stream: name, topics, writer, reader, codec, turns: new Turnstile(), sinks: [], isOnlyWriter: log.writers === 'one' };
-      const publisher = await StreamPublisher.open(own, { shapes, systemIdentifier: '', anew: false, internal: true });
+      const publisher = await StreamPublisher.open(own, { shapes, logId: writer.logId, systemIdentifier: '', anew: false, internal: true });
       return new StateLog(options, { publisher, writer, reader, steps: await stepsOf(reader, topics.transaction) });
     } catch (error) {
       await reader?.close();

@@ -36,8 +36,8 @@ export interface ResultsOptions extends SpreadOf {
   readonly shapes: LoggedStateOptions['shapes'];
   readonly outputs: StreamOutputs;
   readonly openShard: (index: number, from: { readonly position: Position | null; readonly given: InputPlace | null }) => Promise<ShardRows>;
-  /** Of the source, as the input's START has it. */
-  readonly systemIdentifier: () => Promise<string>;
+  /** Log and source of the input, as its START has them. */
+  readonly input: () => Promise<Pick<Position, 'logId' | 'systemIdentifier'>>;
   /** Hears up to where all of a shard's rows are in the results. */
   readonly onTaken: (shards: readonly (Position | null)[]) => void;
 }
@@ -110,13 +110,13 @@ export class Results {
   }
 
   async #open(): Promise<void> {
-    const { openShard, shards, systemIdentifier } = this.#options;
+    const { openShard, shards } = this.#options;
     const kept = readTaken(this.#state.state);
     this.#place = kept?.place ?? null;
     const opened: ShardRows[] = [];
     for (let index = 0; index < shards; index++) opened.push(await openShard(index, { position: kept?.shards[index] ?? null, given: this.#place }));
     this.#shards = opened;
-    await this.#outbox.open({ systemIdentifier: await systemIdentifier(), anew: kept === null });
+    if (kept !== null) await this.#outbox.open({ ...kept.input, anew: false });
   }
 
   /** The place that every shard has reached; null where that is not further on. */
@@ -131,6 +131,9 @@ export class Results {
 
   async #step(step: ResultStep): Promise<void> {
     const { place: to, commitTime } = step;
+    const input = readTaken(this.#state.state)?.input ?? (await this.#options.input());
+    // Without a past they are taken with the first step.
+    if (!this.#outbox.isOpen) await this.#outbox.open({ ...input, anew: true });
     await this.#outbox.idle();
     this.#state.begin();
     try {
@@ -139,7 +142,7 @@ export class Results {
       await this.#take(to);
       runOfUser(() => this.#engine.finish());
       const shards = this.#shards.map(({ position }) => position);
-      writeTaken(this.#state.state, { place: to, shards });
+      writeTaken(this.#state.state, { place: to, shards, input });
       this.#outbox.keep(step);
       await this.#state.commit(step);
       failpoint('stream.committed');

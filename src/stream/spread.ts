@@ -38,6 +38,8 @@ export function keepAs(state: State): ResultStep | null {
 export interface Taken {
   readonly place: InputPlace;
   readonly shards: readonly (Position | null)[];
+  /** Log and source of the input, as its START has them. */
+  readonly input: Pick<Position, 'logId' | 'systemIdentifier'>;
 }
 
 export function writeTaken(state: State, taken: Taken): void {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { createCodec } from '../../src/registry.ts';
-import type { FormatConfig } from '../../src/registry.ts';
+import { createCodec, type FormatConfig } from '../../src/registry.ts';
 import { lsn, type Lsn } from '../../src/event/lsn.ts';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
@@ -101,7 +100,7 @@ test('a state is what its steps have made of it, wherever it is opened next, and
     run(state.state);
     if (random() < 0.3) state.cut();
     state.give(`1 0/${at.toString(16)}`, { operator: 1, times: 1, item: String(step) });
-    const committed = (): Promise<void> => state.commit({ place: { epoch: 1, commitLsn: BigInt(at) as Lsn }, commitTime: 0n });
+    const committed = (): Promise<void> => state.commit({ place: { epoch: 1, commitLsn: BigInt(at) }, commitTime: 0n });
     const reopen = async (): Promise<void> => {
       await task.close();
       state = await task.open(random() < 0.5 ? 0 : 1);
@@ -131,7 +130,7 @@ test('a state is what its steps have made of it, wherever it is opened next, and
   await reading.feed.look(null);
   const seen: string[] = [];
   for (;;) {
-    const row = await reading.feed.peek({ epoch: 9, commitLsn: 0n as Lsn });
+    const row = await reading.feed.peek({ epoch: 9, commitLsn: 0n });
     if (row === null) break;
     seen.push(row.row);
     reading.feed.take();
@@ -156,7 +155,7 @@ test('what a state was is let go of once it stands whole in the log and its rows
     state.begin();
     state.state.setMeta('position', 'x'.repeat(5000) + step);
     state.state.setEntry(1, `k${step % 7}`, String(step));
-    await state.commit({ place: { epoch: 1, commitLsn: BigInt(step) + 16n as Lsn }, commitTime: 0n });
+    await state.commit({ place: { epoch: 1, commitLsn: BigInt(step) + 16n }, commitTime: 0n });
     if (step % 10 === 0) (task.log as StateLog).publisher.writer.roll?.(topics.transaction, 0);
     await state.settle();
     await retain();
