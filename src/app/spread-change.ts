@@ -1,9 +1,7 @@
 import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import type { Log } from '../log/log.ts';
-import { piecesShape, rowsShape } from '../pipeline/state-log.ts';
-import { StreamPublisher } from '../pipeline/stream-publisher.ts';
+import { forgetTask } from '../pipeline/state-log.ts';
 import { streamOfTask, taskTopics } from '../pipeline/topics.ts';
-import { Turnstile } from '../pipeline/turnstile.ts';
 import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
@@ -58,13 +56,7 @@ async function forgetStates({ config, own, log, codec }: SpreadContext): Promise
     const found = writer.topics().map(({ topic }) => streamOfTask(config.name, topic)).filter((known) => known?.stream === own.name);
     for (const task of new Set(found.map((known) => known?.task ?? ''))) {
       const topics = taskTopics(config.name, own.name, task);
-      // A START that says that what is before it counts no longer; half of a reset is noticed by whoever reads the others.
-      await StreamPublisher.open(
-        { pipeline: config.name, stream: own.name, topics, writer, reader, codec, turns: new Turnstile(), sinks: [], isOnlyWriter: log.writers === 'one' },
-        { shapes: [piecesShape, rowsShape], logId: writer.logId, systemIdentifier: '', anew: true, internal: true },
-      );
-      await writer.trim(topics.transaction, 0, writer.range(topics.transaction, 0).end - 1);
-      for (const shape of [piecesShape, rowsShape]) await writer.trim(topics.events(shape), 0, writer.range(topics.events(shape), 0).end);
+      await forgetTask({ pipeline: config.name, topics, name: own.name, codec, writer, reader, isOnlyWriter: log.writers === 'one' });
     }
   } finally {
     await reader.close();

@@ -5,7 +5,7 @@ import { tupleTexts } from '../event/tuple.ts';
 import type { LogReader } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Place } from './control-records.ts';
-import { EndFollower, type Step } from './end-follower.ts';
+import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { rowsShape } from './state-log.ts';
 import { isWhole } from './stream-records.ts';
@@ -84,9 +84,14 @@ export class ShardFeed {
   async look(place: Place | null): Promise<void> {
     if (this.#known !== null && (place === null || isAfter(this.#known, place))) return;
     for (const step of await this.#follower.next(aheadBytes, aheadSteps)) {
-      if (step.afterGap && (this.#position !== null || this.#given !== null || this.#steps.length > 0)) {
-        throw this.#gap('a shard was begun anew, and what was made of it was not');
+      if (step.afterGap) {
+        // What is before it counts no longer: for who has had nothing of it, it never did.
+        if (this.#position !== null || this.#given !== null || this.#rows !== null) throw this.#gap('a shard was begun anew, and what was made of it was not');
+        this.#steps.length = 0;
+        this.#known = null;
+        this.#isNew = true;
       }
+      if (!isLink(step.end)) continue;
       // Who begins has to have all of it from the shard's own beginning.
       if (this.#isNew && step.end.previous.commitLsn !== 0n) throw this.#gap('what a shard gave at first is gone, and what was made of it too');
       this.#isNew = false;

@@ -4,7 +4,7 @@ import { KIND_TEXT, TupleReader } from '../event/tuple.ts';
 import type { Log, LogReader, LogWriter } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { EndRecord } from './control-records.ts';
-import { EndFollower, type Step } from './end-follower.ts';
+import { EndFollower, isLink, type Step } from './end-follower.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { StreamPublisher, type StreamStep } from './stream-publisher.ts';
 import { endMark, isWhole } from './stream-records.ts';
@@ -187,6 +187,18 @@ export class StateLog {
   }
 }
 
+/**
+ * The state of a task counts no longer: a START says so, and an END by which whoever goes on from there knows the chain. Half of a stream that
+ * is begun anew is noticed by whoever reads the other half.
+ */
+export async function forgetTask(of: Omit<StateLogOptions, 'log' | 'shapes'> & { readonly writer: LogWriter; readonly reader: LogReader; readonly isOnlyWriter?: boolean }): Promise<void> {
+  const { writer, topics, name, isOnlyWriter = true } = of;
+  const shapes = [piecesShape, rowsShape];
+  await StreamPublisher.open({ ...of, stream: name, turns: new Turnstile(), sinks: [], isOnlyWriter }, { shapes, logId: writer.logId, systemIdentifier: '', anew: true, internal: true });
+  await writer.trim(topics.transaction, 0, writer.range(topics.transaction, 0).end - 2);
+  for (const shape of shapes) await writer.trim(topics.events(shape), 0, writer.range(topics.events(shape), 0).end);
+}
+
 const yes = 0x74;
 
 /** A row of `piecesShape`: bytes stand in it as they are. */
@@ -211,7 +223,7 @@ async function stepsOf(reader: LogReader, topic: string): Promise<readonly Step[
     if (steps.length === 0) return follower.isAfterGap ? [] : found;
     for (const step of steps) {
       if (step.afterGap || isWhole(step.end)) found = [];
-      found.push(step);
+      if (isLink(step.end)) found.push(step);
     }
   }
 }

@@ -129,6 +129,8 @@ export class StreamPublisher implements Retained {
       await publisher.#target(shape);
       if (of.internal !== true && (start.gap !== null || !known.has(tableName(shape)))) publisher.#beginTable(shape, { empties: known.has(tableName(shape)) });
     }
+    // An END by which whoever goes on from here knows where the chain begins anew, though there is nothing yet.
+    if (of.internal === true && start.gap !== null) publisher.#group.end({ end: publisher.#endAt(0n, { commitTime: 0n, snapshot: null, input: null }), extents: [] });
     const written = await publisher.#append();
     if (!options.isOnlyWriter && written !== null) {
       if (!isSame(found, await progress.read(written.first - 1))) return null;

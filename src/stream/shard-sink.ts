@@ -16,8 +16,9 @@ export interface ShardSinkOptions extends SpreadOf {
   readonly shapes: LoggedStateOptions['shapes'];
 }
 
-/** Changes that are applied before what they change goes out of memory. */
+/** Changes that are applied before what they change goes out of memory, and rows that leave the shard with one transaction. */
 const cutAfter = 5000;
+const mostHeld = 10_000;
 
 /** Towards the pipeline one shard of a stream is a sink, whose replica is its state in the log (ADR 64). */
 export class ShardSink implements Sink {
@@ -70,6 +71,8 @@ class ShardSession implements SinkSession {
   #at = '';
   #commitTime = 0n;
   #uncut = 0;
+  /** Rows that leave the shard with the transaction that is under way: one that comes and goes in it does not. */
+  readonly #leaving = new Map<string, { readonly operator: number; readonly item: string; times: number }>();
 
   constructor(options: ShardSinkOptions, state: LoggedState) {
     this.#options = options;
@@ -120,6 +123,7 @@ class ShardSession implements SinkSession {
 
   async abort(): Promise<void> {
     this.#state.abort();
+    this.#leaving.clear();
     this.#engine = this.#newEngine();
   }
 
@@ -128,12 +132,28 @@ class ShardSession implements SinkSession {
   }
 
   #finish(): void {
-    if (this.#at !== '') runOfUser(() => this.#engine.finish());
+    if (this.#at === '') return;
+    runOfUser(() => this.#engine.finish());
+    this.#give();
+  }
+
+  #leave(operator: number, row: unknown, times: number): void {
+    const item = encodeValue(row);
+    const key = `${operator} ${item}`;
+    const known = this.#leaving.get(key);
+    if (known !== undefined) known.times += times;
+    else this.#leaving.set(key, { operator, item, times });
+    if (this.#leaving.size >= mostHeld) this.#give();
+  }
+
+  #give(): void {
+    for (const row of this.#leaving.values()) if (row.times !== 0) this.#state.give(this.#at, row);
+    this.#leaving.clear();
   }
 
   #newEngine(): Engine {
     const { definition, index, shards } = this.#options;
-    const cut = (operator: number, row: unknown, times: number): void => this.#state.give(this.#at, { operator, times, item: encodeValue(row) });
+    const cut = (operator: number, row: unknown, times: number): void => this.#leave(operator, row, times);
     return new Engine(definition.plan, this.#state.state, { kind: 'shard', shard: { index, of: shards }, cut });
   }
 }

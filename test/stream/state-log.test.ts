@@ -6,7 +6,7 @@ import { lsn, type Lsn } from '../../src/event/lsn.ts';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import { Retention } from '../../src/pipeline/retention.ts';
 import { ShardFeed } from '../../src/pipeline/shard-feed.ts';
-import { piecesShape, pieceTuple, rowsShape, StateLog } from '../../src/pipeline/state-log.ts';
+import { forgetTask, piecesShape, pieceTuple, rowsShape, StateLog } from '../../src/pipeline/state-log.ts';
 import { taskTopics } from '../../src/pipeline/topics.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { armFailpoint } from '../../src/runtime/failpoint.ts';
@@ -51,6 +51,13 @@ class Task {
   async close(): Promise<void> {
     await this.state?.close();
     this.state = null;
+  }
+
+  /** As `streams reset` does. */
+  async forget(): Promise<void> {
+    const writer = await this.#log.openWriter();
+    await forgetTask({ writer, reader: await this.#log.openReader(), pipeline: 'shop', topics, name: 'sales', codec });
+    await writer.close();
   }
 
   feed(position: ShardFeed['position'], given: ShardFeed['known']): Promise<{ readonly feed: ShardFeed; close(): Promise<void> }> {
@@ -169,6 +176,36 @@ test('what a state was is let go of once it stands whole in the log and its rows
   const reading = await task.feed(null, null);
   await assert.rejects(reading.feed.look(null), (error) => error instanceof TailraceError && error.code === 'gap' && /what a shard gave at first is gone/.test(error.message));
   await reading.close();
+});
+
+test('a state that was given up begins anew, however often it is taken up before its first step; who read on without that is told', async (t) => {
+  const task = await Task.of(t, 1e9);
+  const step = async (state: LoggedState, at: string): Promise<void> => {
+    state.begin();
+    state.state.setMeta('position', at);
+    state.give(`1 ${at}`, { operator: 1, times: 1, item: at });
+    await state.commit({ place: { epoch: 1, commitLsn: lsn(at) }, commitTime: 0n });
+  };
+  const state = await task.open(0);
+  await step(state, '0/10');
+  const before = await task.feed(null, null);
+  await before.feed.look(null);
+  assert.equal((await before.feed.peek({ epoch: 1, commitLsn: lsn('0/10') }))?.row, '0/10');
+  await task.close();
+  await task.forget();
+  for (let life = 0; life < 2; life++) {
+    await task.open(0);
+    await task.close();
+  }
+  const anew = await task.open(0);
+  assert.equal(anew.state.meta('position'), null);
+  await step(anew, '0/20');
+  await assert.rejects(before.feed.look({ epoch: 1, commitLsn: lsn('0/10') }), (error) => error instanceof TailraceError && error.code === 'gap' && /a shard was begun anew/.test(error.message));
+  await before.close();
+  const behind = await task.feed(null, null);
+  await behind.feed.look(null);
+  assert.equal((await behind.feed.peek({ epoch: 1, commitLsn: lsn('0/20') }))?.row, '0/20');
+  await behind.close();
 });
 
 test('rows of a step that are beyond the place that all shards have reached wait, also over a restart', async (t) => {

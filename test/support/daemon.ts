@@ -112,6 +112,10 @@ export class TestDaemon {
     return child.exitCode;
   }
 
+  get hasExited(): boolean {
+    return this.#child !== null && (this.#child.exitCode !== null || this.#child.signalCode !== null);
+  }
+
   /** Nobody reads any more what it prints: every write of it fails from now on. */
   closeOutput(): void {
     this.#child?.stdout?.destroy();
