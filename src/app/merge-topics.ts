@@ -1,5 +1,5 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
-import type { Lead, LogReader, TopicSpec } from '../log/log.ts';
+import type { Lead, Log, LogReader, TopicSpec } from '../log/log.ts';
 import { isMerged, lastMark, sameSource, type MergeMark, type RecordsMark, type TransactionsMark } from '../pipeline/merge/mark.ts';
 import { Merger } from '../pipeline/merge/merger.ts';
 import type { MergedRecord, MergeSource } from '../pipeline/merge/merge-source.ts';
@@ -68,9 +68,10 @@ export async function mergeTopics(configs: readonly PipelineConfig[], order: Mer
     const into = await logs.of(config);
     const sources: FoundSource[] = [];
     for (const spec of order.sources) sources.push(...(await logs.find(spec)));
-    const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, logId: await logIdOf(into.reader, config.name) });
+    const log = createLog(config.log, { pipeline: config.name, logger: silentLogger });
+    const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, isShared: log.writers === 'many', logId: await logIdOf(into.reader, config.name) });
     await merge.check();
-    lead = await takeTurn(config, topic, order.onWaiting);
+    lead = await takeTurn(log, `merge.${topic.slice(config.name.length + 1)}`, order.onWaiting);
     return await merge.run(lead.lost, order.onProgress);
   } finally {
     await lead?.release();
@@ -80,10 +81,10 @@ export async function mergeTopics(configs: readonly PipelineConfig[], order: Mer
 }
 
 /** One merge at a time into a topic: on Kafka, where many may write. On the embedded log each append asks for the end that it expects. */
-async function takeTurn(config: PipelineConfig, topic: string, onWaiting: () => void): Promise<Lead> {
+async function takeTurn(log: Log, task: string, onWaiting: () => void): Promise<Lead> {
   const timer = setTimeout(onWaiting, waitingAfter);
   try {
-    return await createLog(config.log, { pipeline: config.name, logger: silentLogger }).lead(`merge.${topic.slice(config.name.length + 1)}`, new AbortController().signal);
+    return await log.lead(task, new AbortController().signal);
   } finally {
     clearTimeout(timer);
   }
@@ -96,6 +97,8 @@ interface Parts {
   readonly reader: LogReader;
   readonly logId: string;
   readonly door: LogDoor;
+  /** Where many may write, each append looks where the topic ends; else whoever writes does. */
+  readonly isShared: boolean;
   readonly sources: readonly FoundSource[];
 }
 
@@ -197,10 +200,12 @@ class TopicMerge {
 
   async #append(records: readonly MergedRecord[], end: number, lost: AbortSignal): Promise<void> {
     lost.throwIfAborted();
-    const { topic, door } = this.#parts;
+    const { topic, door, reader, isShared } = this.#parts;
+    // A process that was frozen for long knows neither that its turn has passed nor where the topic ends by now.
+    if (isShared && (await reader.range(topic, 0)).end !== end) throw overtaken(topic);
     const reply = await door.ask({ do: 'append', topic, end, records: records.map(written) });
     if (!reply.done && reply.end === undefined) throw new TailraceError('usage', `the topic ${shortened(topic, 80)} was deleted`);
-    if (reply.end !== end + records.length) throw ofAnother(topic, 'is being written by somebody else, another merge perhaps', 'Run it again when that is done: it goes on where the topic is.');
+    if (reply.end !== end + records.length) throw overtaken(topic);
   }
 
   async #addShape(shapes: MergedShapes, digest: Uint8Array, record: Uint8Array): Promise<void> {
@@ -255,6 +260,10 @@ function formatName(codec: number): string {
 
 function refuseFormat(topic: string, codec: number, others: string, known: number): never {
   throw new TailraceError('log-other-format', `the events of ${shortened(topic, 80)} are written as ${formatName(codec)}, and ${others} ${formatName(known)}`, { remedy: 'Topics are merged with others of their format only.' });
+}
+
+function overtaken(topic: string): TailraceError {
+  return ofAnother(topic, 'is being written by somebody else, another merge perhaps', 'Run it again when that is done: it goes on where the topic is.');
 }
 
 function ofAnother(topic: string, what: string, remedy?: string): TailraceError {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { kafkaJars } from '../support/kafka-jars.ts';
 import { freshPipelineName, sharedKafka } from '../support/kafka.ts';
-import { mergeCommands, mergeKilled, mergeStage, type MergeStage } from './merge-commands.ts';
+import { mergeCommands, mergeKilled, mergeOvertaken, mergeStage, type MergeStage } from './merge-commands.ts';
 import { groupCommands, produceCommands, toolsOn, topicCommands, type Tools } from './log-tools.ts';
 
 const kafka = await sharedKafka();
@@ -16,6 +16,7 @@ produceCommands('Kafka', tools, kafka.missing);
 const mergeOn = (t: TestContext): Promise<MergeStage> => mergeStage(t, { name: freshPipelineName(), log: () => `{ type: kafka, brokers: [${kafka.brokers.join(', ')}], partitions: 3 }` });
 mergeCommands('Kafka', mergeOn, kafka.missing);
 mergeKilled('Kafka', [mergeOn, mergeOn], ['merge.topic_made', 'merge.shape_written', 'request.appended:3'], kafka.missing);
+mergeOvertaken('Kafka', mergeOn, kafka.missing);
 
 test('settings are made, changed and taken back, and what Kafka does not take is said', { skip: kafka.missing ?? false }, async () => {
   const { run } = await tools();

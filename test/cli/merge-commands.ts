@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
@@ -11,6 +12,7 @@ import { Bench, tableOf } from '../pipeline/harness.ts';
 import { tailrace as asProcess } from '../support/daemon.ts';
 import { insert, message, rekey, remove, ScriptedSource, truncate, update, type Written } from '../support/scripted-source.ts';
 import { tempDirectory } from '../support/temp.ts';
+import { eventually } from '../support/wait.ts';
 import { tailrace, type Fake, type Said } from './fake-terminal.ts';
 
 export const orders = tableOf('orders', 2);
@@ -207,5 +209,27 @@ export function mergeKilled(what: string, [into, other]: readonly [(t: TestConte
     assert.equal(said.code, 0, said.err);
     assert.doesNotMatch(said.out, /\n0 records were merged/, 'there was still something to do');
     assert.deepEqual((await first.records('all')).map(told), expected);
+  });
+}
+
+/** A merge stands still behind its first append while another one does all of the work. */
+export function mergeOvertaken(what: string, stage: (t: TestContext) => Promise<MergeStage>, missing?: string): void {
+  test(`a merge on ${what} that another one has overtaken is told so, and each event is there once`, { skip: missing ?? false }, async (t) => {
+    const { name, file, source, publish, run, records } = await stage(t);
+    const expected = commitMuch(source, 1);
+    await publish();
+    const args = ['topics', 'merge', `${name}.public.*`, '--into', 'all'];
+    let stopped: ChildProcess | undefined;
+    const late = asProcess([...args, file], { NODE_ENV: 'test', TAILRACE_FAILPOINT: 'merge.appended:pause' }, undefined, (child) => (stopped = child));
+    await eventually(async () => new RegExp(`${name}\\.all +produced +1 +[1-9]`).test((await run(['topics', 'list'])).out), { what: 'the first append' });
+    // Until it stands still it has the log now and then.
+    await eventually(async () => (await run(args)).code === 0, { what: 'the other merge', timeoutMs: 60_000 });
+    // Again and again, in case that it only now comes to stand still.
+    const waking = setInterval(() => stopped?.kill('SIGCONT'), 50);
+    const { code, err } = await late;
+    clearInterval(waking);
+    assert.notEqual(code, 0);
+    assert.match(err, /is being written by somebody else, another merge perhaps[^]*Run it again when that is done|another worker|the brokers have given/);
+    assert.deepEqual((await records('all')).map(told), expected);
   });
 }

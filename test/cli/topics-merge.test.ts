@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { LogDoor } from '../../src/app/log-door.ts';
@@ -10,11 +9,9 @@ import { appendRecord } from '../../src/pipeline/group.ts';
 import { batchOf, record } from '../contract/log-samples.ts';
 import { tableOf } from '../pipeline/harness.ts';
 import { ends } from '../pipeline/log-view.ts';
-import { tailrace as asProcess } from '../support/daemon.ts';
 import { insert } from '../support/scripted-source.ts';
-import { eventually } from '../support/wait.ts';
 import { tailrace } from './fake-terminal.ts';
-import { commitAll, commitAt, commitMuch, merged, mergeCommands, mergeKilled, mergeStage, orders, others, payments, timeOf, told, type MergeStage } from './merge-commands.ts';
+import { commitAll, commitAt, merged, mergeCommands, mergeKilled, mergeOvertaken, mergeStage, orders, others, payments, timeOf, told, type MergeStage } from './merge-commands.ts';
 
 const stage = (t: TestContext, name = 'shop', more = ''): Promise<MergeStage> => mergeStage(t, { name, log: (directory) => `{ type: embedded, directory: ${directory} }`, more });
 const folderOf = ({ file }: MergeStage): string => join(dirname(file), 'log');
@@ -168,21 +165,4 @@ test('an event that is larger than a daemon takes from a command is merged where
 
 mergeKilled('the embedded log', [(t) => stage(t), (t) => stage(t, 'old')], ['merge.shape_written', 'log.group_written_unsynced', 'log.synced_unpublished', 'log.topic_half_written', 'merge.appended:2']);
 
-test('a merge that another one has overtaken is told so, and each event is there once', async (t) => {
-  const shop = await stage(t);
-  const expected = commitMuch(shop.source, 1);
-  await shop.publish();
-  const args = ['topics', 'merge', 'shop.public.*', '--into', 'all'];
-  let stopped: ChildProcess | undefined;
-  const late = asProcess([...args, shop.file], { NODE_ENV: 'test', TAILRACE_FAILPOINT: 'merge.appended:pause' }, undefined, (child) => (stopped = child));
-  await eventually(async () => /shop\.all +produced +1 +[1-9]/.test((await shop.run(['topics', 'list'])).out), { what: 'the first append' });
-  // Until it stands still it has the log now and then.
-  await eventually(async () => (await shop.run(args)).code === 0, { what: 'the other merge' });
-  // Again and again, in case that it only now comes to stand still.
-  const waking = setInterval(() => stopped?.kill('SIGCONT'), 50);
-  const { code, err } = await late;
-  clearInterval(waking);
-  assert.equal(code, 2, err);
-  assert.match(err, /is being written by somebody else, another merge perhaps[^]*Run it again when that is done/);
-  assert.deepEqual((await shop.records('all')).map(told), expected);
-});
+mergeOvertaken('the embedded log', (each) => stage(each));
