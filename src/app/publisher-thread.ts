@@ -5,7 +5,6 @@ import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';
 import { CompactionCounts, mergeSmallSegments } from '../pipeline/compaction.ts';
 import { Publisher, type PublisherOptions } from '../pipeline/publisher.ts';
-import { isWalShort } from '../pipeline/wal-budget.ts';
 import type { CopyAsk } from '../pipeline/copy-jobs.ts';
 import { trimProduced } from '../pipeline/produced-retention.ts';
 import { Retention } from '../pipeline/retention.ts';
@@ -15,6 +14,7 @@ import { streamTopics, topicNames } from '../pipeline/topics.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
+import type { Source } from '../source/source.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
 import { serveAppends } from './job-port.ts';
@@ -22,11 +22,13 @@ import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts'
 import { isOthers } from './topic-kind.ts';
 import { followersOf } from './spread-streams.ts';
 import { serveOutputs } from './stream-port.ts';
+import { WalWatch } from './wal-watch.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
 
 /** How often the main thread hears how it goes, and how often old data is let go of. */
 const reportInterval = 250;
 const retentionInterval = 10_000;
+const walInterval = 5000;
 
 /** The thread that owns a pipeline's log and its slot. */
 class PublisherThread {
@@ -44,12 +46,14 @@ class PublisherThread {
   #whenOpen = Promise.withResolvers<Publisher>();
   #health: Health | { readonly state: 'starting' } = { state: 'starting' };
   #counted = { changes: 0, transactions: 0 };
-  #walHeld: number | null = null;
-  #walShort = false;
+  readonly #source: Source;
+  readonly #wal: WalWatch;
 
   constructor(data: PublisherThreadData) {
     this.#config = configFromPortable(data.config);
     this.#logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: this.#config.name });
+    this.#source = createSource(this.#config.source, { pipeline: this.#config.name, logger: this.#logger });
+    this.#wal = new WalWatch(this.#logger);
   }
 
   async run(): Promise<void> {
@@ -58,6 +62,8 @@ class PublisherThread {
     const timers = [
       setInterval(() => this.#report(), reportInterval),
       setInterval(() => void this.#retain(), retentionInterval),
+      // By itself: retention waits for the log where that is away.
+      setInterval(() => void this.#wal.look(this.#source, this.#publisher?.session?.source), walInterval),
     ];
     const error = await supervise({ run: (signal, healthy) => this.#publish(signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, this.#stop.signal);
     for (const timer of timers) clearInterval(timer);
@@ -131,7 +137,7 @@ class PublisherThread {
     const context = { pipeline: name, logger: this.#logger };
     const options: PublisherOptions = {
       pipeline: name,
-      source: createSource(source, context),
+      source: this.#source,
       log: createLog(log, context),
       codec: createCodec(format, context),
       snapshot: source.snapshot,
@@ -182,7 +188,6 @@ class PublisherThread {
     if (publisher === null || this.#retaining) return;
     this.#retaining = true;
     try {
-      await this.#watchWal(publisher);
       await this.#retention?.enforce();
       for (const stream of this.#streams.values()) await stream.enforce();
       // On Kafka such a topic has settings of its own for that.
@@ -196,21 +201,6 @@ class PublisherThread {
     } finally {
       this.#retaining = false;
     }
-  }
-
-  /** WAL that is about to run short is said while there is still time, and once for each time that it does. */
-  async #watchWal(publisher: Publisher): Promise<void> {
-    const health = await publisher.session?.source.health();
-    if (health === undefined) return;
-    this.#walHeld = health.walHeldBytes;
-    const short = isWalShort(health);
-    if (short && !this.#walShort) {
-      this.#logger.warn(
-        { heldBytes: health.walHeldBytes, leftBytes: health.safeWalSize, walStatus: health.walStatus },
-        'the source is close to removing WAL that is not read yet: raise max_slot_wal_keep_size, or see what holds the pipeline up',
-      );
-    }
-    this.#walShort = short;
   }
 
   #heard(health: Health, error: unknown): void {
@@ -235,7 +225,7 @@ class PublisherThread {
       source: session && {
         slot: session.source.server.slot,
         confirmedFlush: formatLsn(session.durableLsn),
-        walHeldBytes: this.#walHeld,
+        walHeldBytes: this.#wal.heldBytes,
         lastEnd: formatLsn(session.durableLsn),
         lastCommitAt: session.lastCommitAt,
         events: this.#counted.changes,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kafkaSetting } from '../support/kafka-shop.ts';
 import { startKafka } from '../support/kafka.ts';
+import { startPostgres } from '../support/postgres.ts';
 import { nameFor, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 import { Ledger } from '../support/workload.ts';
@@ -56,13 +57,41 @@ async function flood(setting: Setting, from: number): Promise<Walsender> {
   return sender;
 }
 
-test('the broker away: the publisher holds two groups and reads no more, the source is kept alive, and all goes on by itself when the broker is back', { timeout: 200_000 }, async (t) => {
+interface Slot {
+  readonly kept: string;
+  /** Of what the server may keep for it, what is left. */
+  readonly left: number;
+}
+
+async function slot({ source }: Setting): Promise<Slot> {
+  const [row] = await source.sql<Slot>(
+    `SELECT wal_status AS kept, safe_wal_size::float8 / (safe_wal_size + pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS left
+     FROM pg_replication_slots WHERE slot_name = $1`,
+    [`tailrace_${nameFor(source)}`],
+  );
+  if (row === undefined) throw new Error('there is no slot');
+  return row;
+}
+
+/** Fills the WAL until little is left for the slot, and waits until that is said, for the so-many-th time. */
+async function runsShort(setting: Setting, times: number): Promise<void> {
+  // Each goes on in the next segment of 16 MB.
+  while ((await slot(setting)).left >= 0.25) await setting.source.sql("SELECT pg_logical_emit_message(false, 'fill', ''), pg_switch_wal()");
+  const warnings = (): number => setting.daemon.output.split('the source is close to removing WAL that is not read yet').length - 1;
+  await eventually(() => warnings() >= times, { what: `warning ${times} that WAL runs short`, timeoutMs: 30_000 });
+  assert.equal(warnings(), times, 'once for each time that it does');
+  assert.equal((await slot(setting)).kept, 'reserved', 'and nothing of it is lost');
+}
+
+test('the broker away: the publisher holds two groups and reads no more, the source is kept alive, WAL that runs short is told, and all goes on by itself when the broker is back', { timeout: 200_000 }, async (t) => {
   const cluster = await startKafka(t);
   const broker = cluster?.brokers[0];
   if (cluster === undefined || broker === undefined) return;
-  const setting = await kafkaSetting(t, cluster.addresses);
+  const server = await startPostgres({ settings: { wal_sender_timeout: '2s', max_slot_wal_keep_size: '256MB' } }, t);
+  const name = 't_broker_down';
+  const database = { name, url: await server.createDatabase(name), sql: <Row>(text: string, params?: readonly unknown[]) => server.sql<Row>(text, params, name) };
+  const setting = await kafkaSetting(t, cluster.addresses, { source: database, keys: '  delivery_timeout: 3s\n' });
   const { source, daemon } = setting;
-  await source.sql(`ALTER DATABASE "${source.name}" SET wal_sender_timeout = '2s'`);
   daemon.start();
   await daemon.streaming();
   await setting.equal();
@@ -78,6 +107,7 @@ test('the broker away: the publisher holds two groups and reads no more, the sou
     return sender.replied > since + 5 ? sender : undefined;
   }, { what: 'keepalives to be answered for more than twice the time after which the server gives up' });
   assert.equal(alive.pid, stopped.pid, 'on the same connection');
+  await runsShort(setting, 1);
   broker.signal('SIGCONT');
   await ledger.stop();
   assert.ok(ledger.committed > 0);
@@ -85,13 +115,18 @@ test('the broker away: the publisher holds two groups and reads no more, the sou
   await setting.equal();
   assert.equal((await walsender(setting)).pid, stopped.pid, 'the source never saw anything of it');
 
+  // What was held is read, and the server lets go of it.
+  await eventually(async () => {
+    await source.sql('CHECKPOINT');
+    return ((await daemon.status()).source?.walHeldBytes ?? Infinity) < 32 * mebibyte;
+  }, { what: 'the WAL to be let go of', timeoutMs: 60_000 });
+
   // It is gone for longer than anybody waits: the slot is let go of, and the server keeps the WAL.
   await broker.kill();
-  await flood(setting, 20_000);
+  await source.sql(`INSERT INTO wide SELECT n, n, repeat('x', ${rowBytes}) FROM generate_series(20000, ${20_000 + rows - 1}) n`);
   await eventually(async () => (await daemon.status()).error?.code === 'log-unreachable', { what: 'the publisher to give up', timeoutMs: 60_000 });
   await source.sql('DELETE FROM wide WHERE id >= 20000');
-  const [slot] = await source.sql<{ kept: string }>('SELECT wal_status AS kept FROM pg_replication_slots WHERE slot_name = $1', [`tailrace_${nameFor(source)}`]);
-  assert.equal(slot?.kept, 'reserved');
+  await runsShort(setting, 2);
   await broker.start();
   await daemon.streaming();
   await setting.equal();

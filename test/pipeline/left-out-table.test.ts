@@ -22,6 +22,10 @@ class QuietSource implements Source {
   tables: readonly TableShape[] = [];
   #lsn = 0x100n;
 
+  async slotHealth(): Promise<never> {
+    return assert.fail('not asked for here');
+  }
+
   async connect(): Promise<SourceSession> {
     const confirmedFlush = this.#lsn;
     const items: SourceItem[][] = [];

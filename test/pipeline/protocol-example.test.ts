@@ -62,7 +62,7 @@ function sourceOf(items: readonly SourceItem[]): Source {
     stop: () => {},
     close: async () => {},
   };
-  return { check: async () => ({ findings: [], tables: [] }), connect: async () => session, teardown: async () => [], openVerifier: unused };
+  return { check: async () => ({ findings: [], tables: [] }), connect: async () => session, slotHealth: unused, teardown: async () => [], openVerifier: unused };
 }
 
 /** Long JSON, broken behind commas between members. */

@@ -71,6 +71,7 @@ export class ScriptedSource implements Source {
   health: () => SourceHealth = () => {
     throw new TailraceError('source-unreachable', 'scripted');
   };
+  slotHealth = (): Promise<SourceHealth> => Promise.resolve(this.health());
   /** Called when a copy asks how large its table is. */
   onEstimate: (table: TableShape) => void | Promise<void> = () => {};
   onEntered: (table: TableShape, onWait: (session: string) => void) => Promise<void> = async () => {};

@@ -39,6 +39,7 @@ export const kafkaLogConfig = z.strictObject({
   max_record_size: size({ min: '16KiB', max: '512MiB' }).prefault('8MiB').describe('How large an event may be: topics are made with this max.message.bytes.'),
   oversize: z.enum(['stop', 'key-only']).default('stop').describe('What happens to an event that is larger than its topic takes: stop in front of it, or write it with its key and without its row, where on_error of each sink decides.'),
   late_after: duration({ min: '1s', max: '1h' }).prefault('1m').describe('How long a sink waits for events that are named as complete and are not to be seen: after a change of leaders they may be late. Afterwards it is a gap.'),
+  delivery_timeout: duration({ min: '1s', max: '1h' }).prefault('30s').describe('How long what the brokers do not take is tried again: longer than a broker takes to come back, or a partition to find another leader. Afterwards the pipeline gives its slot back and begins anew, again and again.'),
   topic_settings: z.record(setting, z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({}).describe('More settings of the topics that are made, as Kafka names them: segment.bytes: 1073741824.'),
 });
 

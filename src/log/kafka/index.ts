@@ -17,8 +17,6 @@ export { kafkaLogConfig, type KafkaLogConfig } from './config.ts';
 
 const connectTimeout = 10_000;
 const requestTimeout = 30_000;
-/** Longer than a broker takes to come back, or a partition to find another leader. */
-const patience = 30_000;
 
 /** The log of a pipeline in Kafka: the topics whose names begin with the pipeline's. */
 export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly pipeline: string }): Log {
@@ -58,7 +56,7 @@ function topicRules(config: KafkaLogConfig, prefix: string): { readonly rules: T
 }
 
 export function clusterOptions(config: KafkaLogConfig): ClusterOptions {
-  const { brokers, sasl, client_id: clientId } = config;
+  const { brokers, sasl, client_id: clientId, delivery_timeout: patience } = config;
   return { brokers, clientId, sasl, tls: tlsOptions(config.tls), connectTimeout, requestTimeout, patience };
 }
 

@@ -7,7 +7,7 @@ import type { CatalogReader, KnownTable } from '../catalog.ts';
 import type { SnapshotReader, SourceHealth, SourceServer, SourceSession } from '../source.ts';
 import type { CatalogWatch } from './catalog-watch.ts';
 import type { ShapeCache } from './shape-cache.ts';
-import { lossOf, readSlot } from './slot.ts';
+import { healthOf, readSlot } from './slot.ts';
 import { sourceError } from './errors.ts';
 import type { PostgresSnapshotReader } from './snapshot-reader.ts';
 import type { TableWatch } from './table-watch.ts';
@@ -73,14 +73,7 @@ export class PostgresSession implements SourceSession {
     const slot = await readSlot((text, params) => control.query(text, params), server.slot).catch((error: unknown) => {
       throw sourceError(error, 'the slot could not be looked at');
     });
-    return {
-      walHeldBytes: slot?.walHeld ?? 0,
-      safeWalSize: slot?.safeWalSize ?? null,
-      walStatus: slot === null ? 'lost' : lossOf(slot) === null ? (slot.walStatus ?? 'reserved') : 'lost',
-      slotActive: slot?.activePid != null,
-      restartLsn: slot?.restartLsn ?? null,
-      confirmedFlush: slot?.confirmedFlush ?? null,
-    };
+    return slot === null ? { walHeldBytes: 0, safeWalSize: null, walStatus: 'lost', slotActive: false, restartLsn: null, confirmedFlush: null } : healthOf(slot);
   }
 
   async discover(): Promise<readonly TableShape[]> {

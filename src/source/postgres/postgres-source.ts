@@ -7,7 +7,7 @@ import { describeTarget, type ConnectionTarget } from '../../runtime/postgres/co
 import { PgConnection, type Query } from '../../runtime/postgres/connection.ts';
 import { quoteIdentifier } from '../../runtime/postgres/quote.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import { watermarkPrefix, type Source, type SourceCheck, type SourceServer, type SourceSession } from '../source.ts';
+import { watermarkPrefix, type Source, type SourceCheck, type SourceHealth, type SourceServer, type SourceSession } from '../source.ts';
 import type { SourceVerifier } from '../verifier.ts';
 import { readTablesByOid, shapeOfTable } from './catalog.ts';
 import { CatalogWatch } from './catalog-watch.ts';
@@ -19,7 +19,7 @@ import { preparePublication, prepareSlot, refuseUnlessReady, survey, type Survey
 import { publicationExists } from './publication.ts';
 import type { ReplicationStreamOptions } from './replication-stream.ts';
 import { ShapeCache } from './shape-cache.ts';
-import { readSlot, slotInUse } from './slot.ts';
+import { healthOf, readSlot, slotInUse } from './slot.ts';
 import { guestSettings } from './session-manners.ts';
 import { PostgresSnapshotReader } from './snapshot-reader.ts';
 import { TableWatch } from './table-watch.ts';
@@ -101,6 +101,20 @@ export class PostgresSource implements Source {
       throw sourceError(error, `the source ${describeTarget(this.#target)} cannot be read`);
     } finally {
       signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  async slotHealth(): Promise<SourceHealth | null> {
+    const control = await PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings }).catch((error: unknown) => {
+      throw this.#cannotConnect(error);
+    });
+    try {
+      const slot = await control.exclusively((query) => readSlot(query, this.#names.slot));
+      return slot === null ? null : healthOf(slot);
+    } catch (error) {
+      throw sourceError(error, 'the slot could not be looked at');
+    } finally {
+      await control.close();
     }
   }
 

@@ -1,6 +1,7 @@
 import { formatLsn, lsn, type Lsn } from '../../event/lsn.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Query } from '../../runtime/postgres/connection.ts';
+import type { SourceHealth } from '../source.ts';
 
 /** A row of `pg_replication_slots`; what a version does not have is null. */
 export interface SlotState {
@@ -61,6 +62,11 @@ export function lossOf(slot: SlotState): string | null {
   if (slot.invalidationReason !== null) return `it was invalidated: ${slot.invalidationReason}`;
   if (slot.walStatus === 'lost') return 'its wal_status is lost: WAL that had not been read was removed';
   return null;
+}
+
+export function healthOf(slot: SlotState): SourceHealth {
+  const { walHeld: walHeldBytes, safeWalSize, walStatus, activePid, restartLsn, confirmedFlush } = slot;
+  return { walHeldBytes, safeWalSize, walStatus: lossOf(slot) === null ? (walStatus ?? 'reserved') : 'lost', slotActive: activePid !== null, restartLsn, confirmedFlush };
 }
 
 export function slotLost(slot: SlotState, loss: string): TailraceError {

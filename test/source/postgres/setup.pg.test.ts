@@ -247,13 +247,19 @@ test('after a promotion the timeline and the place where it began are known', as
 test('health says what the slot holds', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY, v text)');
-  const session = await connected(sourceOn(database.url), t);
+  const source = sourceOn(database.url);
+  assert.equal(await source.slotHealth(), null);
+  const session = await connected(source, t);
   const before = await session.health();
   assert.deepEqual([before.slotActive, before.walStatus, before.safeWalSize], [true, 'reserved', null]);
   await database.sql("INSERT INTO a SELECT g, repeat('x', 1000) FROM generate_series(1, 2000) g");
   const after = await session.health();
   assert.ok(after.walHeldBytes > before.walHeldBytes + 2_000_000);
   assert.equal(after.confirmedFlush, session.server.confirmedFlush);
+  await session.close();
+  const left = await source.slotHealth();
+  assert.deepEqual([left?.slotActive, left?.walStatus], [false, 'reserved']);
+  assert.ok((left?.walHeldBytes ?? 0) >= after.walHeldBytes, 'nobody has the slot, and WAL is kept for it');
 });
 
 test('a role with no more than the rights that are needed can do everything', async (t) => {
