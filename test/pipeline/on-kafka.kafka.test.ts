@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
 import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
+import { appendRecord } from '../../src/pipeline/group.ts';
 import { Publisher } from '../../src/pipeline/publisher.ts';
 import { SinkTopicWriter } from '../../src/pipeline/sink-topic-writer.ts';
 import type { StreamPublisher } from '../../src/pipeline/stream-publisher.ts';
@@ -161,6 +162,26 @@ test('gap: a topic that was deleted, or deleted and made again, is never taken f
   await deleteTopic(kafka.brokers, `${prefix}shop.transaction`);
   await assert.rejects(bench.start(), isGap(/shop\.transaction is empty, and shop\.schema is not/));
   await assert.rejects(failure(bench), isGap(/where this log has never been/));
+});
+
+test('gap: a record that is put below one that was confirmed is never taken for the next one, and ends the writer', needed, async (t) => {
+  const { log, pipeline } = freshLog(kafka.brokers);
+  const topic = `${pipeline}.public.items`;
+  const [writer, other] = [await log.openWriter(), await log.openWriter()];
+  t.after(() => Promise.all([writer.close(), other.close()]));
+  await writer.createTopic({ topic, partitions: 1 });
+  const append = (): Promise<void> => appendRecord(writer, topic, { value: Buffer.from('x') });
+  for (let i = 0; i < 3; i++) await append();
+  // As brokers do that lose what they had: the partition is there, and shorter.
+  await deleteTopic(kafka.brokers, topic);
+  await other.createTopic({ topic, partitions: 1 });
+  const isLoss = (error: unknown): boolean => {
+    assert.ok(error instanceof TailraceError && error.code === 'log-damaged', String(error));
+    assert.match(error.message, /had reached offset 3, and a new record was put at 0/);
+    return true;
+  };
+  await assert.rejects(append, isLoss);
+  await assert.rejects(append, isLoss);
 });
 
 test('a topic to which somebody has added partitions is refused: its keys would be spread anew', needed, async (t) => {
