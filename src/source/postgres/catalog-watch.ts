@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
+import { costOf, restAfter } from '../../runtime/rest.ts';
 import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../catalog.ts';
 import { readCatalogSignature } from './catalog-signature.ts';
 import { sourceError } from './errors.ts';
@@ -20,14 +21,7 @@ export interface CatalogWatchOptions {
   readonly open: () => Promise<PgConnection>;
 }
 
-/** Between two questions at least, and at most. */
-const intervalMs = 1000;
-const longestMs = 30_000;
-/** In between: so many times as long as a question takes the server. */
-const restFactor = 30;
-/** What one takes is believed to have doubled at most. */
-const firstCostMs = 20;
-/** Even when there is something new to be seen. */
+/** Between two questions, even when there is something new to be seen. */
 const shortestMs = 200;
 const LOCK_NOT_AVAILABLE = '55P03';
 /** undefined_table, insufficient_privilege */
@@ -39,7 +33,7 @@ export class CatalogWatch implements CatalogReader {
   #connection: Promise<PgConnection> | null = null;
   #nudged: () => void = () => {};
   #askedAt = 0;
-  #costMs = firstCostMs;
+  #costMs = 0;
   /** By relid, the digest that was found last and the snapshot's xmin then: files were the same up to there. */
   readonly #seen = new Map<number, { readonly digest: string; readonly xmin: bigint }>();
 
@@ -173,14 +167,4 @@ export class CatalogWatch implements CatalogReader {
       throw sourceError(error, 'the catalog could not be asked what has become of the tables');
     }
   }
-}
-
-/** One question that took long was held up, by a busy machine or a lock; a catalog that is large takes as long each time. */
-export function costOf(tookMs: number, before: number): number {
-  return Math.min(tookMs, Math.max(firstCostMs, before * 2));
-}
-
-/** A guest asks little of a large catalog, but whoever alters a table does not wait for long on a slow machine either. */
-export function restAfter(costMs: number): number {
-  return Math.min(longestMs, Math.max(intervalMs, costMs * restFactor));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { costOf, restAfter } from '../../../src/source/postgres/catalog-watch.ts';
+import { costOf, restAfter } from '../../src/runtime/rest.ts';
 
 /** The rests behind questions that took so long. */
 function rests(...took: readonly number[]): readonly number[] {
@@ -8,7 +8,7 @@ function rests(...took: readonly number[]): readonly number[] {
   return took.map((ms) => restAfter((cost = costOf(ms, cost))));
 }
 
-test('the catalog is asked every second; a large one is asked so much less that it takes a thirtieth of the time', () => {
+test('a cheap question is asked every second; one that costs more so much less often that it takes a thirtieth of the time', () => {
   assert.deepEqual(rests(2, 3, 2), [1000, 1000, 1000]);
   assert.equal(rests(...Array.from({ length: 20 }, () => 400)).at(-1), 12_000);
 });
