@@ -39,7 +39,7 @@ const plans: Record<string, (sources: Sources) => void> = {
   merged: ({ table }) => table<Order>('public.orders').merge(table<Order>('public.notes')).groupBy(({ at: when }) => ({ when })).aggregate({ n: count() }).to('merged', { key: ['when'], columns: { when: 'int4', n: 'int8' } }),
   mixed: ({ table }) => {
     const groups = table<Order>('public.orders').groupBy(({ who }) => ({ who })).aggregate({ n: count() });
-    table<Order>('public.people').map(({ who, n }) => ({ who, n })).merge(groups).groupBy(({ who }) => ({ who })).aggregate({ n: sum((row: { n: bigint | number | null }) => row.n) }).to('mixed', { key: ['who'], columns });
+    table<Order>('public.people').map(({ who, n }) => ({ who, n: n ?? 0 })).merge(groups).groupBy(({ n }) => ({ n })).aggregate({ times: count() }).to('mixed', { key: ['n'], columns: { n: 'int8', times: 'int8' } });
   },
   join: ({ table }) =>
     table<Order>('public.orders').leftJoin(table<Order>('public.people'), { left: ({ who }) => who, right: ({ who }) => who, combine: (order, person) => ({ order: order.id, person: person?.id ?? -1 }) })
