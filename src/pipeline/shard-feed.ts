@@ -110,19 +110,16 @@ export class ShardFeed {
     return this.#follower.wait(signal);
   }
 
-  /** The next row of a place up to `place`, or null; it stays the next one until `take`. */
-  async peek(place: Place): Promise<ShardRow | null> {
-    for (;;) {
-      const row = this.#piece[this.#next];
-      if (row !== undefined) {
-        if (this.#given !== null && !isAfter(row.at, this.#given)) {
-          this.#next++;
-          continue;
-        }
-        return isAfter(row.at, place) ? null : row;
-      }
-      if (!(await this.#read(place))) return null;
+  /** The next row of a place up to `place`, or null; it stays the next one until `take`. A promise only where more has to be read. */
+  peek(place: Place): ShardRow | null | Promise<ShardRow | null> {
+    for (let row = this.#piece[this.#next]; row !== undefined; row = this.#piece[++this.#next]) {
+      if (this.#given === null || isAfter(row.at, this.#given)) return isAfter(row.at, place) ? null : row;
     }
+    return this.#peekFurther(place);
+  }
+
+  async #peekFurther(place: Place): Promise<ShardRow | null> {
+    return (await this.#read(place)) ? this.peek(place) : null;
   }
 
   take(): void {

@@ -25,7 +25,7 @@ export interface ShardRows {
   /** Behind the last of its steps that was given whole. */
   readonly position: Position | null;
   look(place: InputPlace | null): Promise<void>;
-  peek(place: InputPlace): Promise<ShardRow | null>;
+  peek(place: InputPlace): ShardRow | null | Promise<ShardRow | null>;
   take(): void;
   wait(signal: AbortSignal): Promise<void>;
 }
@@ -160,7 +160,8 @@ export class Results {
 
   /** Rows of all shards up to one place, in the order of the input. */
   async #take(to: InputPlace): Promise<void> {
-    const heads = await Promise.all(this.#shards.map((shard) => shard.peek(to)));
+    const heads: (ShardRow | null)[] = [];
+    for (const shard of this.#shards) heads.push(await shard.peek(to));
     for (let taken = 0; ;) {
       let first = -1;
       for (const [i, head] of heads.entries()) {
@@ -172,7 +173,8 @@ export class Results {
       runOfUser(() => this.#engine.deliver(head.operator, decodeValue(head.row), head.times));
       this.#applied++;
       shard.take();
-      heads[first] = await shard.peek(to);
+      const next = shard.peek(to);
+      heads[first] = next instanceof Promise ? await next : next;
       if (++taken % cutAfter === 0) this.#state.cut();
     }
   }

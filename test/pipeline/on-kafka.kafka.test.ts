@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
-import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl, type EndRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
 import { appendRecord } from '../../src/pipeline/group.ts';
 import { Publisher } from '../../src/pipeline/publisher.ts';
 import { SinkTopicWriter } from '../../src/pipeline/sink-topic-writer.ts';
@@ -276,4 +276,22 @@ test('sinks on Kafka write their own topics, and the publisher hears what they a
   await writer.append(asked.kind, { key: null, value: asked.value });
   await eventually(() => bench.publisher.session?.progress.some(({ table, sink }) => table === 'public.items' && sink === 'local'), { what: 'the copy that was asked for' });
   await writer.close();
+});
+
+test('what a sink asks a stream for is heard at any time, while there is no connection to the source too', needed, async (t) => {
+  const { log, pipeline } = freshLog(kafka.brokers);
+  const heard: string[] = [];
+  const bench = await Bench.open(t, new ScriptedSource([items]), {
+    on: withoutPrefix(log, `${pipeline}.`), streams: [{ name: 'sales', sinks: ['later'] }], onStreamAsked: (stream, { sink, table, id }) => heard.push(`${stream} ${sink} ${table} ${id}`),
+  });
+  await bench.start();
+  const writer = await SinkTopicWriter.open(bench.log, topicNames('shop'), 'later');
+  t.after(() => writer.close());
+  const ask = (id: string): Promise<void> => writer.append('sink', { key: null, value: encodeControl({ type: 'ask', table: 'public.totals', id }) });
+  await ask('one');
+  await eventually(() => heard.includes('sales later public.totals one'), { what: 'the first to be heard' });
+  await bench.disconnect();
+  await ask('two');
+  await bench.start();
+  await eventually(() => heard.includes('sales later public.totals two'), { what: 'the second to be heard', timeoutMs: 10_000 });
 });
