@@ -11,11 +11,16 @@ export class ByteWriter {
   length = 0;
   /** Whether a text that was written (json-text.ts) has a byte that is not ASCII: its top bit, anywhere in it. */
   notAscii = 0;
+  /**
+   * How many values of rows stand otherwise than their columns say: as a text in place of what the type has, as null where
+   * none is to be, or not at all. Where there is none, what may be said of the row is said of its table.
+   */
+  odd = 0;
 
   reset(): void {
     // One huge row must not pin its memory for the life of the process.
     if (this.bytes.length > keptBytes) this.#use(Buffer.allocUnsafeSlow(4096));
-    this.length = this.notAscii = 0;
+    this.length = this.notAscii = this.odd = 0;
   }
 
   /** Makes room for `size` more bytes. */

@@ -50,13 +50,17 @@ export function writeImage(writer: ByteWriter, plan: JsonRowPlan, bytes: Uint8Ar
   while (tuple.next()) {
     if (tuple.kind === KIND_ABSENT) {
       absent++;
+      writer.odd++;
       continue;
     }
     if (!first) writer.byte(0x2c);
     first = false;
     writer.append(plan.members[tuple.index] as Uint8Array);
     if (tuple.kind === KIND_TEXT) writeColumn(writer, plan, tuple.index, tuple);
-    else if (tuple.kind === KIND_NULL) writer.append(literals.null);
+    else if (tuple.kind === KIND_NULL) {
+      if (plan.table.columns[tuple.index]?.notNull === true) writer.odd++;
+      writer.append(literals.null);
+    }
     else throw new TailraceError('internal', `a binary value of ${tableName(plan.table)} reached the JSON codec, which carries texts`);
   }
   writer.byte(0x7d);

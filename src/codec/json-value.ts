@@ -59,12 +59,12 @@ export function writeJsonValue(writer: ByteWriter, form: JsonForm, text: Readonl
       return true;
     case 'number':
       if (isJsonNumber(bytes, start, end)) writer.copy(bytes, start, end);
-      else writeJsonString(writer, bytes, start, end);
+      else writePlain(writer, text);
       return true;
     case 'boolean':
       if (end - start === 1 && bytes[start] === 0x74) writer.append(literals.true);
       else if (end - start === 1 && bytes[start] === 0x66) writer.append(literals.false);
-      else writeJsonString(writer, bytes, start, end);
+      else writePlain(writer, text);
       return true;
     case 'base64': {
       writer.byte(0x22);
@@ -75,9 +75,15 @@ export function writeJsonValue(writer: ByteWriter, form: JsonForm, text: Readonl
     case 'zoned':
       return writeZoned(writer, text);
     default:
-      if (!writeTemporal(writer, form, text)) writeJsonString(writer, bytes, start, end);
+      if (!writeTemporal(writer, form, text)) writePlain(writer, text);
       return true;
   }
+}
+
+/** Postgres's text in the place of what the form has. */
+function writePlain(writer: ByteWriter, { bytes, start, end }: Readonly<Slice>): void {
+  writer.odd++;
+  writeJsonString(writer, bytes, start, end);
 }
 
 type TemporalForm = 'date' | 'time' | 'time-ms' | 'timestamp' | 'timestamp-ms';
@@ -106,14 +112,17 @@ function writeZoned(writer: ByteWriter, { bytes, start, end }: Readonly<Slice>):
     const at = writer.length;
     writeJsonString(writer, bytes, start, end);
     // With anything escaped in it, it is of another form.
-    if (writer.length !== at + end - start + 2) return true;
+    if (writer.length !== at + end - start + 2) {
+      writer.odd++;
+      return true;
+    }
     writer.bytes[at + 11] = 0x54;
     writer.length -= 4;
     writer.append(zulu);
     return true;
   }
   if (isZoned(bytes, start, end)) return false;
-  writeJsonString(writer, bytes, start, end);
+  writePlain(writer, { bytes, start, end });
   return true;
 }
 

@@ -149,6 +149,7 @@ export class JsonCodec implements Codec {
       writer.byte(i === 0 ? 0x7b : 0x2c);
       writer.append(plan.members[index] as Uint8Array);
       if (image.kinds[index] === KIND_NULL) {
+        writer.odd++;
         writer.append(literals.null);
         continue;
       }

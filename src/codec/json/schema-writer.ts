@@ -14,7 +14,12 @@ interface SchemaPlan {
   readonly columns: readonly number[];
   readonly required: readonly Uint8Array[];
   readonly optional: readonly Uint8Array[];
+  /** What stands in front of a payload without odd values (byte-writer.ts), by which images it has; made with the first that is met. */
+  readonly usual: (Uint8Array | undefined)[];
 }
+
+/** Among `usual`. */
+const ofKey = 0;
 
 /** An image that stands in a payload as an object; undefined where null stands. */
 export type Image = Pick<Slice, 'start' | 'end'> | undefined;
@@ -32,15 +37,18 @@ export class SchemaWriter {
 
   /** What it returns is good until the next key; what `row` returns until the next row or message. */
   key(plan: JsonRowPlan, pipeline: string, payload: ByteWriter): ByteWriter {
-    const { names } = this.#plan(plan.table, pipeline);
+    const { names, usual } = this.#plan(plan.table, pipeline);
+    if (payload.odd === 0 && usual[ofKey] !== undefined) return this.#known('key', usual[ofKey], payload);
     const writer = this.#begin('key', '{"type":"struct","fields":[');
     this.#fields(plan, plan.table.key, { bytes: payload.bytes, start: 0, end: payload.length }, 'key');
     writer.utf8(`],"optional":false,"name":${names.Key}}`);
-    return this.#end(payload);
+    return this.#end(payload, payload.odd === 0 ? { usual, at: ofKey } : undefined);
   }
 
   row(plan: JsonRowPlan, pipeline: string, payload: ByteWriter, { before, after }: { readonly before: Image; readonly after: Image }): ByteWriter {
-    const { names } = this.#plan(plan.table, pipeline);
+    const { names, usual } = this.#plan(plan.table, pipeline);
+    const at = ofKey + 1 + (before === undefined ? 0 : 1) + (after === undefined ? 0 : 2);
+    if (payload.odd === 0 && usual[at] !== undefined) return this.#known('value', usual[at], payload);
     const writer = this.#begin('value', '{"type":"struct","fields":[');
     for (const [field, image] of [['before', before], ['after', after]] as const) {
       writer.ascii('{"type":"struct","fields":[');
@@ -49,7 +57,7 @@ export class SchemaWriter {
     }
     writer.ascii(sourceAndBehind);
     writer.utf8(`${envelopeEnd}${names.Envelope},"version":2}`);
-    return this.#end(payload);
+    return this.#end(payload, payload.odd === 0 ? { usual, at } : undefined);
   }
 
   message(which: 'key' | 'value', payload: ByteWriter): ByteWriter {
@@ -64,9 +72,20 @@ export class SchemaWriter {
     return writer;
   }
 
-  #end(payload: ByteWriter): ByteWriter {
+  #known(which: 'key' | 'value', front: Uint8Array, payload: ByteWriter): ByteWriter {
+    const writer = (this.#writer = this.#written[which]);
+    writer.reset();
+    writer.append(front);
+    writer.copy(payload.bytes, 0, payload.length);
+    writer.byte(0x7d);
+    return writer;
+  }
+
+  /** `known`: what has been written is good for others, too. */
+  #end(payload: ByteWriter, known?: { readonly usual: SchemaPlan['usual']; readonly at: number }): ByteWriter {
     const writer = this.#writer;
     writer.ascii(',"payload":');
+    if (known !== undefined) known.usual[known.at] = new Uint8Array(writer.bytes.subarray(0, writer.length));
     writer.copy(payload.bytes, 0, payload.length);
     writer.byte(0x7d);
     return writer;
@@ -107,7 +126,7 @@ export class SchemaWriter {
     const fields = (optional: boolean): Uint8Array[] => table.columns.map((column) => Buffer.from(connectField(column.name, connectTypeOf(column), optional)));
     const plan: SchemaPlan = {
       names: { Key: JSON.stringify(`${topic}.Key`), Value: JSON.stringify(`${topic}.Value`), Envelope: JSON.stringify(`${topic}.Envelope`) },
-      columns: table.columns.map((_, i) => i), required: fields(false), optional: fields(true),
+      columns: table.columns.map((_, i) => i), required: fields(false), optional: fields(true), usual: [],
     };
     this.#plans.set(table, plan);
     return plan;

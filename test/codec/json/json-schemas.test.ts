@@ -116,6 +116,23 @@ test('a column that Postgres did not send is no field; one that is null may be; 
   assert.deepEqual(told(fieldsOf(value.schema, 'after')), [['id', 'int32', false], ['n', 'int32', false], ['until', 'string', false]]);
 });
 
+test('what was worked out for one row of a table is never said of another that it is not true of', () => {
+  const plainTable = tableOf([['id', 701], ['n', 23], ['until', 1082], ['at', 1184]]);
+  const table: TableSchema = { ...plainTable, columns: plainTable.columns.map((column, i) => ({ ...column, notNull: i < 2 })) };
+  const usual = ['1', '2', '2024-02-29', '2024-02-29 12:34:56+00'];
+  const rows = [usual, ['NaN', ...usual.slice(1)], ['1', null, '2024-02-29', null], ['1', '2', 'infinity', null], ['1', '2', null, undefined], ['1', '2', null, 'infinity'], usual];
+  const many = create();
+  // Twice: by then all that may be known is.
+  for (const row of [...rows, ...rows]) {
+    for (const change of [changeOf(table, { op: 'c', new: row }), changeOf(table, { op: 'u', old: usual, new: row }), changeOf(table, { op: 'd', old: row.map((text) => text ?? null) })]) {
+      const [record, fresh] = [stored(many, change), stored(create(), change)];
+      assert.equal(String(content(record.key)), String(content(fresh.key)));
+      assert.equal(String(content(record.value)), String(content(fresh.value)));
+      fits(parseConnect(String(content(record.value))));
+    }
+  }
+});
+
 test('the names are Debezium\'s: of the envelope, its rows and the key, by the topic', () => {
   const { key, value } = written(changeOf(tableOf([['id', 23]], [0], 'odd "name"'), { op: 'd', old: ['1'] }));
   assert.equal(key.schema.name, 'shop.public.odd "name".Key');
