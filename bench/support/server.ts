@@ -35,10 +35,10 @@ export class Probe {
 
   /** The number of operations that are visible: 0, those that were when the first one was seen, or `total`. */
   async seen(total: number): Promise<number> {
-    const { table, each } = this.#progress;
+    const { table, each, atOnce } = this.#progress;
     try {
-      if (this.#first === 0) this.#first = each * Number((await this.#client.query<{ id: string }>(`SELECT coalesce(max(id), 0) AS id FROM ${table}`)).rows[0]?.id);
-      if (this.#first === 0) return 0;
+      if (this.#first === 0 && atOnce !== true) this.#first = each * Number((await this.#client.query<{ id: string }>(`SELECT coalesce(max(id), 0) AS id FROM ${table}`)).rows[0]?.id);
+      if (this.#first === 0 && atOnce !== true) return 0;
       const { rows } = await this.#client.query({ name: 'last', text: `SELECT 1 FROM ${table} WHERE id = $1`, values: [Math.floor(total / each)] });
       return rows.length > 0 ? total : this.#first;
     } catch {

@@ -3,6 +3,8 @@ import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 export interface Progress {
   readonly table: string;
   readonly each: number;
+  /** All of them are one transaction. */
+  readonly atOnce?: boolean;
 }
 
 /** Something to do in a source database whose arrival elsewhere can be watched. */
@@ -26,7 +28,7 @@ export function inserts(perTransaction: number): Workload {
   return {
     setup: rowTable,
     tables: ['rows'],
-    progress: { table: 'rows', each: 1 },
+    progress: { table: 'rows', each: 1, atOnce: perTransaction === 0 },
     fill: (server, database, rows) => {
       const step = perTransaction === 0 ? rows : perTransaction;
       return call(server, database, `

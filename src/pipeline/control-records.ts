@@ -90,7 +90,18 @@ export interface SnapshotPart {
   readonly sink: string | null;
 }
 
-export type TransactionRecord = StartRecord | EndRecord;
+/**
+ * What the log holds so far of a transaction that has no END yet (PROTOCOL, PROGRESS). Nothing exists by it: whoever takes these events
+ * keeps them to himself until the END has come, and lets go of them where another record comes in its place.
+ */
+export interface ProgressRecord extends Place {
+  readonly type: 'progress';
+  readonly startId: string;
+  /** As the END would have them, if there were no more. */
+  readonly parts: readonly Part[];
+}
+
+export type TransactionRecord = StartRecord | EndRecord | ProgressRecord;
 
 /** A version of a table's schema; durable before the first event that names it. */
 export interface VersionRecord {
@@ -252,6 +263,10 @@ function revive(written: Written): ControlRecord {
       const end = written as unknown as EndRecord;
       const input = end.input == null ? {} : { input: place(end.input) };
       return { ...end, ...place(end), endLsn: lsnOf(end.endLsn), commitTime: BigInt(String(end.commitTime)), previous: place(end.previous), ...input };
+    }
+    case 'progress': {
+      const progress = written as unknown as ProgressRecord;
+      return { ...progress, ...place(progress) };
     }
     case 'start': {
       const { continues, ...start } = written as unknown as StartRecord;

@@ -2,7 +2,7 @@ import { formatLsn } from '../event/lsn.ts';
 import { isAfter, type Position } from '../event/position.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type EndRecord, type Place, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { decodeControl, origin, type EndRecord, type Place, type ProgressRecord, type StartRecord, type TransactionRecord } from './control-records.ts';
 import { refuseMoved } from './move/refusals.ts';
 import { StartRule } from './start-rule.ts';
 
@@ -42,6 +42,7 @@ export class EndFollower {
   #behind: Place | null;
   /** The last of them that names the position. */
   #met: EndRecord | null = null;
+  #unfinished: Step | null = null;
 
   private constructor(reader: LogReader, topic: string, position: Position | null) {
     this.#reader = reader;
@@ -70,18 +71,26 @@ export class EndFollower {
     return this.#afterGap;
   }
 
+  /**
+   * Behind the last step: what the log holds of a transaction that has no END yet, as if that were all of it. Null where nothing is known of
+   * one, or where what comes next is the first behind a gap.
+   */
+  get unfinished(): Step | null {
+    return this.#afterGap ? null : this.#unfinished;
+  }
+
   /** Where the next record is read. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** The offset is only a hint: it is taken if the END that stands there is the position's own. */
+  /** The offset is only a hint: it is taken if the END that stands there, or a PROGRESS towards it, is the position's own. */
   async #jump(position: Position): Promise<void> {
     const cursor = await this.#reader.fetch(this.#topic, 0, position.offset, 1);
     while (cursor.next()) {
       if (cursor.offset !== position.offset) continue;
       const record = decodeControl<TransactionRecord>(cursor.value, this.#topic);
-      if (record.type !== 'end' || record.startId !== position.startId || record.commitLsn !== position.commitLsn) return;
+      if (record.type === 'start' || record.startId !== position.startId || record.commitLsn !== position.commitLsn) return;
       this.#rule = new StartRule(position);
       this.#offset = position.offset;
       return;
@@ -109,7 +118,7 @@ export class EndFollower {
         this.#offset = cursor.offset + 1;
         const end = this.#accept(record, cursor.offset);
         if (end === null) continue;
-        steps.push({ end, offset: cursor.offset, logId: this.#logId, systemIdentifier: this.#systemIdentifier, afterGap: this.#afterGap });
+        steps.push(this.#step(end, cursor.offset));
         this.#afterGap = false;
         bytes += size;
       }
@@ -140,6 +149,13 @@ export class EndFollower {
   #accept(record: TransactionRecord, offset: number): EndRecord | null {
     const verdict = this.#rule.accept(record);
     if (verdict === 'void') return null;
+    if (record.type === 'progress') {
+      const isNew = this.#previous === null || isAfter(record, this.#previous);
+      this.#unfinished = isNew ? this.#step(soFar(record), offset) : null;
+      return null;
+    }
+    // Whatever stands there: what was unfinished is finished, or will never be.
+    this.#unfinished = null;
     if (record.type === 'start') {
       this.#began(record);
       return null;
@@ -155,6 +171,10 @@ export class EndFollower {
     // its place is not the reader's, there was another in between.
     this.#link(record, offset);
     return record;
+  }
+
+  #step(end: EndRecord, offset: number): Step {
+    return { end, offset, logId: this.#logId, systemIdentifier: this.#systemIdentifier, afterGap: this.#afterGap };
   }
 
   /** Everything that would still come, up to that epoch, would be passed over as if it were known. */
@@ -189,6 +209,11 @@ export class EndFollower {
     }
     this.#previous = { epoch: end.epoch, commitLsn: end.commitLsn };
   }
+}
+
+/** The END that there would be, if there were no more. */
+function soFar({ startId, epoch, commitLsn, parts }: ProgressRecord): EndRecord {
+  return { type: 'end', startId, epoch, commitLsn, endLsn: 0n, commitTime: 0n, previous: origin, parts, snapshot: null };
 }
 
 function anotherLog(filledFrom: string, logId: string): TailraceError {

@@ -5,6 +5,7 @@ import { isPartial } from '../event/tuple.ts';
 import type { LogWriter, Oversize, RecordDraft } from '../log/log.ts';
 import { Extent, type Group } from './group.ts';
 import { keyOnly, messageTooLarge, rowTooLarge, withoutOldRow } from './oversize.ts';
+import { ProgressNotes } from './progress-notes.ts';
 import { extraHeaderName, headerName, headerSize, HeaderWriter, leftOutHeaderName, type Half } from './record-header.ts';
 import { isKeyChange } from './row-key.ts';
 import { withOldRow } from './whole/images.ts';
@@ -52,6 +53,7 @@ export class EventEncoder {
   #ordered: Extent[] = [];
   readonly #touched = new Set<Target>();
   readonly #leftOut: EncoderNames['leftOut'];
+  readonly #notes = new ProgressNotes();
 
   constructor(codec: Codec, names: EncoderNames, partitionOf: LogWriter['partitionOf']) {
     this.#codec = codec;
@@ -73,6 +75,7 @@ export class EventEncoder {
 
   begin(transaction: TransactionBegin, startId: Uint8Array, epoch: number): void {
     this.#header.begin(startId, epoch, transaction.commitLsn);
+    this.#notes.begin(startId, epoch, transaction.commitLsn);
     this.#context = this.#newContext(transaction);
     this.#draft.timestamp = this.#tombstone.timestamp = Number(transaction.commitTime / 1000n);
     this.discard();
@@ -89,6 +92,11 @@ export class EventEncoder {
   /** What the current transaction has in the log so far, in order of first use. */
   extents(): readonly Extent[] {
     return this.#ordered;
+  }
+
+  /** The group is about to be handed over, and the current transaction goes on. */
+  note(group: Group): void {
+    this.#notes.note(group, this.#ordered);
   }
 
   row(group: Group, target: Target, change: RowChange): void {

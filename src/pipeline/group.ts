@@ -1,5 +1,5 @@
 import type { BatchBuilder, LogWriter, Placement, RecordDraft } from '../log/log.ts';
-import { encodeControl, type EndRecord, type Part, type StartRecord } from './control-records.ts';
+import { encodeControl, type EndRecord, type Part, type ProgressRecord, type StartRecord, type TransactionRecord } from './control-records.ts';
 
 /**
  * What one transaction has in one topic-partition. A transaction can span many groups; the offsets of its records in a
@@ -41,6 +41,14 @@ export interface PendingEnd {
   readonly copied?: CopiedFrom;
 }
 
+/** A PROGRESS: what its transaction has by now, of which more may have come when the group is placed. */
+interface PendingProgress {
+  readonly progress: Omit<ProgressRecord, 'parts'>;
+  readonly extents: readonly { readonly extent: Extent; readonly count: number; readonly bytes: number }[];
+}
+
+type PendingRecord = PendingEnd | PendingProgress | { readonly start: StartRecord; readonly copied?: CopiedFrom };
+
 /** Of a record that another log had before. */
 export interface CopiedFrom {
   readonly timestamp: number;
@@ -68,7 +76,7 @@ export class Group {
   /** By topic, then by partition. */
   readonly #batches = new Map<string, BatchBuilder[]>();
   /** For the `transaction` topic, in order. */
-  readonly #records: (PendingEnd | { readonly start: StartRecord; readonly copied?: CopiedFrom })[] = [];
+  readonly #records: PendingRecord[] = [];
   #lastEnd: Omit<EndRecord, 'parts'> | null = null;
   #renewed: StartRecord | null = null;
   /** Of complete and of unfinished transactions. */
@@ -132,6 +140,10 @@ export class Group {
     this.#lastEnd = pending.end;
   }
 
+  progress(progress: PendingProgress['progress'], extents: readonly Extent[]): void {
+    this.#records.push({ progress, extents: extents.map((extent) => ({ extent, count: extent.count, bytes: extent.bytes })) });
+  }
+
   start(start: StartRecord, copied?: CopiedFrom): void {
     this.#renewed = start;
     this.#records.push({ start, ...(copied === undefined ? {} : { copied }) });
@@ -156,11 +168,19 @@ export class Group {
     const batch = this.#writer.batch(this.#transactionTopic, 0);
     const timestamp = Date.now();
     for (const record of this.#records) {
-      const value = encodeControl('start' in record ? record.start : { ...record.end, parts: record.extents.map((extent) => extent.part()) });
-      batch.add(record.copied === undefined ? controlDraft(value, timestamp) : copiedDraft(value, record.copied));
+      const copied = 'progress' in record ? undefined : record.copied;
+      const value = encodeControl(recordOf(record));
+      batch.add(copied === undefined ? controlDraft(value, timestamp) : copiedDraft(value, copied));
     }
     return batch;
   }
+}
+
+/** With the offsets that its events have now. */
+function recordOf(record: PendingRecord): TransactionRecord {
+  if ('start' in record) return record.start;
+  if ('end' in record) return { ...record.end, parts: record.extents.map((extent) => extent.part()) };
+  return { ...record.progress, parts: record.extents.map(({ extent, count, bytes }) => ({ ...extent.part(), count, bytes })) };
 }
 
 /** A record without key or headers, for the topics that hold no events. */

@@ -203,7 +203,10 @@ export class PublishingSession {
           if (this.#transaction === null) this.#ends.passed(item.walEnd);
           break;
       }
-      if (this.#feeder.isFull) await this.#feeder.makeRoom();
+      if (this.#feeder.isFull) {
+        if (this.#transaction !== null) this.#encoder.note(this.#feeder.group);
+        await this.#feeder.makeRoom();
+      }
     }
     this.#endIdle();
     this.#feeder.flush();

@@ -19,6 +19,7 @@ import { startFromLog } from './replay-start.ts';
 import { startSink, type SinkReporter } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
 import { TransactionReader, type Run } from './transaction-reader.ts';
+import { Unfinished } from './unfinished.ts';
 import { VoidEvents } from './void-events.ts';
 import { RowCompleter } from './whole/row-completer.ts';
 import { WholeRows } from './whole/whole-rows.ts';
@@ -43,6 +44,8 @@ export interface ReplayerOptions {
 }
 
 type Tag = TableChanges['coverage'];
+/** Hears also of which transaction the last of the changes is, and whether the log has their rows. */
+type WriteRun = (changes: TableChanges, run: Written) => Promise<void>;
 
 /** What is shown of a sink. */
 export interface ReplayerProgress {
@@ -89,6 +92,7 @@ export class Replayer {
   readonly #completer: RowCompleter | undefined;
   readonly #deadLetters: DeadLetters;
   readonly #own: SinkPart;
+  readonly #unfinished: Unfinished;
   readonly #voids = new VoidEvents();
   #last: Step | null = null;
   #offset: number;
@@ -116,6 +120,10 @@ export class Replayer {
     this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer, voids: this.#voids });
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
+    this.#unfinished = new Unfinished({
+      own: this.#own, session: parts.session, position: (step) => this.#position(step),
+      write: (batch) => this.#writeRuns(this.#runs(batch), (changes, run) => this.#deadLetters.write(changes, run)),
+    });
   }
 
   static async open(options: ReplayerOptions, signal: AbortSignal): Promise<Replayer> {
@@ -161,12 +169,13 @@ export class Replayer {
         const wanted = this.#wanted(steps);
         if (wanted.length > 0) await this.#take(wanted);
         // Only now: what is being applied is not shown as done.
-        this.#offset = this.#follower.offset;
+        if (this.#follower.unfinished === null) this.#offset = this.#follower.offset;
         if (this.#options.alone !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
-        if (steps.length === 0) await this.#follower.wait(signal);
-        await this.#movePassedPosition(idlePositionAfter);
+        if (steps.length === 0 && !(await this.#advance())) await this.#follower.wait(signal);
+        if (!this.#unfinished.isOpen) await this.#movePassedPosition(idlePositionAfter);
         await this.#report();
       }
+      await this.#unfinished.giveUp();
       await this.#movePassedPosition(0);
     } finally {
       await this.#session.abort().catch(() => undefined);
@@ -180,7 +189,24 @@ export class Replayer {
     return first < 0 ? steps : steps.slice(0, first);
   }
 
+  async #advance(): Promise<boolean> {
+    const { sink, alone } = this.#options;
+    return sink.staysOpen === true && alone === undefined && this.#unfinished.advance(this.#follower.unfinished);
+  }
+
   async #take(steps: readonly Step[]): Promise<void> {
+    const [first, ...others] = steps;
+    const changes = first === undefined ? null : await this.#unfinished.finish(first);
+    if (first === undefined || changes === null) return this.#takeWhole(steps);
+    this.#commitTime = first.end.commitTime;
+    this.#applied += changes;
+    this.#passed = null;
+    this.#last = first;
+    this.#voids.passed(first.end);
+    if (others.length > 0) await this.#takeWhole(others);
+  }
+
+  async #takeWhole(steps: readonly Step[]): Promise<void> {
     const batch: ReplayPart<Tag>[] = [];
     for (const part of togetherOf(steps, this.#options.sink.inCommitOrder === true)) {
       const { shares, shapes } = await this.#own.of(part);
@@ -205,22 +231,22 @@ export class Replayer {
   }
 
   async #apply(batch: readonly ReplayPart<Tag>[], to: Position): Promise<void> {
-    const before = this.#applied;
-    const told = this.#options.sink.inCommitOrder === true;
     try {
-      const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events });
-      await this.#write(runs, to, (changes, run) => this.#deadLetters.write(changes, run));
+      await this.#write(this.#runs(batch), to, (changes, run) => this.#deadLetters.write(changes, run));
     } catch (error) {
       const isVoid = (isRefusal(error) || isOfShape(error)) && (await this.#findVoid(batch, to));
       if (!isVoid && !this.#deadLetters.takes(error)) throw error;
       await this.#session.abort();
-      this.#applied = before;
       if (isVoid) return this.#apply(batch, to);
       // The row that the replica refuses is found by writing one change after the other, each behind a savepoint; the runs are of one
       // transaction each, because a dead letter says where it came from.
-      const runs = runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart: true });
-      await this.#write(runs, to, (changes, run) => this.#deadLetters.writeEach(changes, run));
+      await this.#write(this.#runs(batch, true), to, (changes, run) => this.#deadLetters.writeEach(changes, run));
     }
+  }
+
+  #runs(batch: readonly ReplayPart<Tag>[], apart = false): AsyncGenerator<Run<Tag>> {
+    const told = this.#options.sink.inCommitOrder === true;
+    return runsOf(batch, { newReader: this.#newReader, maxBytes: pieceBytes, reader: told ? null : this.#events, apart });
   }
 
   #findVoid(batch: readonly ReplayPart<Tag>[], to: Position): Promise<boolean> {
@@ -229,23 +255,25 @@ export class Replayer {
     return findVoid(options, batch, to);
   }
 
-  /** `write` hears also of which transaction the last of the changes is, and whether the log has their rows. */
-  async #write(
-    runs: AsyncGenerator<Run<Tag>>,
-    to: Position,
-    write: (changes: TableChanges, run: Written) => Promise<void>,
-  ): Promise<void> {
+  async #write(runs: AsyncGenerator<Run<Tag>>, to: Position, write: WriteRun): Promise<void> {
     if ((await this.#session.begin(to)) === 'applied') return;
     failpoint('sink.begin');
-    const told = this.#options.sink.inCommitOrder === true;
-    for await (const run of ahead(runs)) {
-      if (run.changes.length === 0 && this.#voids.covers(run.table.relid, run.last.end)) continue;
-      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run);
-      this.#applied += run.changes.length;
-    }
+    const changes = await this.#writeRuns(runs, write);
     failpoint('sink.rows_uncommitted');
     await this.#session.commit();
     failpoint('sink.committed');
+    this.#applied += changes;
+  }
+
+  async #writeRuns(runs: AsyncGenerator<Run<Tag>>, write: WriteRun): Promise<number> {
+    const told = this.#options.sink.inCommitOrder === true;
+    let changes = 0;
+    for await (const run of ahead(runs)) {
+      if (run.changes.length === 0 && this.#voids.covers(run.table.relid, run.last.end)) continue;
+      await write({ table: run.table, changes: run.changes, coverage: run.tag, ...(told ? this.#toldOf(run.last.end) : {}) }, run);
+      changes += run.changes.length;
+    }
+    return changes;
   }
 
   /** What a sink in commit order hears of a transaction. */
@@ -268,7 +296,7 @@ export class Replayer {
     if (this.#passed === null || Date.now() - this.#passed.since < after) return;
     const { step } = this.#passed;
     this.#passed = null;
-    await this.#write(runsOf<Tag>([], { newReader: this.#newReader, reader: this.#events, maxBytes: pieceBytes }), this.#position(step), async () => {});
+    await this.#write(this.#runs([]), this.#position(step), async () => {});
   }
 
   /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */

@@ -2,7 +2,7 @@ import type { StartRecord, TransactionRecord } from './control-records.ts';
 
 /**
  * Which records of `transaction` count (PROTOCOL, START): a START is valid if its epoch is above that of the valid START
- * before it; an END counts if it is of the last valid START before it. So what a publisher writes after another has taken
+ * before it; an END, or a PROGRESS, counts if it is of the last valid START before it. So what a publisher writes after another has taken
  * over is never named by anybody.
  */
 export class StartRule {
@@ -23,11 +23,11 @@ export class StartRule {
     return this.#current;
   }
 
-  accept(record: TransactionRecord): 'start' | 'end' | 'void' {
-    if (record.type === 'end') {
-      if (this.#current === null) this.#implied ??= { startId: record.startId, epoch: record.epoch };
+  accept(record: TransactionRecord): 'start' | 'end' | 'progress' | 'void' {
+    if (record.type !== 'start') {
+      if (this.#current === null && record.type === 'end') this.#implied ??= { startId: record.startId, epoch: record.epoch };
       const counting = this.#current ?? this.#implied;
-      return record.startId === counting?.startId ? 'end' : 'void';
+      return record.startId === counting?.startId ? record.type : 'void';
     }
     if (record.epoch <= (this.#current ?? this.#implied ?? { epoch: 0 }).epoch) return 'void';
     this.#current = record;

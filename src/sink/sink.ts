@@ -30,6 +30,11 @@ export interface Sink {
    * what the log holds of the row. For a sink that can lay the columns that came over a row of its own that costs more than it gives.
    */
   readonly wholeRows?: boolean;
+  /**
+   * Set where others can use the replica while a transaction is open: a large one is then opened while the source still sends it, and
+   * committed once it is complete.
+   */
+  readonly staysOpen?: boolean;
   /** Every problem at once; changes nothing. */
   check(tables: readonly TableSchema[]): Promise<readonly Finding[]>;
   /** Connects, makes Tailrace's own tables where they are missing, reads the position. */

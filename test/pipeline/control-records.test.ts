@@ -28,6 +28,7 @@ const end = object({
   type: fc.constant('end' as const), startId: text, epoch: nat, commitLsn: lsn, endLsn: lsn, commitTime: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n }),
   previous: place, parts: fc.array(part), snapshot: orNull(object({ record: text, table: text, first: fc.boolean(), last: fc.boolean(), sink: orNull(text) })),
 });
+const progress = object({ type: fc.constant('progress' as const), startId: text, epoch: nat, commitLsn: lsn, parts: fc.array(part) });
 const snapshot = object({
   type: fc.constant('snapshot' as const), id: text, confirmed: fc.boolean(), table: text, relid: nat, key: fc.array(text), sink: orNull(text), ask: orNull(text), where: orNull(text),
   copy: text, first: fc.boolean(), last: fc.boolean(), ranges: fc.array(object({ after: orNull(fc.array(text)), until: orNull(fc.array(text)) })), rows: nat, rereads: fc.array(fc.array(text)), from: nat, place, begin: place,
@@ -51,7 +52,7 @@ const sinks = fc.oneof(
   object({ type: fc.constant('position' as const), startId: text, endLsn: lsn, offset: nat, epoch: nat, commitLsn: lsn }),
   object({ type: fc.constant('forgotten' as const) }),
 );
-const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, snapshot, reread, order, version, sinks);
+const anyRecord: fc.Arbitrary<ControlRecord> = fc.oneof(start, end, progress, snapshot, reread, order, version, sinks);
 
 function decode(value: Uint8Array): ControlRecord {
   // Records lie anywhere in what was fetched.

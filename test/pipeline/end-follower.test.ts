@@ -4,7 +4,7 @@ import type { Position } from '../../src/event/position.ts';
 import type { EndRecord, TransactionRecord } from '../../src/pipeline/control-records.ts';
 import { EndFollower } from '../../src/pipeline/end-follower.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
-import { at, emptyEnd, end, origin, partOf, positionAt, start, startA, startB, WrittenLog } from './written-log.ts';
+import { at, emptyEnd, end, origin, partOf, positionAt, progress, start, startA, startB, WrittenLog } from './written-log.ts';
 
 async function follow(log: WrittenLog, position: Position | null = null): Promise<EndFollower> {
   return EndFollower.behind(log.reader, 'shop.transaction', position);
@@ -139,6 +139,35 @@ test('a step says where its END stands: that is the next position\'s hint', asyn
   await log.write('shop.transaction', ...three);
   const steps = await (await follow(log)).next(1 << 20, 100);
   assert.deepEqual(steps.map(({ offset, systemIdentifier }) => [offset, systemIdentifier]), [[1, '7'], [2, '7'], [3, '7'], [4, '7']]);
+});
+
+test('PROGRESS: a follower knows what the log holds of the transaction behind the last step, until its END or another START', async (t) => {
+  const log = await WrittenLog.open(t);
+  await log.write('shop.transaction', ...three, progress(startA, at(1, 0x40n), 1), progress(startA, at(1, 0x40n), 2));
+  const reader = await follow(log);
+  const known = async (...more: readonly TransactionRecord[]): Promise<unknown> => {
+    if (more.length > 0) await log.write('shop.transaction', ...more);
+    await commits(reader);
+    const { end: of, offset } = reader.unfinished ?? {};
+    return of && [of.commitLsn, of.parts[0]?.count, offset];
+  };
+  assert.deepEqual(await known(), [0x40n, 2, 6]);
+  assert.equal(await known(end(startA, at(1, 0x40n), at(1, 0x30n))), undefined, 'it is complete');
+  assert.equal(await known(progress(startA, at(1, 0x40n), 3)), undefined, 'of one that is complete');
+  assert.equal(await known(progress(startB, at(1, 0x50n), 1)), undefined, 'of no START that counts');
+  assert.deepEqual(await known(progress(startA, at(1, 0x50n), 1)), [0x50n, 1, 10]);
+  assert.equal(await known(start(2, startB)), undefined, 'nobody will end it');
+  assert.equal(await known(progress(startA, at(1, 0x50n), 2)), undefined, 'of a publisher that was replaced');
+  assert.deepEqual(await known(progress(startB, at(2, 0x50n), 1)), [0x50n, 1, 13]);
+  assert.equal(await known(start(3, startA, { gap: 'x' }), progress(startA, at(3, 0x60n), 1)), undefined, 'the first one behind a gap is taken whole');
+});
+
+test('PROGRESS: a position may point at one of its transaction: the END is found behind it', async (t) => {
+  const log = await WrittenLog.open(t);
+  await log.write('shop.transaction', ...three, progress(startA, at(1, 0x40n), 1), end(startA, at(1, 0x40n), at(1, 0x30n)), end(startA, at(1, 0x50n), at(1, 0x40n)));
+  const reader = await follow(log, positionAt(log.reader, startA, at(1, 0x40n), { offset: 5 }));
+  assert.equal(reader.offset, 5);
+  assert.deepEqual(await commits(reader), [0x50n]);
 });
 
 test('waiting ends when there is more', async (t) => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EndRecord } from '../../src/pipeline/control-records.ts';
+import type { EndRecord, ProgressRecord } from '../../src/pipeline/control-records.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { insert, ScriptedSource, truncate, update, type Written } from '../support/scripted-source.ts';
 import { Bench, sorted, tableOf } from './harness.ts';
-import { ends, events, type EventView } from './log-view.ts';
+import { ends, events, transactions, type EventView } from './log-view.ts';
 
 const items = tableOf('items', 2);
 const orders = tableOf('orders', 2);
@@ -45,13 +45,26 @@ test('END: over more than three groups and several topics, counts, first and las
   await bench.acknowledged(next.endLsn);
   const withEvents = bench.log.appends.filter(({ data }) => data.some((topic) => topic.startsWith('shop.public.')));
   assert.ok(withEvents.length > 3, `${withEvents.length} groups`);
-  const firstEnd = withEvents.findIndex(({ follow }) => follow.length > 0);
-  assert.ok(firstEnd >= 3, 'the first groups have no END');
-  const end = (await ends(reader)).find(({ commitLsn }) => commitLsn === all.commitLsn) as EndRecord;
+  const records = (await transactions(reader)).filter((record) => record.type !== 'start' && record.commitLsn === all.commitLsn);
+  const end = records.at(-1) as EndRecord;
+  assert.equal(end.type, 'end');
   const expected = await Promise.all([items, orders, plain].map(async (table) => partOf(`shop.public.${table.name}`, await events(reader, table), end)));
   assert.deepEqual(end.parts.map(({ topic, count, first, last }) => ({ topic, count, first, last })), expected);
   assert.equal(end.parts.reduce((sum, { count }) => sum + count, 0), all.items.length - 2);
   assert.deepEqual(end.previous, { epoch: 1, commitLsn: small.commitLsn });
+  // In front of it the log said how far it was, again and again: what END names as far as it was there.
+  const progress = records.slice(0, -1) as ProgressRecord[];
+  assert.ok(progress.length >= 5, `${progress.length} times`);
+  for (const { type, startId, epoch, parts } of progress) {
+    assert.deepEqual([type, startId, epoch], ['progress', end.startId, 1]);
+    for (const { topic, first, last, count, bytes } of parts) {
+      const whole = end.parts.find((part) => part.topic === topic);
+      assert.deepEqual([first, count], [whole?.first, last - first + 1]);
+      assert.ok(bytes > count * 10_000 && bytes < count * 10_200, `${bytes} bytes for ${count} events`);
+    }
+  }
+  const counts = progress.map(({ parts }) => parts.reduce((sum, { count }) => sum + count, 0));
+  assert.deepEqual(counts, [...new Set(counts)].toSorted((a, b) => a - b), 'each says more than the one before');
   // Sizes are for planning: about those of the records.
   for (const { bytes, count } of end.parts) assert.ok(bytes > count * 10_000 && bytes < count * 10_200, `${bytes} bytes for ${count} events`);
 });

@@ -1,7 +1,7 @@
 import type { TableShape } from '../../src/event/table.ts';
 import { tupleTexts } from '../../src/event/tuple.ts';
 import type { LogReader } from '../../src/log/log.ts';
-import { decodeControl, type ControlRecord, type EndRecord, type SchemaTopicRecord, type SinkRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { decodeControl, type ControlRecord, type EndRecord, type SchemaTopicRecord, type SinkRecord, type StartRecord, type TransactionRecord } from '../../src/pipeline/control-records.ts';
 
 /** What stands in a log, read record by record and believing nothing that the pipeline's own readers believe. */
 
@@ -42,8 +42,8 @@ export async function control<T extends ControlRecord>(reader: LogReader, topic:
   return walk(reader, topic, ({ offset, value }) => ({ ...decodeControl<T>({ bytes: value, start: 0, end: value.length }, topic), at: offset }));
 }
 
-export function transactions(reader: LogReader): Promise<((StartRecord | EndRecord) & { readonly at: number })[]> {
-  return control<StartRecord | EndRecord>(reader, 'shop.transaction');
+export function transactions(reader: LogReader): Promise<(TransactionRecord & { readonly at: number })[]> {
+  return control<TransactionRecord>(reader, 'shop.transaction');
 }
 
 export async function starts(reader: LogReader): Promise<(StartRecord & { readonly at: number })[]> {

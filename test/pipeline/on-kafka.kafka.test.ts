@@ -21,6 +21,7 @@ import { insert, rekey, remove, ScriptedSource, truncate, update } from '../supp
 import { eventually } from '../support/wait.ts';
 import { Bench, tableOf } from './harness.ts';
 import { control, ends, starts } from './log-view.ts';
+import { watched } from './watched-sink.ts';
 
 const kafka = await sharedKafka();
 const needed = { skip: kafka.missing ?? false };
@@ -65,6 +66,29 @@ test('what is published in several partitions is replayed in the order in which 
   assert.deepEqual(sink.rows(orders), [['1', 'x']]);
   const partitions = (await ends(await bench.reader())).flatMap(({ parts }) => parts.map((part) => part.partition));
   assert.ok(new Set(partitions).size > 1, 'the rows went to several partitions');
+});
+
+test('PROGRESS: a large transaction is written before its END, of several partitions in the order in which it was done', needed, async (t) => {
+  const { bench, source } = await shop(t, { partitions: 4 });
+  await bench.start();
+  const calls: string[] = [];
+  const sink = await bench.replay('local', { sink: watched(bench.sqlite().sink, calls) });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  t.after(() => resolve());
+  source.pieces = 100;
+  let sent = 0;
+  source.onDeliver = (piece) => ((sent += piece.length) > 700 ? promise : undefined);
+  const text = 'x'.repeat(10_000);
+  const gone = Array.from({ length: 300 }, (_, i) => insert(items, [`${i}`, text]));
+  const rows = Array.from({ length: 600 }, (_, i) => insert(items, [`${i}`, text]));
+  const { endLsn } = source.commit([...gone, truncate(items), ...rows, update(items, ['599', 'last'])]);
+  await eventually(() => calls.filter((call) => call.startsWith('items')).length > 0, { what: 'rows at the replica' });
+  assert.deepEqual(sink.rows(items), []);
+  resolve();
+  await sink.reaches(endLsn);
+  assert.equal(sink.rows(items).length, 600);
+  assert.deepEqual(sink.rows(items).find(([a]) => a === '599'), ['599', 'last']);
+  assert.equal(calls.filter((call) => call === 'commit').length, 1);
 });
 
 test('START: two publishers on one slot: whoever was replaced writes on, nothing of it counts, and it gives up before it acknowledges', needed, async (t) => {

@@ -5,37 +5,16 @@ import { test, type TestContext } from 'node:test';
 import { isAfter } from '../../src/event/position.ts';
 import { tableName, type TableShape } from '../../src/event/table.ts';
 import { decodeControl, origin, type Place, type SinkRecord } from '../../src/pipeline/control-records.ts';
-import type { Sink, SinkSession } from '../../src/sink/sink.ts';
 import { readPosition } from '../../src/sink/sqlite/bookkeeping.ts';
 import { insert, ScriptedSource } from '../support/scripted-source.ts';
 import { eventually } from '../support/wait.ts';
 import { Bench, sqliteRows, tableOf, type RunningSink } from './harness.ts';
 import { ends, sinkRecords } from './log-view.ts';
+import { watched } from './watched-sink.ts';
 
 const items = tableOf('items', 2);
 const orders = tableOf('orders', 2);
 const only = (table: TableShape) => ({ include: [tableName(table)], exclude: [] });
-
-/** The real sink, with each of its replica transactions written down: tables and changes of each write, and its end. */
-function watched(sink: Sink, calls: string[], onWrite: () => void = () => {}): Sink {
-  const open: Sink['open'] = async (options) => {
-    const session = await sink.open(options);
-    return new Proxy(session, {
-      get: (target, name) => {
-        const value: unknown = Reflect.get(target, name, target);
-        if (typeof value !== 'function') return value;
-        return async (...args: unknown[]) => {
-          if (name === 'write') calls.push(`${(args as Parameters<SinkSession['write']>)[0].table.name} ${(args as Parameters<SinkSession['write']>)[0].changes.length}`);
-          if (name === 'begin' || name === 'commit') calls.push(name);
-          const result: unknown = await (value as (...args: unknown[]) => unknown).apply(target, args);
-          if (name === 'write') onWrite();
-          return result;
-        };
-      },
-    });
-  };
-  return new Proxy(sink, { get: (target, name) => (name === 'open' ? open : (Reflect.get(target, name, target) as unknown)) });
-}
 
 async function settingOf(t: TestContext): Promise<{ source: ScriptedSource; bench: Bench }> {
   const source = new ScriptedSource([items, orders]);

@@ -6,7 +6,7 @@ import type { Position } from '../../src/event/position.ts';
 import type { TableSchema } from '../../src/event/table.ts';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import type { LogReader, LogWriter, RecordDraft } from '../../src/log/log.ts';
-import { encodeControl, origin, type ControlRecord, type EndRecord, type Part, type Place, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl, origin, type ControlRecord, type EndRecord, type Part, type Place, type ProgressRecord, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
 import { controlDraft } from '../../src/pipeline/group.ts';
 import { extraHeaderName, headerName, headerSize, HeaderWriter, startIdBytes, type Half } from '../../src/pipeline/record-header.ts';
 import { tempDirectory } from '../support/temp.ts';
@@ -108,6 +108,11 @@ export function partOf(count: number, first: number, last: number, more: Partial
 
 export function end(startId: string, place: Place, previous: Place, more: Partial<EndRecord> = {}): EndRecord {
   return { type: 'end', startId, ...place, endLsn: place.commitLsn + 1n, commitTime: 0n, previous, parts: [partOf(1, 0, 0)], snapshot: null, ...more };
+}
+
+/** The log holds so many events, from offset 0 on. */
+export function progress(startId: string, place: Place, count: number): ProgressRecord {
+  return { type: 'progress', startId, ...place, parts: [partOf(count, 0, count - 1)] };
 }
 
 export function emptyEnd(startId: string, place: Place, endLsn: bigint): EndRecord {

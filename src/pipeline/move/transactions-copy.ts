@@ -62,7 +62,7 @@ export class TransactionsCopy {
     for await (const cursor of records(from, topic)) {
       const { offset, timestamp } = cursor;
       const record = decodeControl<TransactionRecord>(cursor.value, `${topic} at offset ${offset}`);
-      if (rule.accept(record) === 'void' || offset <= known) continue;
+      if (rule.accept(record) === 'void' || record.type === 'progress' || offset <= known) continue;
       if (record.type === 'start' && record.moved !== undefined) break;
       if (record.type === 'start') this.#group.start(record, { timestamp, offset });
       else await this.#end(record, { timestamp, offset });

@@ -29,6 +29,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Replays into a Postgres: see session.ts for the transactions, targets.ts for the tables, own-tables.ts for what is kept there. */
 export class PostgresSink implements Sink {
+  readonly staysOpen = true;
   readonly #config: PostgresSinkConfig;
   readonly #context: PostgresSinkContext;
 
