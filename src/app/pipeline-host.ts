@@ -1,6 +1,6 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { portableConfig } from '../config/load.ts';
-import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import { lsn } from '../event/lsn.ts';
 import type { JobStatus, PipelineStatus, SinkStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
@@ -11,6 +11,7 @@ import type { CommandName, Handlers, PublisherCommand, ReplyOf, RequestOf } from
 import { ControlServer } from './control/control-server.ts';
 import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
+import { SpreadMembership } from './spread-membership.ts';
 import { isSpread, partsOfStream, resultsTask, shardName } from './spread-streams.ts';
 import { emptyReport, type FromJobs, type FromPublisher, type FromSink, type JobsThreadData, type PublisherReport, type PublisherThreadData, type SinkReport, type SinkThreadData, type SpreadThreadData, type ToThread } from './thread-messages.ts';
 
@@ -55,6 +56,7 @@ export class PipelineHost {
   #end: (exit: number) => void = () => {};
   #publisher: PublisherReport | null = null;
   readonly #sinks = new Map<string, SinkReport>();
+  readonly #memberships: SpreadMembership[] = [];
   #jobs: readonly JobStatus[] = [];
   #stopping = false;
   #publisherOver = false;
@@ -93,6 +95,8 @@ export class PipelineHost {
 
   async stop(): Promise<void> {
     this.#stopping = true;
+    // Others have the tasks of streams at once.
+    await Promise.all(this.#memberships.map((membership) => membership.leave()));
     // Sinks first: what they have under way needs the publisher's writer to be said in the log.
     await this.#stopThreads((name) => name !== publisher);
     await this.#stopThreads((name) => name === publisher);
@@ -179,16 +183,27 @@ export class PipelineHost {
   #startSpread(stream: string): void {
     const data: SpreadThreadData = { role: 'spread', config: portableConfig(this.#config), logLevel: this.#logger.level, stream };
     const worker = this.#start(stream, 'spread-thread', data);
+    const own = this.#config.streams.filter(isSpread).find(({ name }) => name === stream) as StreamConfig & { readonly shards: number };
+    const log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
+    const membership = new SpreadMembership({ log, stream: own, post: (message) => worker.postMessage(message), logger: this.#logger });
+    this.#memberships.push(membership);
     worker.on('message', (received: FromSink) => {
-      if (received.kind === 'tasks') {
+      if (received.kind === 'tasks-ready') {
+        membership.join();
+      } else if (received.kind === 'task-ended') {
+        membership.ended(received.task);
+      } else if (received.kind === 'tasks') {
         // What is not among them is with another worker.
-        for (const name of this.#config.streams.filter(({ name }) => name === stream).flatMap(partsOfStream)) this.#sinks.delete(name);
+        for (const name of partsOfStream(own)) this.#sinks.delete(name);
         for (const [task, report] of Object.entries(received.reports)) this.#sinks.set(task === resultsTask ? stream : shardName(stream, task), report);
       } else if (received.kind === 'ended' && received.exit !== 0) {
         this.#exit ||= received.exit;
       }
     });
-    worker.on('exit', () => this.#followerEnded());
+    worker.on('exit', () => {
+      membership.gone();
+      void membership.leave().then(() => this.#followerEnded());
+    });
   }
 
   #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {

@@ -6,9 +6,9 @@ import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type LogLevel } from '../runtime/logger.ts';
 import { ResultsTask } from './results-task.ts';
 import { ShardTask } from './shard-task.ts';
-import { resultsTask, tasksOf } from './spread-streams.ts';
-import { spreadContext, type SpreadTask } from './spread-task.ts';
-import { emptyReport, type FromSink, type SinkReport, type SpreadThreadData, type ToThread } from './thread-messages.ts';
+import { resultsTask } from './spread-streams.ts';
+import { spreadContext, type SpreadContext, type SpreadTask } from './spread-task.ts';
+import { emptyReport, type FromSink, type SinkReport, type SpreadThreadData, type ToSpreadThread } from './thread-messages.ts';
 
 const reportInterval = 250;
 
@@ -19,27 +19,49 @@ class SpreadThread {
   readonly #logger = createLogger({ level: this.#data.logLevel as LogLevel }).child({ pipeline: this.#config.name, stream: this.#data.stream });
   readonly #log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
   readonly #tasks = new Map<string, { readonly task: SpreadTask; health: Health | { readonly state: 'starting' } }>();
-  /** Of the whole thread, where it cannot take part. */
+  readonly #given = new Map<string, AbortController>();
+  readonly #works = new Set<Promise<void>>();
+  #context: SpreadContext | null = null;
+  /** Of the whole thread, where its module cannot be loaded. */
   #error: SinkReport['error'] = null;
 
   async run(stop: AbortSignal): Promise<unknown> {
-    const { stream } = this.#data;
     const timer = setInterval(() => this.#report(), reportInterval);
     const error = await supervise({
       run: async (signal, healthy) => {
-        const context = await spreadContext(this.#config, stream, { log: this.#log, logger: this.#logger });
+        this.#context = await spreadContext(this.#config, this.#data.stream, { log: this.#log, logger: this.#logger });
         healthy();
-        await this.#log.share(`stream.${stream}`, tasksOf(context.own), (name, until) => this.#run(name === resultsTask ? new ResultsTask(context) : new ShardTask(context, Number(name)), name, until), signal);
+        send({ kind: 'tasks-ready' });
+        await new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });
       },
       onHealth: (health, cause) => {
         this.#error = 'error' in health ? health.error : null;
-        if (cause !== null) this.#logger.warn({ err: cause }, 'the workers of the stream cannot be joined now');
+        if (cause !== null) this.#logger.warn({ err: cause }, 'the stream cannot be taken part in now');
       },
     }, stop);
+    for (const given of this.#given.values()) given.abort(stop.reason);
+    await Promise.all(this.#works);
     clearInterval(timer);
     this.#error = error === null ? null : statusError(error);
     this.#report();
     return error;
+  }
+
+  begin(name: string): void {
+    const context = this.#context;
+    if (context === null) return;
+    const given = new AbortController();
+    this.#given.set(name, given);
+    const work = this.#run(name === resultsTask ? new ResultsTask(context) : new ShardTask(context, Number(name)), name, given.signal).then(() => {
+      this.#works.delete(work);
+      this.#given.delete(name);
+      send({ kind: 'task-ended', task: name });
+    });
+    this.#works.add(work);
+  }
+
+  end(name: string): void {
+    this.#given.get(name)?.abort(new TailraceError('lead-lost', `another worker has ${name} of ${this.#data.stream}`));
   }
 
   /** Until the task is given up. An error that stops it for good stops it here alone: it stays with this worker, which shows it. */
@@ -72,9 +94,12 @@ function send(message: FromSink): void {
 }
 
 const stop = new AbortController();
-parentPort?.on('message', (message: ToThread) => {
+const thread = new SpreadThread();
+parentPort?.on('message', (message: ToSpreadThread) => {
   if (message.kind === 'stop') stop.abort(new TailraceError('internal', 'stopped'));
+  else if (message.kind === 'task-begin') thread.begin(message.task);
+  else if (message.kind === 'task-end') thread.end(message.task);
 });
-const error = await new SpreadThread().run(stop.signal);
+const error = await thread.run(stop.signal);
 send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
 parentPort?.close();

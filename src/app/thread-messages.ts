@@ -55,6 +55,9 @@ export type ToThread =
   | { readonly kind: 'jobs-port'; readonly port: MessagePort }
   | Call;
 
+/** To the thread of a stream in shards: a task is this process's, or no longer. */
+export type ToSpreadThread = { readonly kind: 'stop' } | { readonly kind: 'task-begin' | 'task-end'; readonly task: string };
+
 export type FromPublisher =
   | { readonly kind: 'log-open'; readonly shared: SharedArrayBuffer | undefined }
   | { readonly kind: 'publisher'; readonly report: PublisherReport }
@@ -64,6 +67,8 @@ export type FromPublisher =
 export type FromSink =
   | { readonly kind: 'sink'; readonly report: SinkReport }
   /** Of the tasks of a stream that this process has. */
+  | { readonly kind: 'tasks-ready' }
+  | { readonly kind: 'task-ended'; readonly task: string }
   | { readonly kind: 'tasks'; readonly reports: Readonly<Record<string, SinkReport>> }
   | { readonly kind: 'ended'; readonly exit: number };
 
