@@ -80,7 +80,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
   };
   const first = await worker();
   // A step of a shard is in the log but for its END; one of the results is, and nothing of it has been published.
-  for (const failpoint of ['stream.rows_given:kill9:20', 'stream.committed:kill9:5']) {
+  for (const failpoint of ['stream.rows_given:kill9:6', 'stream.committed:kill9:2']) {
     start(first, failpoint);
     await eventually(() => first.hasExited, { what: `its death at ${failpoint}`, timeoutMs: 90_000 }).catch(async (error: unknown) => {
       assert.fail(`${String(error)}: ${JSON.stringify((await first.status()).sinks)}; it said ${first.output.slice(-3000)}`);
@@ -90,7 +90,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
   start(second);
   await has(second, tasks);
   // It stands still where it would write an END, and does so when it wakes up.
-  start(first, 'stream.rows_given:pause:20');
+  start(first, 'stream.rows_given:pause:5');
   await eventually(() => isStopped(first), { what: `it stands still; ${first.output.slice(-3000)}`, timeoutMs: 90_000 });
   await has(second, tasks);
   await more();
