@@ -92,11 +92,11 @@ const kept = [
 ];
 
 // A type that the replica does not know, or knows as something else, is carried as text, exactly; of a domain over a type that
-// every server has, that type (docs/adr/0030).
+// every server has, that type (docs/adr/0030). `???` is what format_type says of a type that is gone, and no name that can be read.
 const typesQuery = `
 SELECT r.type, format_type(to_regtype(r.type), -1) AS bare
 FROM unnest($1::text[], $2::oid[], $4::text[]) WITH ORDINALITY AS u(type, base, definition, n)
-LEFT JOIN pg_type t ON t.oid = to_regtype(u.type) AND (u.definition IS NULL OR u.definition = ${typeDefinition('t.oid')})
+LEFT JOIN pg_type t ON t.oid = to_regtype(nullif(u.type, '???')) AND (u.definition IS NULL OR u.definition = ${typeDefinition('t.oid')})
 LEFT JOIN pg_type b ON b.oid = u.base AND b.oid < 16384 AND b.typtype IN ('b', 'r', 'm')
 LEFT JOIN pg_type e ON e.oid = coalesce(nullif(coalesce(t.typelem, b.typelem), 0), t.oid, b.oid)
 CROSS JOIN LATERAL (SELECT CASE

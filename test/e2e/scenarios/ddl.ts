@@ -45,5 +45,10 @@ export const tables: readonly Scenario[] = [
   },
   { title: 'D7: a table dropped and made again with another shape', setup: keyed, steps: ['BEGIN; DROP TABLE t; CREATE TABLE t (name text PRIMARY KEY, id int[]); COMMIT', `INSERT INTO t VALUES ('n', '{1,2}')`] },
   { title: 'D10: a table that comes later, and changes its shape at once', setup: keyed, steps: ['CREATE TABLE late (id int PRIMARY KEY, v text)', `INSERT INTO late VALUES (1, 'one')`, 'ALTER TABLE late RENAME COLUMN v TO w', `INSERT INTO late VALUES (2, 'two')`] },
+  {
+    title: 'D9: a type that is gone before anybody could ask what it is',
+    setup: keyed,
+    steps: ["CREATE TYPE passing AS ENUM ('one', 'two'); CREATE TABLE brief (id int PRIMARY KEY, p passing, ps passing[]); INSERT INTO brief VALUES (1, 'one', '{two,NULL}'); ALTER TABLE brief ALTER p TYPE text, ALTER ps TYPE text[] USING ps::text[]; DROP TYPE passing", "UPDATE brief SET p = 'three' WHERE id = 1; INSERT INTO brief VALUES (2, 'four', '{}')"],
+  },
   { title: 'D11: CLUSTER and REINDEX change nothing', setup: keyed, steps: ['CLUSTER t USING t_pkey', 'REINDEX TABLE t', `UPDATE t SET a = 'x' WHERE id = 1`] },
 ];
