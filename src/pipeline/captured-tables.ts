@@ -35,9 +35,6 @@ export class CapturedTables {
   readonly #options: CapturedTablesOptions;
   readonly #tables = new Map<number, TableShape>();
   readonly #truncated = new Set<number>();
-  /** Where the stream has brought rows of a table before anybody had looked at it: what went since without an event, a partition, is told by nothing. */
-  readonly #unseen = new Set<number>();
-  readonly #initial: ReadonlySet<number>;
   /** Tables that the log has and that are not captured: by the configuration, or because they are gone, which the next look tells. */
   readonly #missed = new Map<number, TableShape>();
   #voided = 0;
@@ -50,7 +47,6 @@ export class CapturedTables {
     this.#options = options;
     for (const table of options.tables) this.#tables.set(table.relid, table);
     const { versions } = options;
-    this.#initial = new Set(this.#tables.keys());
     for (const table of versions.current()) if (!this.#tables.has(table.relid) && !versions.isGone(table.relid)) this.#missed.set(table.relid, table);
   }
 
@@ -64,7 +60,7 @@ export class CapturedTables {
     const missed = [...this.#missed.values()].filter(({ relid }) => !this.#tables.has(relid));
     return [...this.#tables.values(), ...missed].map((table) => {
       const look = this.#options.versions.looked(table.relid);
-      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain: this.#isUncertain(table.relid) || this.#unseen.has(table.relid), truncated: this.#truncated.has(table.relid) };
+      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain: this.#isUncertain(table.relid), truncated: this.#truncated.has(table.relid) };
     });
   }
 
@@ -107,16 +103,9 @@ export class CapturedTables {
 
   /** The stream has come to a shape that was not met before. */
   async meet(shape: TableShape): Promise<Target> {
-    if (this.#isUnseen(shape)) this.#unseen.add(shape.relid);
     const { target, isNew } = await this.#prepare(shape);
     if (isNew) this.#options.unconfirmed();
     return target;
-  }
-
-  /** It was published before it was captured: by a publication that takes tables in by itself, now or while no daemon ran. */
-  #isUnseen({ relid }: TableShape): boolean {
-    const { versions, start } = this.#options;
-    return versions.currentOf(relid) === undefined && (this.#initial.has(relid) ? start.continues !== null : !this.#tables.has(relid));
   }
 
   /** At the commit of a look's watermark: these are the tables from here on. */
@@ -136,7 +125,6 @@ export class CapturedTables {
       this.#options.versions.look(look);
       this.#looks.push(look);
       this.#truncated.delete(shape.relid);
-      this.#unseen.delete(shape.relid);
       this.#options.targets.relabel(target);
     }
   }
@@ -148,7 +136,6 @@ export class CapturedTables {
     this.#tables.delete(relid);
     this.#missed.delete(relid);
     this.#truncated.delete(relid);
-    this.#unseen.delete(relid);
     if (table === undefined) return;
     const look: LookRecord = { type: 'look', relid, version: table.version, state: null };
     versions.look(look);

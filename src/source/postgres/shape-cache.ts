@@ -18,8 +18,6 @@ export interface ShapeCacheOptions {
   readonly publication: string;
 }
 
-const isSystemSchema = (schema: string): boolean => schema.startsWith('pg_') || schema === 'information_schema';
-
 const invisiblePollMs = 5;
 /** No lock is asked for, so that only a connection that is dead takes this long to answer. */
 const lookUpLimitMs = 30_000;
@@ -66,8 +64,7 @@ export class ShapeCache {
 
   /** What a Relation of the stream means; null for a table that is not captured. Asks the catalog. */
   async describe(relation: Relation, streamed: StreamedTransactions): Promise<TableShape | null> {
-    // A superuser may make tables among the server's own, and a publication of all tables has them.
-    if (this.#leftOut.has(relation.relid) || isSystemSchema(relation.schema) || !matchesFilter(this.#options.filter, relation)) return null;
+    if (this.#leftOut.has(relation.relid) || !matchesFilter(this.#options.filter, relation)) return null;
     try {
       for (;;) {
         const limit = setTimeout(() => this.#control.fail(codedError('ETIMEDOUT', `no answer within ${lookUpLimitMs} ms`)), lookUpLimitMs);

@@ -101,12 +101,6 @@ export const bySchema: readonly Scenario[] = [
     ],
   },
   {
-    title: 'R12: of a table that comes later, what goes with its partitions before anybody has looked at it is gone',
-    setup: 'SELECT',
-    steps: ["CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (1000); CREATE TABLE high PARTITION OF t DEFAULT; INSERT INTO t VALUES (1), (1000), (1500)", 'DROP TABLE low', 'ALTER TABLE t DETACH PARTITION high', 'DROP TABLE high'],
-    staying: ['high'],
-  },
-  {
     title: 'D11: a schema that was out of the publication for a while has what happened in it meanwhile',
     setup: `${keyed}; CREATE TABLE bag (n int, v text); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO bag VALUES (1, 'twin'), (1, 'twin'), (2, 'x')`,
     steps: [
