@@ -9,11 +9,11 @@
  */
 import { startKafkaCluster } from '../test/support/kafka-broker.ts';
 import { debeziumJars, kafkaJars } from '../test/support/kafka-jars.ts';
-import { makeShop, measure, type Arena, type Contender } from './support/contender.ts';
+import { makeShop, measureEach, type Arena, type Contender } from './support/contender.ts';
 import { Debezium } from './support/debezium.ts';
 import { options, rowsOf } from './support/options.ts';
 import { benchServer } from './support/server.ts';
-import { count, machine, printRuns, type Run } from './support/table.ts';
+import { count, machine, printRuns } from './support/table.ts';
 import { Tailrace } from './support/tailrace.ts';
 import { inserts } from './support/workloads.ts';
 
@@ -40,12 +40,7 @@ try {
   }
   await workload.fill(source, arena.shop, rows);
   await source.sql('CHECKPOINT');
-  const runs: Run[] = [];
-  for (const contender of contenders) {
-    if (options.only !== undefined && options.only !== contender.what) continue;
-    runs.push(await measure(contender, rows));
-    await contender.remove();
-  }
+  const runs = await measureEach(contenders, rows);
   console.log(`${machine()}; Debezium ${connect.version}`);
   printRuns(`backlog of ${count(rows)} one-row inserts, 1,000 a transaction, until durable in Kafka`, runs, 'debezium');
 } finally {

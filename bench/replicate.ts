@@ -4,11 +4,11 @@
  *
  *     node bench/replicate.ts [inserts|mix]… [--full] [--rows N] [--rounds N]
  */
-import { makeShop, measure, type Arena, type Contender } from './support/contender.ts';
+import { makeShop, measureEach, type Arena, type Contender } from './support/contender.ts';
 import { options, rowsOf } from './support/options.ts';
 import { Subscription } from './support/references.ts';
 import { assertEqual, benchServer } from './support/server.ts';
-import { count, machine, printRuns, type Run } from './support/table.ts';
+import { count, machine, printRuns } from './support/table.ts';
 import { Tailrace } from './support/tailrace.ts';
 import { inserts, mix, type Workload } from './support/workloads.ts';
 
@@ -31,13 +31,7 @@ for (const name of named.length > 0 ? named : Object.keys(workloads)) {
     }
     await workload.fill(source, arena.shop, operations);
     await source.sql('CHECKPOINT');
-    const runs: Run[] = [];
-    for (const contender of contenders) {
-      if (options.only !== undefined && options.only !== contender.what) continue;
-      runs.push(await measure(contender, operations));
-      await assertEqual({ server: source, database: arena.shop }, { server: replica, database: contender.database ?? '' }, workload.tables);
-      await contender.remove();
-    }
+    const runs = await measureEach(contenders, operations, ({ database }) => assertEqual({ server: source, database: arena.shop }, { server: replica, database: database ?? '' }, workload.tables));
     printRuns(`backlog of ${count(operations)} ${title}, into Postgres`, runs, 'subscription');
   } finally {
     for (const contender of contenders) await contender.remove().catch(() => undefined);

@@ -1,5 +1,6 @@
 import type { EmbeddedPostgres } from '../../src/cli/demo/embedded-postgres.ts';
 import { watch, type Cpu, type Measured } from './meter.ts';
+import { options } from './options.ts';
 import type { Run } from './table.ts';
 import type { Workload } from './workloads.ts';
 
@@ -42,6 +43,18 @@ export async function measure(contender: Contender, total: number): Promise<Run>
   await contender.start();
   const measured = (await contender.run?.(total)) ?? (await watch(total, contender));
   return { what: contender.what, ...measured, peak: contender.peak() };
+}
+
+/** One after the other, each removed behind its run; `check` looks at what it has made. */
+export async function measureEach(contenders: readonly Contender[], total: number, check?: (contender: Contender) => Promise<void>): Promise<readonly Run[]> {
+  const runs: Run[] = [];
+  for (const contender of contenders) {
+    if (options.only !== undefined && options.only !== contender.what) continue;
+    runs.push(await measure(contender, total));
+    await check?.(contender);
+    await contender.remove();
+  }
+  return runs;
 }
 
 let made = 0;

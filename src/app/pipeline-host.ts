@@ -1,8 +1,7 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { portableConfig } from '../config/load.ts';
 import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
-import { lsn } from '../event/lsn.ts';
-import type { JobStatus, PipelineStatus, SinkStatus } from '../pipeline/status.ts';
+import type { JobStatus, PipelineStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
 import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
@@ -11,6 +10,7 @@ import type { CommandName, Handlers, PublisherCommand, ReplyOf, RequestOf } from
 import { ControlServer } from './control/control-server.ts';
 import type { SocketPlace } from './control/place.ts';
 import { ThreadCalls } from './control/thread-calls.ts';
+import { followerStatus } from './follower-status.ts';
 import { SpreadMembership } from './spread-membership.ts';
 import { isSpread, partsOfStream, resultsTask, shardName } from './spread-streams.ts';
 import { emptyReport, type FromJobs, type FromPublisher, type FromSink, type JobsThreadData, type PublisherReport, type PublisherThreadData, type SinkReport, type SinkThreadData, type SpreadThreadData, type ToThread } from './thread-messages.ts';
@@ -114,8 +114,8 @@ export class PipelineHost {
       snapshot: publisher?.copies ?? [],
       leftOut: publisher?.leftOut ?? [],
       sinks: [
-        ...this.#config.streams.flatMap(partsOfStream).map((name) => sinkStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
-        ...this.#config.sinks.map(({ name, from }) => sinkStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
+        ...this.#config.streams.flatMap(partsOfStream).map((name) => followerStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
+        ...this.#config.sinks.map(({ name, from }) => followerStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
       ].map((status) => (this.#isHere(status) ? status : { ...status, state: 'elsewhere' as const })),
       jobs: this.#jobs,
       compaction: publisher?.compaction ?? null,
@@ -278,27 +278,4 @@ export class PipelineHost {
     await gone;
     clearTimeout(timer);
   }
-}
-
-function sinkStatus(of: Pick<SinkStatus, 'name' | 'kind'> & { readonly from?: string | undefined }, report: SinkReport | undefined, publisher: PublisherReport | null): SinkStatus {
-  const { state, error, position, endLsn, offset, commitAt, applied, missing, blockedKeys } = report ?? emptyReport;
-  const end = report?.transactionEnd ?? (of.from === undefined ? publisher?.transactionEnd : publisher?.streamEnds[of.from]);
-  const behind = end === undefined ? null : Math.max(0, end - offset);
-  // A stream's own log has the LSNs of its input, and no WAL to be measured in.
-  const logEnd = of.from === undefined ? (publisher?.source?.lastEnd ?? null) : null;
-  const lagBytes = logEnd === null || report === undefined ? null : Math.max(0, Number(lsn(logEnd) - lsn(endLsn)));
-  return {
-    name: of.name,
-    kind: of.kind,
-    state: state === 'running' ? (behind === 0 ? 'current' : 'catching-up') : state,
-    error,
-    position,
-    // By the source's clock against ours: clamped, because clocks differ.
-    lagMs: behind === 0 ? 0 : commitAt === 0 ? null : Math.max(0, Date.now() - commitAt),
-    lagBytes,
-    behindTransactions: behind,
-    applied,
-    missing,
-    blockedKeys,
-  };
 }

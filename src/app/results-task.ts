@@ -1,7 +1,7 @@
 import { formatLsn } from '../event/lsn.ts';
 import type { Position } from '../event/position.ts';
 import type { LogReader, LogWriter } from '../log/log.ts';
-import { encodeControl } from '../pipeline/control-records.ts';
+import { encodeControl } from '../pipeline/control-json.ts';
 import { appendRecord } from '../pipeline/group.ts';
 import { readProgress } from '../pipeline/log-state.ts';
 import { Retention } from '../pipeline/retention.ts';

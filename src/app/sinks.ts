@@ -1,6 +1,6 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogWriter } from '../log/log.ts';
-import { encodeControl } from '../pipeline/control-records.ts';
+import { encodeControl } from '../pipeline/control-json.ts';
 import { appendRecord } from '../pipeline/group.ts';
 import { topicNames } from '../pipeline/topics.ts';
 import { createLog, createSink } from '../registry.ts';

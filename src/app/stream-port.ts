@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { StatusError } from '../pipeline/status.ts';
-import type { StreamOpening, StreamPublisher, StreamChange, StreamStep } from '../pipeline/stream-publisher.ts';
+import type { StreamOpening, StreamPublisher, StreamStep } from '../pipeline/stream-publisher.ts';
+import type { StreamChange } from '../pipeline/stream-records.ts';
 import { statusError } from '../pipeline/supervision.ts';
 import type { CopyAsk, StreamOutputs } from '../stream/outputs.ts';
 import { errorOf } from './control/thread-calls.ts';

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { matchesPattern } from '../event/table-pattern.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { encodeControl, type CopyOrderRecord } from './control-records.ts';
+import { encodeControl } from './control-json.ts';
+import type { CopyOrderRecord } from './control-records.ts';
 import type { Publisher } from './publisher.ts';
 import { topicNames } from './topics.ts';
 

@@ -2,7 +2,8 @@ import { formatLsn } from '../event/lsn.ts';
 import { isAfter, type Position } from '../event/position.ts';
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, origin, type EndRecord, type Place, type ProgressRecord, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import { origin, type EndRecord, type Place, type ProgressRecord, type StartRecord, type TransactionRecord } from './control-records.ts';
 import { refuseMoved } from './move/refusals.ts';
 import { StartRule } from './start-rule.ts';
 
@@ -21,6 +22,12 @@ export interface Step {
   readonly systemIdentifier: string;
   /** It is the first one behind a gap that the config let pass: no copy from before counts. */
   readonly afterGap: boolean;
+}
+
+/** Where a reader stands that has taken the step. */
+export function positionOf({ end, offset, logId, systemIdentifier }: Step): Position {
+  const { startId, epoch, commitLsn } = end;
+  return { logId, systemIdentifier, startId, epoch, commitLsn, offset };
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { BatchBuilder, LogWriter, Placement, RecordDraft } from '../log/log.ts';
-import { encodeControl, type EndRecord, type Part, type ProgressRecord, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { encodeControl } from './control-json.ts';
+import type { EndRecord, Part, ProgressRecord, StartRecord, TransactionRecord } from './control-records.ts';
 
 /**
  * What one transaction has in one topic-partition. A transaction can span many groups; the offsets of its records in a

@@ -1,6 +1,7 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type EndRecord, type LookRecord, type Place, type RereadRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord, type TransactionRecord, type VersionRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import type { EndRecord, LookRecord, Place, RereadRecord, SchemaTopicRecord, SnapshotRecord, StartRecord, TransactionRecord, VersionRecord } from './control-records.ts';
 import { CopyOrders } from './copy-orders.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';

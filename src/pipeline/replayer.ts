@@ -6,10 +6,11 @@ import type { LogReader } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Sink, SinkSession, TableChanges } from '../sink/sink.ts';
-import { encodeControl, type EndRecord, type Place, type SinkRecord } from './control-records.ts';
+import { encodeControl } from './control-json.ts';
+import type { EndRecord, Place, SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.ts';
-import { EndFollower, isLink, type Step } from './end-follower.ts';
+import { EndFollower, isLink, positionOf, type Step } from './end-follower.ts';
 import { refuseIncomplete } from './move/refusals.ts';
 import { findVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
@@ -121,7 +122,7 @@ export class Replayer {
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
     this.#unfinished = new Unfinished({
-      own: this.#own, session: parts.session, position: (step) => this.#position(step),
+      own: this.#own, session: parts.session, position: positionOf,
       write: (batch) => this.#writeRuns(this.#runs(batch), (changes, run) => this.#deadLetters.write(changes, run)),
     });
   }
@@ -226,7 +227,7 @@ export class Replayer {
       this.#passed = { step: moving, since: this.#passed?.since ?? Date.now() };
       return;
     }
-    await this.#apply(batch, this.#position(moving));
+    await this.#apply(batch, positionOf(moving));
     this.#passed = null;
   }
 
@@ -282,12 +283,6 @@ export class Replayer {
     return { committedAt: end.commitTime, place: { epoch: end.epoch, commitLsn: end.commitLsn }, isCopied };
   }
 
-  #position(step: Step): Position {
-    const { end, offset, logId, systemIdentifier } = step;
-    const { startId, epoch, commitLsn } = end;
-    return { logId, systemIdentifier, startId, epoch, commitLsn, offset };
-  }
-
   /**
    * The position moves over transactions that hold nothing for this sink, too, once that is so many milliseconds ago: else
    * retention would wait for it.
@@ -296,7 +291,7 @@ export class Replayer {
     if (this.#passed === null || Date.now() - this.#passed.since < after) return;
     const { step } = this.#passed;
     this.#passed = null;
-    await this.#write(this.#runs([]), this.#position(step), async () => {});
+    await this.#write(this.#runs([]), positionOf(step), async () => {});
   }
 
   /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */

@@ -1,7 +1,8 @@
 import type { LogReader, LogWriter } from '../log/log.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { decodeControl, type EndRecord, type TransactionRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import type { EndRecord, TransactionRecord } from './control-records.ts';
 import { compactEvents, type CompactedTopics } from './compaction.ts';
 import type { CurrentStart } from './current-start.ts';
 import { readSchemaState, records } from './log-state.ts';

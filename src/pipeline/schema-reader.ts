@@ -1,7 +1,8 @@
 import type { RegisteredSchema, SchemaVersion, TableSchema } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type SchemaTopicRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import type { SchemaTopicRecord } from './control-records.ts';
 import { records } from './log-state.ts';
 import { SchemaVersions, versionText } from './schema-versions.ts';
 

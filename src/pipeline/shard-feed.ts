@@ -5,7 +5,7 @@ import { tupleTexts } from '../event/tuple.ts';
 import type { LogReader } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Place } from './control-records.ts';
-import { EndFollower, isLink, type Step } from './end-follower.ts';
+import { EndFollower, isLink, positionOf, type Step } from './end-follower.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { rowsShape } from './state-log.ts';
 import { isWhole } from './stream-records.ts';
@@ -163,9 +163,4 @@ function rowOf([at, operator, times, row]: readonly (string | null | undefined)[
 export function placeOf(text: string): Place {
   const [epoch = '0', commitLsn = '0/0'] = text.split(' ');
   return { epoch: Number(epoch), commitLsn: lsn(commitLsn) };
-}
-
-function positionOf({ end, offset, logId, systemIdentifier }: Step): Position {
-  const { startId, epoch, commitLsn } = end;
-  return { logId, systemIdentifier, startId, epoch, commitLsn, offset };
 }

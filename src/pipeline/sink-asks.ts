@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LogReader } from '../log/log.ts';
-import { decodeControl, type SinkRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import type { SinkRecord } from './control-records.ts';
 import type { CopyAsk } from './copy-jobs.ts';
 import { copyKey, records } from './log-state.ts';
 import type { TopicNames } from './topics.ts';

@@ -1,5 +1,6 @@
 import type { LogReader } from '../log/log.ts';
-import { decodeControl, encodeControl, type SinkRecord } from './control-records.ts';
+import { decodeControl, encodeControl } from './control-json.ts';
+import type { SinkRecord } from './control-records.ts';
 import { controlDraft } from './group.ts';
 import { records } from './log-state.ts';
 import type { Retained } from './retention.ts';

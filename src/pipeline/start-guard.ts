@@ -1,6 +1,7 @@
 import type { LogReader } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { decodeControl, type StartRecord, type TransactionRecord } from './control-records.ts';
+import { decodeControl } from './control-json.ts';
+import type { StartRecord, TransactionRecord } from './control-records.ts';
 import type { Written } from './group.ts';
 import { records } from './log-state.ts';
 

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import type { Codec } from '../codec/codec.ts';
-import type { RowChange } from '../event/change.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import type { LogReader, LogWriter } from '../log/log.ts';
-import { encodeControl, origin, type EndRecord, type Place, type SchemaTopicRecord, type StartRecord } from './control-records.ts';
+import { encodeControl } from './control-json.ts';
+import { origin, type EndRecord, type Place, type SchemaTopicRecord, type StartRecord } from './control-records.ts';
 import type { CopyAsk } from './copy-jobs.ts';
 import { CurrentStart } from './current-start.ts';
 import { EventEncoder, Target } from './event-encoder.ts';
 import { appendRecord, controlDraft, Group, type Written } from './group.ts';
 import { ProgressReader, readSchemaState, type LogProgress } from './log-state.ts';
 import { startIdText } from './record-header.ts';
-import { copyRecord, endMark, standingAsks, wholeAt } from './stream-records.ts';
+import { copyRecord, endMark, rowChange, standingAsks, wholeAt, type StreamChange } from './stream-records.ts';
 import type { Retained } from './retention.ts';
 import { SchemaVersions } from './schema-versions.ts';
 import { StartGuard } from './start-guard.ts';
@@ -45,13 +45,6 @@ export interface StreamOpening {
   readonly anew: boolean;
   /** Its tables are no replica's: nobody asks whether they are complete. */
   readonly internal?: boolean;
-}
-
-/** One row of a stream's output: what it was and what it is. */
-export interface StreamChange {
-  readonly shape: TableShape;
-  readonly before: Uint8Array | null;
-  readonly after: Uint8Array | null;
 }
 
 /** The step that changes are of: the place in the pipeline's own log up to which it is computed. */
@@ -312,13 +305,6 @@ export class StreamPublisher implements Retained {
   #newGroup(): Group {
     return new Group(this.#options.writer, this.#options.topics.transaction);
   }
-}
-
-function rowChange({ shape, before, after }: StreamChange, ordinal: number): RowChange {
-  const bytes = Buffer.concat([before ?? Buffer.alloc(0), after ?? Buffer.alloc(0)]);
-  const newAt = after === null ? -1 : (before?.length ?? 0);
-  const op = before === null ? 'c' : after === null ? 'd' : 'u';
-  return { op, table: shape, ordinal, bytes, oldKind: before === null ? 'none' : 'full', oldAt: before === null ? -1 : 0, newAt, end: bytes.length };
 }
 
 function isSame(a: LogProgress, b: LogProgress): boolean {

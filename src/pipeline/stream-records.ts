@@ -1,3 +1,4 @@
+import type { RowChange } from '../event/change.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { tableName, type TableShape } from '../event/table.ts';
 import type { LogReader } from '../log/log.ts';
@@ -6,6 +7,13 @@ import type { CopyAsk } from './copy-jobs.ts';
 import { copyKey, type SchemaState } from './log-state.ts';
 import { readSinkRecords, sinceForgotten } from './sink-topic.ts';
 import type { TopicNames } from './topics.ts';
+
+/** One row of a stream's output: what it was and what it is. */
+export interface StreamChange {
+  readonly shape: TableShape;
+  readonly before: Uint8Array | null;
+  readonly after: Uint8Array | null;
+}
 
 /** The commit LSN of what stands for all before it: below every one of a server. */
 export const wholeAt = 1n;
@@ -38,4 +46,12 @@ export async function standingAsks({ topics, reader, sinks }: { readonly topics:
     }
   }
   return [...asks].flatMap(([key, ask]) => (copies.get(key)?.ask === ask.id ? [] : [ask]));
+}
+
+/** It as an event's row; `ordinal` counts from the step's beginning. */
+export function rowChange({ shape, before, after }: StreamChange, ordinal: number): RowChange {
+  const bytes = Buffer.concat([before ?? Buffer.alloc(0), after ?? Buffer.alloc(0)]);
+  const newAt = after === null ? -1 : (before?.length ?? 0);
+  const op = before === null ? 'c' : after === null ? 'd' : 'u';
+  return { op, table: shape, ordinal, bytes, oldKind: before === null ? 'none' : 'full', oldAt: before === null ? -1 : 0, newAt, end: bytes.length };
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeControl, encodeControl, type ControlRecord } from '../../src/pipeline/control-records.ts';
+import { decodeControl, encodeControl } from '../../src/pipeline/control-json.ts';
+import type { ControlRecord } from '../../src/pipeline/control-records.ts';
 import { formatLsn } from '../../src/event/lsn.ts';
 import { readEnd } from '../../src/pipeline/end-json.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';

@@ -1,7 +1,8 @@
 import type { TableShape } from '../../src/event/table.ts';
 import { tupleTexts } from '../../src/event/tuple.ts';
 import type { LogReader } from '../../src/log/log.ts';
-import { decodeControl, type ControlRecord, type EndRecord, type SchemaTopicRecord, type SinkRecord, type StartRecord, type TransactionRecord } from '../../src/pipeline/control-records.ts';
+import { decodeControl } from '../../src/pipeline/control-json.ts';
+import type { ControlRecord, EndRecord, SchemaTopicRecord, SinkRecord, StartRecord, TransactionRecord } from '../../src/pipeline/control-records.ts';
 
 /** What stands in a log, read record by record and believing nothing that the pipeline's own readers believe. */
 

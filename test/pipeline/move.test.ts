@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import type { Log } from '../../src/log/log.ts';
-import { encodeControl } from '../../src/pipeline/control-records.ts';
+import { encodeControl } from '../../src/pipeline/control-json.ts';
 import { appendRecord } from '../../src/pipeline/group.ts';
 import { lastStart, moveLog } from '../../src/pipeline/move/move-log.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeControl, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { encodeControl } from '../../src/pipeline/control-json.ts';
+import type { StartRecord } from '../../src/pipeline/control-records.ts';
 import { controlDraft } from '../../src/pipeline/group.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { insert, ScriptedSource } from '../support/scripted-source.ts';

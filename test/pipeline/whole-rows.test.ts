@@ -8,7 +8,7 @@ import type { TableSchema } from '../../src/event/table.ts';
 import { isPartial, tupleTexts } from '../../src/event/tuple.ts';
 import { openEmbeddedLog } from '../../src/log/embedded/embedded-log.ts';
 import type { LogReader, LogWriter, RecordDraft } from '../../src/log/log.ts';
-import { encodeControl } from '../../src/pipeline/control-records.ts';
+import { encodeControl } from '../../src/pipeline/control-json.ts';
 import { controlDraft } from '../../src/pipeline/group.ts';
 import { extraHeaderName, headerName, HeaderWriter, startIdBytes, type Half } from '../../src/pipeline/record-header.ts';
 import { SchemaReader } from '../../src/pipeline/schema-reader.ts';

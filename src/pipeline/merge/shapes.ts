@@ -3,7 +3,8 @@ import type { SchemaVersion, TableSchema } from '../../event/table.ts';
 import type { LogReader } from '../../log/log.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
-import { decodeControl, type SchemaTopicRecord, type VersionRecord } from '../control-records.ts';
+import { decodeControl } from '../control-json.ts';
+import type { SchemaTopicRecord, VersionRecord } from '../control-records.ts';
 import { records } from '../log-state.ts';
 import { versionText } from '../schema-versions.ts';
 

@@ -4,7 +4,7 @@ import type { LogReader } from '../../log/log.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import type { EndRecord, Part, Place } from '../control-records.ts';
-import { EndFollower, isLink, type Step } from '../end-follower.ts';
+import { EndFollower, isLink, positionOf, type Step } from '../end-follower.ts';
 import { OrderedEvents, type ScannedEvent } from '../move/ordered-events.ts';
 import { PartitionScan } from '../move/partition-scan.ts';
 import { refuseIncomplete } from '../move/refusals.ts';
@@ -134,10 +134,9 @@ export class TransactionSource implements MergeSource {
     return step === undefined || step.offset >= this.#until ? null : step;
   }
 
-  #pass({ end, offset, logId, systemIdentifier }: Step): void {
-    const { startId, epoch, commitLsn } = end;
+  #pass(step: Step): void {
     this.#at++;
-    if (isLink(end)) this.#behind = { logId, systemIdentifier, startId, epoch, commitLsn, offset };
+    if (isLink(step.end)) this.#behind = positionOf(step);
   }
 
   /** What was begun is the next transaction with something in it, or else is gone. */

@@ -2,7 +2,8 @@ import type { LogReader, LogWriter, TopicSpec } from '../../log/log.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import { copiedDraft, copiedHeaderName } from '../group.ts';
 import { records } from '../log-state.ts';
-import { decodeControl, encodeControl, type ControlRecord } from '../control-records.ts';
+import { decodeControl, encodeControl } from '../control-json.ts';
+import type { ControlRecord } from '../control-records.ts';
 
 const batchBytes = 1 << 20;
 const noBytes = new Uint8Array(0);

@@ -1,6 +1,7 @@
 import type { Lsn } from '../../event/lsn.ts';
 import type { LogReader } from '../../log/log.ts';
-import { decodeControl, type SinkRecord } from '../control-records.ts';
+import { decodeControl } from '../control-json.ts';
+import type { SinkRecord } from '../control-records.ts';
 import { records } from '../log-state.ts';
 
 export interface SinkProgressOptions {

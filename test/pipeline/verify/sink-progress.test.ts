@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { openEmbeddedLog } from '../../../src/log/embedded/embedded-log.ts';
-import { encodeControl, type SinkRecord } from '../../../src/pipeline/control-records.ts';
+import { encodeControl } from '../../../src/pipeline/control-json.ts';
+import type { SinkRecord } from '../../../src/pipeline/control-records.ts';
 import { controlDraft } from '../../../src/pipeline/group.ts';
 import { SinkProgress, type SinkProgressOptions } from '../../../src/pipeline/verify/sink-progress.ts';
 import { tempDirectory } from '../../support/temp.ts';
