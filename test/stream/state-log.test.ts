@@ -16,6 +16,8 @@ import { lastingTables, State } from '../../src/stream/state.ts';
 import { tempDirectory } from '../support/temp.ts';
 import { seeded } from '../support/workload.ts';
 
+process.env['NODE_ENV'] = 'test';
+
 const codec = createCodec({ type: 'tuple' } as FormatConfig, { pipeline: 'shop', logger: silentLogger });
 const topics = taskTopics('shop', 'sales', '0');
 const shapes = { pieces: piecesShape, rows: rowsShape, piece: pieceTuple };
