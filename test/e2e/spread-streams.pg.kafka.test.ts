@@ -73,7 +73,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
   publisher.start({}, { args: ['--role', 'publisher'] });
   sinks.start({}, { args: ['--role', 'sinks'] });
   await publisher.streaming();
-  const ledger = new Ledger(source.url, 21, 2);
+  const ledger = new Ledger(source.url, 21, 2, 20);
   const more = async (): Promise<void> => {
     const before = ledger.committed;
     await eventually(() => ledger.committed > before + 40, { what: 'transactions', timeoutMs: 60_000 });

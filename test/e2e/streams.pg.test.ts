@@ -74,7 +74,7 @@ async function afresh(daemon: TestDaemon, replica: TestDatabase): Promise<void> 
 
 test('aggregates over a random workload are what the same query gives at the source, kill -9 or not', async (t) => {
   const { database, replica, daemon, equal } = await streamSetting(t);
-  const ledger = new Ledger(database.url, 23, 2);
+  const ledger = new Ledger(database.url, 23, 2, 20);
   // Each reached under load, the first two in the middle of a step's two commits.
   for (const failpoint of ['stream.committed:kill9:40', 'stream.published:kill9:25', 'sink.committed:kill9:30']) {
     daemon.start({ TAILRACE_FAILPOINT: failpoint });

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
 /** A small seeded generator (mulberry32): the seed of a failed run gives the same decisions again. */
@@ -35,10 +36,13 @@ export const ledgerTables = ['ledger', 'acct', 'nopk', 'wide'] as const;
 export class Ledger {
   readonly #pool: pg.Pool;
   readonly #sessions: Promise<void>[] = [];
+  readonly #restMs: number;
   #stopping = false;
   committed = 0;
 
-  constructor(url: string, seed: number, sessions = 4) {
+  /** `restMs`: what each session does nothing for between two transactions, where a test is of what comes out and not of load. */
+  constructor(url: string, seed: number, sessions = 4, restMs = 0) {
+    this.#restMs = restMs;
     this.#pool = new pg.Pool({ connectionString: url, max: sessions });
     this.#pool.on('error', () => undefined);
     for (let w = 1; w <= sessions; w++) this.#sessions.push(this.#session(w, seeded(seed * 1000 + w)));
@@ -70,6 +74,7 @@ export class Ledger {
       } finally {
         client.release();
       }
+      if (this.#restMs > 0) await delay(this.#restMs);
     }
   }
 }
