@@ -25,7 +25,7 @@ const failpoints = [
 for (const failpoint of failpoints) {
   test(`kill -9 at ${failpoint.split(':')[0]}: both replicas become equal after a restart`, async (t) => {
     const setting = await ledgerSetting(t);
-    const ledger = new Ledger(setting.source.url, 11);
+    const ledger = new Ledger(setting.source.url, 11, 4, 5);
     setting.daemon.start({ TAILRACE_FAILPOINT: failpoint });
     assert.equal(await setting.daemon.exited(), null, 'the daemon died by the kill and not by itself');
     await ackedIsDurable(setting, async () => {
