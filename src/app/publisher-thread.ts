@@ -63,7 +63,7 @@ class PublisherThread {
       setInterval(() => this.#report(), reportInterval),
       setInterval(() => void this.#retain(), retentionInterval),
       // By itself: retention waits for the log where that is away.
-      setInterval(() => void this.#wal.look(this.#source, this.#publisher?.session?.source), walInterval),
+      setInterval(() => void this.#wal.look(this.#source, this.#publisher?.session?.source, this.#stop.signal), walInterval),
     ];
     const error = await supervise({ run: (signal, healthy) => this.#publish(signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, this.#stop.signal);
     for (const timer of timers) clearInterval(timer);

@@ -25,11 +25,11 @@ export class WalWatch {
   }
 
   /** Asks whoever has the slot; else the source, by a connection of its own. */
-  async look(source: Source, holder: Holder): Promise<void> {
-    if (this.#looking) return;
+  async look(source: Source, holder: Holder, signal: AbortSignal): Promise<void> {
+    if (this.#looking || signal.aborted) return;
     this.#looking = true;
     try {
-      const health = await (holder?.health() ?? source.slotHealth());
+      const health = await (holder?.health() ?? source.slotHealth({ signal }));
       if (health !== null) this.#judge(health);
     } catch {
       // A source that is away is noticed, and said, by those who need it.

@@ -24,7 +24,7 @@ export interface Source {
    */
   connect(options: { readonly signal: AbortSignal }): Promise<SourceSession>;
   /** How the slot stands while nobody has it, by a connection of its own; null where there is none. Throws `source-…`. */
-  slotHealth(): Promise<SourceHealth | null>;
+  slotHealth(options: { readonly signal: AbortSignal }): Promise<SourceHealth | null>;
   /** Drops the slot and publication that Tailrace made; returns what was dropped, in words. */
   teardown(): Promise<readonly string[]>;
   /** For `verify`: looks at the rows as they are, beside whoever captures them. */

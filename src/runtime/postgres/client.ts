@@ -11,7 +11,7 @@ export interface ConnectOptions {
   /** Laid over the pinned settings. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** From the first packet to the first ReadyForQuery; 10 s unless told. */
+  /** From the first packet until the session is as it is wanted; 10 s unless told. */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -28,23 +28,21 @@ export class PgConnection {
     target: ConnectionTarget,
     options: ConnectOptions & { readonly onLost?: ((error: unknown) => void) | undefined },
   ): Promise<PgConnection> {
+    let opened = false;
     const connection = await connectPostgres(target, options, async (config) => {
       const client = new pg.Client(config);
       // Until the session has its own: an error event that nobody hears ends the process.
       client.on('error', () => {});
       await client.connect();
-      return new PgConnection(client, options.onLost ?? (() => {}));
-    });
-    try {
+      const made = new PgConnection(client, (error) => opened && options.onLost?.(error));
       // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
-      await connection.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
+      await made.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
       // So that a statement of ours that waits does not outlive us. Not every platform has it.
-      await connection.query("SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false)").catch(() => undefined);
-      return connection;
-    } catch (error) {
-      connection.destroy();
-      throw error;
-    }
+      await made.query("SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false)").catch(() => undefined);
+      return made;
+    });
+    opened = true;
+    return connection;
   }
 
   /** The backend's process id. */

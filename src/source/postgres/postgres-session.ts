@@ -22,6 +22,8 @@ export interface SessionParts {
   readonly snapshots: PostgresSnapshotReader;
   readonly watch: TableWatch;
   readonly catalog: CatalogWatch;
+  /** Ends what still waits for a connection of this session. */
+  readonly over: AbortController;
 }
 
 /** From a stop on, how long a question that is under way may still be answered. */
@@ -92,15 +94,17 @@ export class PostgresSession implements SourceSession {
   }
 
   async close(): Promise<void> {
-    const { taken, control, snapshots, catalog } = this.#parts;
+    const { taken, control, snapshots, catalog, over } = this.#parts;
     clearTimeout(this.#patience);
+    over.abort();
     snapshots.destroy();
     await taken.stream.close();
     await Promise.all([taken.dispose(), control.close(), catalog.close()]);
   }
 
   #giveUp(): void {
-    const { control, snapshots, catalog, watch } = this.#parts;
+    const { control, snapshots, catalog, watch, over } = this.#parts;
+    over.abort();
     snapshots.destroy();
     catalog.destroy();
     watch.destroy();

@@ -104,16 +104,21 @@ export class PostgresSource implements Source {
     }
   }
 
-  async slotHealth(): Promise<SourceHealth | null> {
-    const control = await PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings }).catch((error: unknown) => {
+  async slotHealth({ signal }: { readonly signal: AbortSignal }): Promise<SourceHealth | null> {
+    const control = await PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings, signal }).catch((error: unknown) => {
+      signal.throwIfAborted();
       throw this.#cannotConnect(error);
     });
+    const giveUp = (): void => control.destroy();
+    signal.addEventListener('abort', giveUp, { once: true });
     try {
       const slot = await control.exclusively((query) => readSlot(query, this.#names.slot));
       return slot === null ? null : healthOf(slot);
     } catch (error) {
+      signal.throwIfAborted();
       throw sourceError(error, 'the slot could not be looked at');
     } finally {
+      signal.removeEventListener('abort', giveUp);
       await control.close();
     }
   }
@@ -173,28 +178,29 @@ export class PostgresSource implements Source {
     const { publication } = this.#names;
     const tables = await control.exclusively((query) => readTablesByOid(query, relids, { version: facts.version, publication }));
     const server = await control.exclusively((query) => this.#server(query, { taken, facts, slotCreated }));
+    const over = new AbortController();
     const snapshots = new PostgresSnapshotReader({
-      target: this.#target, applicationName: this.#names.applicationName, publication, version: facts.version, shapes, control,
+      signal: over.signal, target: this.#target, applicationName: this.#names.applicationName, publication, version: facts.version, shapes, control,
       running: await control.exclusively(readRunning),
       onLost: (error) => taken.stream.fail(error),
     });
-    const open = (): Promise<PgConnection> => PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings });
+    const open = (): Promise<PgConnection> => PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: guestSettings, signal: over.signal });
     const watch = new TableWatch({
       config: this.#config, names: this.#names, control, open, shapes, logger: this.#context.logger, captured: selection.captured,
       leftOut: selection.findings.filter(({ severity }) => severity !== 'note'),
     });
     const catalog = new CatalogWatch({
       version: facts.version, publication, shapes,
-      open: () => this.#openWatch((error) => taken.stream.fail(error)),
+      open: () => this.#openWatch((error) => taken.stream.fail(error), over.signal),
     });
     return new PostgresSession({
-      server, control, taken, shapes, snapshots, watch, catalog,
+      server, control, taken, shapes, snapshots, watch, catalog, over,
       tables: tables.map((table) => shapes.match(shapeOfTable(table))),
     });
   }
 
-  #openWatch(onLost: (error: unknown) => void): Promise<PgConnection> {
-    return PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: { ...guestSettings, lock_timeout: '1s' }, onLost });
+  #openWatch(onLost: (error: unknown) => void, signal: AbortSignal): Promise<PgConnection> {
+    return PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: { ...guestSettings, lock_timeout: '1s' }, onLost, signal });
   }
 
   /**

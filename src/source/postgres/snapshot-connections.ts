@@ -6,6 +6,8 @@ export interface SnapshotConnectionsOptions {
   readonly target: ConnectionTarget;
   readonly applicationName: string;
   readonly onLost: (error: unknown) => void;
+  /** Nobody waits any more for one that is being opened. */
+  readonly signal: AbortSignal;
 }
 
 /** A guest gives back the connections that it does not need. */
@@ -42,8 +44,8 @@ export class SnapshotConnections {
 
   /** One that is not shared: whoever opened it releases it. */
   async open(): Promise<PgConnection> {
-    const { target, applicationName, onLost } = this.#options;
-    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost });
+    const { target, applicationName, onLost, signal } = this.#options;
+    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost, signal });
     if (this.#destroyed) connection.destroy();
     this.#all.add(connection);
     return connection;

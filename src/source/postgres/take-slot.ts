@@ -20,6 +20,8 @@ export async function takeSlot(
   options: ReplicationStreamOptions & { readonly slot: string; readonly publication: string; readonly origin: 'any' | 'none' },
 ): Promise<TakenSlot> {
   const connection = await openReplication(target, connect);
+  const giveUp = (): unknown => connection.dispose();
+  connect.signal?.addEventListener('abort', giveUp, { once: true });
   try {
     const identity = await identify(connection);
     const stream = new ReplicationStream(connection.takeSocket(), options);
@@ -28,6 +30,8 @@ export async function takeSlot(
   } catch (error) {
     await connection.dispose();
     throw error;
+  } finally {
+    connect.signal?.removeEventListener('abort', giveUp);
   }
 }
 

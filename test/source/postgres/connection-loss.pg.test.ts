@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { freshDatabase, startPostgres } from '../../support/postgres.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
@@ -89,6 +90,35 @@ test('a look-up whose question is lost does not outlive the connection', async (
   assert.equal((tail.error as { code?: string }).code, 'source-unreachable');
   assert.ok(proxy.swallowed.up > 0, 'the fault happened');
   await assert.rejects(session.health(), { code: 'source-unreachable' });
+});
+
+test('a stop waits for nobody, wherever a connection that is being made has got to', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql('CREATE TABLE a (id int PRIMARY KEY)');
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const source = sourceOn(proxy.through(database.url));
+  // So that the network can be stopped while a connection is at some place, and not behind it.
+  proxy.delay('down', 100);
+  const until = async (come: () => boolean): Promise<void> => {
+    while (!come()) await delay(1);
+  };
+  const questions = [(signal: AbortSignal) => source.slotHealth({ signal }), (signal: AbortSignal) => source.connect({ signal })];
+  for (const [ask, connections, bytes] of [[0, 1, 0], [0, 1, 1], [0, 1, 500], [1, 1, 1], [1, 1, 500], [1, 2, 1], [1, 2, 500]] as const) {
+    proxy.blackhole('both', false);
+    const before = proxy.connections;
+    const stop = new AbortController();
+    const asked = assert.rejects(questions[ask]?.(stop.signal) as Promise<unknown>, { name: 'AbortError' }, `question ${ask}, connection ${connections} behind ${bytes} bytes`);
+    await until(() => proxy.connections === before + connections);
+    const heard = proxy.forwarded.down;
+    await until(() => proxy.forwarded.down >= heard + bytes);
+    const swallowed = proxy.swallowed.up + proxy.swallowed.down;
+    proxy.blackhole('both');
+    await until(() => proxy.swallowed.up + proxy.swallowed.down > swallowed);
+    stop.abort();
+    // Left alone a connection gives up by itself after a while, with another error.
+    await asked;
+  }
 });
 
 test('an idle connection is kept alive on both sides', async (t) => {

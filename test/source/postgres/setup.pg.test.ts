@@ -248,7 +248,7 @@ test('health says what the slot holds', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY, v text)');
   const source = sourceOn(database.url);
-  assert.equal(await source.slotHealth(), null);
+  assert.equal(await source.slotHealth({ signal: new AbortController().signal }), null);
   const session = await connected(source, t);
   const before = await session.health();
   assert.deepEqual([before.slotActive, before.walStatus, before.safeWalSize], [true, 'reserved', null]);
@@ -257,7 +257,7 @@ test('health says what the slot holds', async (t) => {
   assert.ok(after.walHeldBytes > before.walHeldBytes + 2_000_000);
   assert.equal(after.confirmedFlush, session.server.confirmedFlush);
   await session.close();
-  const left = await source.slotHealth();
+  const left = await source.slotHealth({ signal: new AbortController().signal });
   assert.deepEqual([left?.slotActive, left?.walStatus], [false, 'reserved']);
   assert.ok((left?.walHeldBytes ?? 0) >= after.walHeldBytes, 'nobody has the slot, and WAL is kept for it');
 });
