@@ -73,6 +73,13 @@ export interface TransactionCommit {
   readonly commitTime: bigint;
 }
 
+/** From here on come rows of a partition, as rows of the table that it is published as. */
+export interface PartitionMet {
+  readonly op: 'partition';
+  readonly table: TableShape;
+  readonly partition: number;
+}
+
 /** The server has sent everything up to `walEnd` that concerns us. */
 export interface Keepalive {
   readonly op: 'keepalive';
@@ -80,4 +87,4 @@ export interface Keepalive {
 }
 
 /** What a source says, in the order in which it happened: whole transactions, one after the other. */
-export type SourceItem = TransactionBegin | RowChange | TruncateChange | MessageChange | TransactionCommit | Keepalive;
+export type SourceItem = TransactionBegin | RowChange | TruncateChange | MessageChange | TransactionCommit | PartitionMet | Keepalive;

@@ -1,7 +1,8 @@
-import { tableName, type TableSchema, type TableShape } from '../event/table.ts';
-import type { CatalogLook, KnownTable, TableLook } from '../source/catalog.ts';
+import { tableName, type TableSchema, type TableShape, type TableState } from '../event/table.ts';
+import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../source/catalog.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { LookRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
+import type { LookRecord, PartitionRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
+import { firstJobs } from './copy-jobs.ts';
 import type { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
 import type { Target } from './event-encoder.ts';
@@ -23,8 +24,7 @@ export interface CapturedTablesOptions {
   /** Adds a record for `schema` to the group that is being filled. */
   readonly record: (record: SchemaTopicRecord) => void;
   readonly copy: (job: CopyJob) => void;
-  /** The stream has shown a shape that no look has confirmed. */
-  readonly unconfirmed: () => void;
+  readonly catalog: Pick<CatalogReader, 'nudge' | 'holds'>;
 }
 
 /**
@@ -35,6 +35,8 @@ export class CapturedTables {
   readonly #options: CapturedTablesOptions;
   readonly #tables = new Map<number, TableShape>();
   readonly #truncated = new Set<number>();
+  /** Their first copy begins behind the first look at them: what a copy has read, and has gone before anybody looked, is told by nothing. */
+  readonly #toCopy = new Set<number>();
   /** Tables that the log has and that are not captured: by the configuration, or because they are gone, which the next look tells. */
   readonly #missed = new Map<number, TableShape>();
   #voided = 0;
@@ -50,9 +52,15 @@ export class CapturedTables {
     for (const table of versions.current()) if (!this.#tables.has(table.relid) && !versions.isGone(table.relid)) this.#missed.set(table.relid, table);
   }
 
-  /** Tables that have come later. */
+  /** Tables that have come later: what is in them is copied, as of those that were there from the beginning. */
   add(tables: readonly TableShape[]): void {
+    const { snapshot, versions, catalog } = this.#options;
     for (const table of tables) if (!this.#tables.has(table.relid)) this.#tables.set(table.relid, table);
+    for (const table of snapshot === 'never' ? [] : tables) {
+      if (versions.looked(table.relid) === undefined) this.#toCopy.add(table.relid);
+      else this.#copyFirst(table);
+    }
+    catalog.nudge();
   }
 
   /** What of the tables was last looked at. */
@@ -60,7 +68,9 @@ export class CapturedTables {
     const missed = [...this.#missed.values()].filter(({ relid }) => !this.#tables.has(relid));
     return [...this.#tables.values(), ...missed].map((table) => {
       const look = this.#options.versions.looked(table.relid);
-      return { shape: look?.schema ?? table, state: look?.state ?? null, uncertain: this.#isUncertain(table.relid), truncated: this.#truncated.has(table.relid) };
+      const state = look?.state ?? null;
+      const { relid } = table;
+      return { shape: look?.schema ?? table, state, uncertain: this.#isUncertain(relid), truncated: this.#truncated.has(relid), unsettled: this.#gonePartitions(relid, state).length > 0 };
     });
   }
 
@@ -104,29 +114,59 @@ export class CapturedTables {
   /** The stream has come to a shape that was not met before. */
   async meet(shape: TableShape): Promise<Target> {
     const { target, isNew } = await this.#prepare(shape);
-    if (isNew) this.#options.unconfirmed();
+    if (isNew) this.#options.catalog.nudge();
     return target;
+  }
+
+  /** The stream brings rows of a partition; what the last look has found in the table is missed at the next one by itself. */
+  partition({ relid }: TableShape, partition: number): void {
+    const { versions, catalog, record } = this.#options;
+    const look = versions.looked(relid);
+    if (versions.unsettled(relid).has(partition) || (look !== undefined && catalog.holds(look.state, partition))) return;
+    const met: PartitionRecord = { type: 'partition', relid, partition };
+    versions.meet(met);
+    record(met);
+    catalog.nudge();
+  }
+
+  /** Those that the stream has brought rows of and that are not in the table by this state of it. */
+  #gonePartitions(relid: number, state: TableState | null): readonly number[] {
+    return [...this.#options.versions.unsettled(relid)].filter((partition) => state === null || !this.#options.catalog.holds(state, partition));
   }
 
   /** At the commit of a look's watermark: these are the tables from here on. */
   async takeLook({ tables, gone }: Pick<CatalogLook, 'tables' | 'gone'>): Promise<void> {
+    const { versions } = this.#options;
     for (const relid of gone) this.#leave(relid);
     for (const table of tables) {
       const { shape, state } = table;
       // It is still there: the configuration leaves it out.
       if (this.#missed.delete(shape.relid) && !this.#tables.has(shape.relid)) continue;
-      // The stream may have brought such rows since the look was begun.
-      const doubt = this.#isUncertain(shape.relid) ? { reason: table.doubt?.reason ?? 'which of its columns rows were written for could not be told', surplus: true } : table.doubt;
+      const doubt = this.#doubtOf(table);
       const { target, isNew } = await this.#prepare(shape);
       const { schema } = target;
       const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);
       if (isNew || isDoubtful) this.#say(schema, isDoubtful);
-      const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state };
-      this.#options.versions.look(look);
+      if (this.#toCopy.delete(shape.relid) && !isDoubtful) this.#copyFirst(schema);
+      const settled = versions.unsettled(shape.relid);
+      const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state, settled: settled.size === 0 ? undefined : [...settled] };
+      versions.look(look);
       this.#looks.push(look);
       this.#truncated.delete(shape.relid);
       this.#options.targets.relabel(target);
     }
+  }
+
+  /** What the look has found, and what the stream has brought until it is taken in. */
+  #doubtOf({ shape, state, doubt }: TableLook): Doubt | null {
+    if (this.#isUncertain(shape.relid)) return { reason: doubt?.reason ?? 'which of its columns rows were written for could not be told', surplus: true };
+    if (this.#gonePartitions(shape.relid, state).length > 0) return { reason: doubt?.reason ?? 'a partition came and went, and its rows without an event', surplus: true };
+    return doubt;
+  }
+
+  #copyFirst(table: TableShape): void {
+    const { copy, copies } = this.#options;
+    for (const job of firstJobs([table], copies.copies)) copy(job);
   }
 
   /** A table that was dropped. What replicas lack of it comes by no copy any more, and they need to know (renewal.ts). */
@@ -136,6 +176,7 @@ export class CapturedTables {
     this.#tables.delete(relid);
     this.#missed.delete(relid);
     this.#truncated.delete(relid);
+    this.#toCopy.delete(relid);
     if (table === undefined) return;
     const look: LookRecord = { type: 'look', relid, version: table.version, state: null };
     versions.look(look);

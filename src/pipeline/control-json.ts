@@ -75,6 +75,7 @@ function revive(written: Written): ControlRecord {
     case 'reread':
     case 'copy-order':
     case 'look':
+    case 'partition':
     case 'ask':
     case 'forgotten':
       return written as unknown as ControlRecord;

@@ -190,9 +190,21 @@ export interface LookRecord {
   readonly version: SchemaVersion;
   /** The source's own; null when the table is not there any more. */
   readonly state: TableState | null;
+  /** Partitions of `partition` records that this look has settled. */
+  readonly settled?: readonly number[] | undefined;
 }
 
-export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord | LookRecord;
+/**
+ * Events from here on hold rows of a partition that no look had found in the table yet (PROTOCOL, Shape). Should it be gone by the next one, then
+ * without an event. It counts until a look settles it.
+ */
+export interface PartitionRecord {
+  readonly type: 'partition';
+  readonly relid: number;
+  readonly partition: number;
+}
+
+export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord | LookRecord | PartitionRecord;
 
 /** What a sink says of itself in its own topic. */
 export type SinkRecord =

@@ -1,7 +1,7 @@
 import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { decodeControl } from './control-json.ts';
-import type { EndRecord, LookRecord, Place, RereadRecord, SchemaTopicRecord, SnapshotRecord, StartRecord, TransactionRecord, VersionRecord } from './control-records.ts';
+import type { EndRecord, LookRecord, PartitionRecord, Place, RereadRecord, SchemaTopicRecord, SnapshotRecord, StartRecord, TransactionRecord, VersionRecord } from './control-records.ts';
 import { CopyOrders } from './copy-orders.ts';
 import { StartRule } from './start-rule.ts';
 import type { TopicNames } from './topics.ts';
@@ -115,8 +115,8 @@ function startsWith(bytes: Uint8Array, start: number, end: number, prefix: Uint8
 
 /** What the `schema` topic says, with each copy's record that counts. */
 export interface SchemaState {
-  /** Every version and look, in order of writing. */
-  readonly versions: readonly (VersionRecord | LookRecord)[];
+  /** Every version, look and partition, in order of writing. */
+  readonly versions: readonly (VersionRecord | LookRecord | PartitionRecord)[];
   /** The newest record of each copy that counts: confirmed, or named by an END. By `copyKey`. */
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
   readonly orders: CopyOrders;
@@ -124,7 +124,7 @@ export interface SchemaState {
 
 /** Of all that a log without a START still knows: what comes is of a higher one. */
 export function highestEpoch({ versions, copies }: SchemaState): number {
-  return Math.max(0, ...versions.map(({ version }) => version.epoch), ...[...copies.values()].map(({ place }) => place.epoch));
+  return Math.max(0, ...versions.map((record) => (record.type === 'partition' ? 0 : record.version.epoch)), ...[...copies.values()].map(({ place }) => place.epoch));
 }
 
 /** No table has this oid: a copy that names it is of none. */
@@ -141,7 +141,7 @@ export function copyKeyOf(record: Pick<SnapshotRecord, 'table' | 'sink' | 'where
 
 /** `until`: only copies' records of places for which it is true, as if the topic had ended there. */
 export async function readSchemaState(reader: LogReader, topics: TopicNames, until?: (place: Place) => boolean): Promise<SchemaState> {
-  const versions: (VersionRecord | LookRecord)[] = [];
+  const versions: (VersionRecord | LookRecord | PartitionRecord)[] = [];
   const copies = new Map<string, SnapshotRecord>();
   const unconfirmed = new Map<string, SnapshotRecord>();
   /** Where the records stand, by id: the order in which the ENDs that confirm them were to come. */
@@ -150,7 +150,7 @@ export async function readSchemaState(reader: LogReader, topics: TopicNames, unt
   const rereads: { readonly record: RereadRecord; readonly offset: number }[] = [];
   for await (const cursor of records(reader, topics.schema)) {
     const record = decodeControl<SchemaTopicRecord>(cursor.value, `${topics.schema} at offset ${cursor.offset}`);
-    if (record.type === 'version' || record.type === 'look') {
+    if (record.type === 'version' || record.type === 'look' || record.type === 'partition') {
       versions.push(record);
       continue;
     }

@@ -6,7 +6,7 @@ import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
 import { encodeControl } from './control-json.ts';
 import type { CopyOrderRecord, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
-import { answering, firstJobs, orderedJob } from './copy-jobs.ts';
+import { answering, orderedJob } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyPiece } from './copy-writer.ts';
@@ -76,7 +76,7 @@ export class PublishingSession {
     });
     this.#tables = new CapturedTables({
       ...options, tables: session.tables, targets: this.#targets, copies: this.#records, record: (record) => this.#addSchemaRecord(record),
-      copy: (job) => this.copy(job), unconfirmed: () => session.catalog.nudge(),
+      copy: (job) => this.copy(job), catalog: session.catalog,
     });
     this.#watch = new ShapeWatch({
       catalog: session.catalog, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
@@ -156,11 +156,9 @@ export class PublishingSession {
     if (this.#failure !== null && !signal.aborted) throw this.#failure.error;
   }
 
-  /** What is in a table that has come later is copied, as of one that was there from the beginning. */
   #discovered(tables: readonly TableShape[]): void {
     this.#start.captures(this.tables.map(tableName));
     this.#tables.add(tables);
-    for (const job of this.#options.snapshot === 'never' ? [] : firstJobs(tables, this.copies)) this.copy(job);
   }
 
   /** Aborts when the stream has ended, whyever. */
@@ -199,6 +197,9 @@ export class PublishingSession {
         case 'm':
           this.#ordinal = item.ordinal + 1;
           if (!this.#skipping) await this.#message(item);
+          break;
+        case 'partition':
+          if (!this.#skipping) this.#tables.partition(item.table, item.partition);
           break;
         case 'keepalive':
           if (this.#transaction === null) this.#ends.passed(item.walEnd);

@@ -1,5 +1,5 @@
 import { noTable, sameShape, tableName, type RegisteredSchema, type SchemaVersion, type TableSchema, type TableShape, type TableState } from '../event/table.ts';
-import type { LookRecord, VersionRecord } from './control-records.ts';
+import type { LookRecord, PartitionRecord, VersionRecord } from './control-records.ts';
 
 /** The schema versions that the log holds, and the numbers of new ones (PROTOCOL, Identity: epoch and number). */
 export class SchemaVersions {
@@ -10,13 +10,16 @@ export class SchemaVersions {
   readonly #named = new Map<string, TableSchema>();
   readonly #looks = new Map<number, Look>();
   readonly #gone = new Set<number>();
+  /** By relid, the partitions that the stream has brought rows of and no look has settled. */
+  readonly #partitions = new Map<number, Set<number>>();
   #epoch = 0;
   #next = 1;
 
-  constructor(records: readonly (VersionRecord | LookRecord)[] = []) {
+  constructor(records: readonly (VersionRecord | LookRecord | PartitionRecord)[] = []) {
     for (const record of records) {
       if (record.type === 'version') this.add(record);
-      else this.look(record);
+      else if (record.type === 'look') this.look(record);
+      else this.meet(record);
     }
   }
 
@@ -30,10 +33,20 @@ export class SchemaVersions {
     return schema;
   }
 
-  look({ relid, version, state }: LookRecord): void {
+  look({ relid, version, state, settled = [] }: LookRecord): void {
+    for (const partition of settled) this.#partitions.get(relid)?.delete(partition);
     const schema = this.get(version);
     if (state === null) this.#gone.add(relid);
     else if (schema !== undefined) this.#looks.set(relid, { schema, state, uncertain: false });
+  }
+
+  meet({ relid, partition }: PartitionRecord): void {
+    this.#partitions.set(relid, (this.#partitions.get(relid) ?? new Set()).add(partition));
+  }
+
+  /** Partitions that the stream has brought rows of and no look has settled. */
+  unsettled(relid: number): ReadonlySet<number> {
+    return this.#partitions.get(relid) ?? none;
   }
 
   /** The last look at a table; undefined when there was none. */
@@ -98,6 +111,8 @@ export class SchemaVersions {
     return [...this.#current.values()].filter(({ relid }) => relid !== noTable.relid);
   }
 }
+
+const none: ReadonlySet<number> = new Set();
 
 interface Look {
   readonly schema: TableSchema;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TableShape } from '../../src/event/table.ts';
+import type { TableShape, TableState } from '../../src/event/table.ts';
 import { CapturedTables } from '../../src/pipeline/captured-tables.ts';
 import { origin, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
 import { copyJobs } from '../../src/pipeline/copy-jobs.ts';
@@ -14,14 +14,21 @@ import { SchemaVersions } from '../../src/pipeline/schema-versions.ts';
 import { noCopy } from '../../src/pipeline/settled-copies.ts';
 import type { Targets } from '../../src/pipeline/targets.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
+import type { TableLook } from '../../src/source/catalog.ts';
 import { tableOf } from './harness.ts';
 
 interface Captured {
   readonly tables: CapturedTables;
+  readonly versions: SchemaVersions;
   readonly jobs: CopyJob[];
+  /** What `schema` has of partitions. */
+  readonly records: SchemaTopicRecord[];
   /** What `schema` has of copies: what a crash leaves. */
   readonly written: Map<string, SnapshotRecord>;
 }
+
+/** A state says of itself which partitions' rows are the table's. */
+const holds = (state: TableState, partition: number): boolean => (state['holds'] as readonly number[]).includes(partition);
 
 function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 'initial'): Captured {
   const start: StartRecord = { type: 'start', logId: 'l', epoch: 1, startId: 's', systemIdentifier: '1', timeline: 1, slot: 'x', tables: [], continues: null, gap: null };
@@ -31,8 +38,10 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   if (snapshot === 'initial') for (const { name, relid } of known) written.set(copyKey(`public.${name}`, null), { ...noCopy(`public.${name}`), relid, last: true, place: origin });
   for (const table of known) versions.of(table);
   const jobs: CopyJob[] = [];
+  const records: SchemaTopicRecord[] = [];
   const record = (one: SchemaTopicRecord): void => {
     if (one.type === 'snapshot') written.set(copyKeyOf(one), one);
+    if (one.type === 'partition') records.push(one);
   };
   const make: Targets['make'] = (shape) => {
     const { schema, record: version, before } = versions.of(shape);
@@ -40,9 +49,9 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   };
   const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({
-    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), record, copy: (job) => jobs.push(job), unconfirmed: () => {},
+    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, holds },
   });
-  return { tables, jobs, written };
+  return { tables, versions, jobs, records, written };
 }
 
 const items = tableOf('items', 2);
@@ -76,3 +85,56 @@ for (const [what, doubt] of [['none of its own', null], ['one that would have le
     assert.equal(jobs.length, 1, 'and with the next one no more');
   });
 }
+
+/** What a look finds of a table whose rows are those of these partitions. */
+const found = (shape: TableShape, partitions: readonly number[]): TableLook => ({ shape, state: { holds: partitions }, doubt: null });
+const doneWith = (jobs: CopyJob[]): unknown[] => jobs.splice(0).map(({ table, replaces }) => [table.name, replaces]);
+
+test('R12: rows of a partition that no look has found in its table are taken back, also where it came and went in between, and a crash forgets none', async () => {
+  const { tables, versions, jobs, records } = captured([items]);
+  await tables.takeLook({ tables: [found(items, [7])], gone: [] });
+  tables.partition(items, 7);
+  assert.equal(tables.looked()[0]?.unsettled, false, 'the last look has it: should it go, the next one tells');
+  tables.partition(items, 8);
+  tables.partition(items, 8);
+  tables.partition(items, 9);
+  assert.deepEqual(records.splice(0), [8, 9].map((partition) => ({ type: 'partition', relid: items.relid, partition })));
+  assert.equal(tables.looked()[0]?.unsettled, true);
+  // What a crash leaves, and a life that finds the table as the look had it.
+  assert.deepEqual([...versions.unsettled(items.relid)], [8, 9]);
+  await tables.takeLook({ tables: [found(items, [7, 8])], gone: [] });
+  assert.deepEqual(doneWith(jobs), [['items', true]]);
+  assert.equal(tables.looked()[0]?.unsettled, false, 'it is copied again once');
+  await tables.takeLook({ tables: [found(items, [7, 8])], gone: [] });
+  assert.deepEqual(doneWith(jobs), []);
+});
+
+test('R12: the first copy of a table that has come later begins behind the first look at it, and takes the place of nothing unless rows have gone', async () => {
+  const { tables, jobs } = captured([items]);
+  const [later, other] = [tableOf('later', 2), tableOf('other', 2)];
+  tables.add([later, other]);
+  assert.deepEqual(doneWith(jobs), []);
+  await tables.meet(other);
+  tables.partition(other, 5);
+  await tables.takeLook({ tables: [found(later, []), found(other, [])], gone: [] });
+  assert.deepEqual(doneWith(jobs), [['later', false], ['other', true]]);
+  await tables.takeLook({ tables: [found(later, [])], gone: [] });
+  assert.deepEqual(doneWith(jobs), []);
+  // The stream may have met it, and a look found it, before it was discovered.
+  const third = tableOf('third', 2);
+  await tables.meet(third);
+  await tables.takeLook({ tables: [found(third, [])], gone: [] });
+  tables.add([third]);
+  assert.deepEqual(doneWith(jobs), [['third', false]]);
+});
+
+test('R12: what of partitions stands in the log counts in the next life, but for what a look has settled', () => {
+  const version = { epoch: 1, number: 1 };
+  const met = (partition: number) => ({ type: 'partition', relid: items.relid, partition }) as const;
+  const versions = new SchemaVersions([
+    { type: 'version', version, shape: items, registered: undefined }, met(7), met(8),
+    // The look's own record comes once its END is durable: behind what was met meanwhile.
+    met(9), { type: 'look', relid: items.relid, version, state: { holds: [7] }, settled: [7, 8] },
+  ]);
+  assert.deepEqual([...versions.unsettled(items.relid)], [9]);
+});

@@ -3,7 +3,7 @@ import type { SourceItem } from '../../src/event/change.ts';
 import type { Lsn } from '../../src/event/lsn.ts';
 import type { TableShape } from '../../src/event/table.ts';
 import { overlay, tupleOf, tupleTexts } from '../../src/event/tuple.ts';
-import type { CatalogReader } from '../../src/source/catalog.ts';
+import type { CatalogReader, KnownTable } from '../../src/source/catalog.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 import { watermarkPrefix, type Chunk, type ChunkRequest, type RowBlock, type SnapshotReader, type Source, type SourceCheck, type SourceHealth, type SourceServer, type SourceSession, type Visibility, type WholeTable } from '../../src/source/source.ts';
 
@@ -193,6 +193,29 @@ export function stillCatalog(): CatalogReader {
     nudge: () => {},
     look: () => Promise.reject(new Error('nothing has changed')),
     accept: () => {},
+    holds: () => true,
+  };
+}
+
+/** A catalog in which nothing changes, but tables come that nobody has looked at. */
+function growingCatalog(source: ScriptedSource): CatalogReader {
+  const atFirst = new Set(source.tables.map(({ relid }) => relid));
+  const still = stillCatalog();
+  let nudged = Promise.withResolvers<void>();
+  const unseen = (tables: readonly KnownTable[]): readonly KnownTable[] => tables.filter(({ shape, state }) => state === null && !atFirst.has(shape.relid));
+  return {
+    ...still,
+    changed: async (tables, options) => {
+      while (unseen(tables()).length === 0) {
+        await Promise.race([still.changed(tables, options), nudged.promise]);
+        nudged = Promise.withResolvers();
+      }
+    },
+    nudge: () => nudged.resolve(),
+    look: async (content, tables) => {
+      source.commit([message(watermarkPrefix, content)]);
+      return { visibility: source.visibility(), tables: unseen(tables).map(({ shape }) => ({ shape, state: {}, doubt: null })), gone: [] };
+    },
   };
 }
 
@@ -202,7 +225,7 @@ export class ScriptedSession implements SourceSession {
   tables: readonly TableShape[];
   readonly leftOut = [];
   readonly snapshots: SnapshotReader;
-  readonly catalog = stillCatalog();
+  readonly catalog: CatalogReader;
   readonly acknowledged: Lsn[] = [];
   readonly #spoken: { readonly behind: number; readonly item: SourceItem }[] = [];
   #state: 'open' | 'stopped' | 'closed' = 'open';
@@ -213,6 +236,7 @@ export class ScriptedSession implements SourceSession {
     this.server = source.server;
     this.tables = [...source.tables];
     this.snapshots = new ScriptedSnapshots(source);
+    this.catalog = growingCatalog(source);
   }
 
   get isClosed(): boolean {
@@ -442,7 +466,7 @@ function applyItem(rows: Map<string, Texts>, item: SourceItem, relid: number, co
     if (item.tables.some((table) => table.relid === relid)) rows.clear();
     return count;
   }
-  if (!('table' in item) || item.table.relid !== relid) return count;
+  if (!('table' in item) || item.op === 'partition' || item.table.relid !== relid) return count;
   const texts = (at: number): Texts | null => (at < 0 ? null : tupleTexts(item.bytes, at));
   const [old, next] = [texts(item.oldAt), texts(item.newAt)];
   if (item.table.key.length === 0) return applyKeyless(rows, old, next, count);

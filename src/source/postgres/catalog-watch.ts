@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { TableState } from '../../event/table.ts';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { costOf, restAfter } from '../../runtime/rest.ts';
@@ -71,13 +72,17 @@ export class CatalogWatch implements CatalogReader {
       for (const known of tables) {
         const table = after.find((found) => found.relid === known.shape.relid);
         const same = before.some((found) => found.relid === table?.relid && found.digest === table.digest);
-        if (table === undefined || !same || readState(known.state)?.digest === table.digest) continue;
+        if (table === undefined || !same || (readState(known.state)?.digest === table.digest && !known.unsettled)) continue;
         const look = await this.#judge(query, known, { shape: this.#options.shapes.match(shapeOf(table)), state: stateOf(table, visibility) });
         if (look !== null) looks.push(look);
       }
       const there = new Set([...before, ...after].map(({ relid }) => relid));
       return { visibility, tables: looks, gone: relids.filter((relid) => !there.has(relid)) };
     });
+  }
+
+  holds(state: TableState, partition: number): boolean {
+    return readState(state)?.files[String(partition)] !== undefined;
   }
 
   accept(tables: readonly TableLook[]): void {
@@ -132,6 +137,7 @@ export class CatalogWatch implements CatalogReader {
   }
 
   async #differs(query: Query, tables: readonly KnownTable[]): Promise<boolean> {
+    if (tables.some(({ unsettled }) => unsettled)) return true;
     const { xmin } = await readVisibility(query);
     const relids = tables.map((table) => table.shape.relid);
     const known = tables.map(({ shape, state }) => `${shape.relid} ${readState(state)?.digest}`).join();

@@ -30,6 +30,9 @@ export class StreamDecoder {
   readonly #shapes = new Map<number, TableShape | null>();
   #lastRelid = -1;
   #lastShape: TableShape | null | typeof noShape = noShape;
+  /** The relid of the Relation that no change has followed yet, and of the one right before it; else -1. */
+  #described = -1;
+  #describedBefore = -1;
   #ordinal = 0;
   #inTransaction = false;
   readonly streamed = new StreamedTransactions();
@@ -111,8 +114,12 @@ export class StreamDecoder {
       case 0x43: // C
         this.#commit(items, new FieldReader(bytes, at + 1, end));
         return null;
-      case 0x52: // R
-        return { kind: 'relation', relation: parseRelation(bytes, at + 1, end) };
+      case 0x52: { // R
+        const relation = parseRelation(bytes, at + 1, end);
+        this.#describedBefore = this.#described;
+        this.#described = relation.relid;
+        return { kind: 'relation', relation };
+      }
       case 0x54: // T
         this.#truncate(items, new FieldReader(bytes, at + 1, end));
         return null;
@@ -130,7 +137,7 @@ export class StreamDecoder {
   // I, relid, 'N', tuple
   #insert(items: SourceItem[], bytes: Uint8Array, at: number, end: number): void {
     const ordinal = this.#count();
-    const table = this.#shape(readUint32(bytes, at + 1));
+    const table = this.#tableOf(items, bytes, at);
     if (bytes[at + 5] !== 0x4e || end < at + 8) throw new RangeError('an Insert without a new tuple');
     if (table !== null) items.push({ op: 'c', table, ordinal, bytes, oldKind: 'none', oldAt: -1, newAt: at + 6, end });
   }
@@ -138,7 +145,7 @@ export class StreamDecoder {
   // U, relid, optionally 'K' or 'O' and the old tuple, 'N', tuple
   #update(items: SourceItem[], bytes: Uint8Array, at: number, end: number): void {
     const ordinal = this.#count();
-    const table = this.#shape(readUint32(bytes, at + 1));
+    const table = this.#tableOf(items, bytes, at);
     let newAt = at + 6;
     let oldAt = -1;
     let oldKind: OldKind = 'none';
@@ -154,7 +161,7 @@ export class StreamDecoder {
   // D, relid, 'K' or 'O', tuple
   #delete(items: SourceItem[], bytes: Uint8Array, at: number, end: number): void {
     const ordinal = this.#count();
-    const table = this.#shape(readUint32(bytes, at + 1));
+    const table = this.#tableOf(items, bytes, at);
     const oldKind = oldKindOf(bytes[at + 5] as number);
     if (end < at + 8) throw new RangeError('a Delete without an old tuple');
     if (table !== null) items.push({ op: 'd', table, ordinal, bytes, oldKind, oldAt: at + 6, newAt: -1, end });
@@ -178,6 +185,7 @@ export class StreamDecoder {
 
   #truncate(items: SourceItem[], fields: FieldReader): void {
     const ordinal = this.#count();
+    this.#described = -1;
     const tables: TableShape[] = [];
     let left = fields.uint32();
     const options = fields.uint8();
@@ -200,6 +208,17 @@ export class StreamDecoder {
   #count(): number {
     if (!this.#inTransaction) throw new RangeError('a change outside of a transaction');
     return this.#ordinal++;
+  }
+
+  /** Of a row's change. In front of a partition's rows the server describes the table that they are published as, then the partition. */
+  #tableOf(items: SourceItem[], bytes: Uint8Array, at: number): TableShape | null {
+    const relid = readUint32(bytes, at + 1);
+    const table = this.#shape(relid);
+    if (this.#described !== -1) {
+      if (table !== null && this.#described !== relid && this.#describedBefore === relid) items.push({ op: 'partition', table, partition: this.#described });
+      this.#described = -1;
+    }
+    return table;
   }
 
   #shape(relid: number): TableShape | null {

@@ -62,6 +62,11 @@ export const unsent: readonly Scenario[] = [
     staying: ['low', 'more'],
   },
   {
+    title: 'R12: what came with a partition that came and went before anybody had looked at it is gone',
+    setup: partitioned,
+    steps: ["CREATE TABLE brief PARTITION OF t FOR VALUES FROM (300) TO (400); INSERT INTO t VALUES (300, 'brief'); INSERT INTO brief VALUES (301, 'brief')", 'DROP TABLE brief'],
+  },
+  {
     title: 'R12: a partition that was out of its table for a moment has what happened to it meanwhile',
     setup: partitioned,
     steps: [
@@ -99,6 +104,12 @@ export const bySchema: readonly Scenario[] = [
       async ({ sql, schema }) => void (await sql(`CREATE SCHEMA "${schema}_out"; CREATE TABLE "${schema}_out".moved (id int PRIMARY KEY, v text); INSERT INTO "${schema}_out".moved SELECT n, 'v' FROM generate_series(1, 9) n; ALTER TABLE "${schema}_out".moved SET SCHEMA "${schema}"`)),
       "UPDATE moved SET v = 'then' WHERE id = 3; DELETE FROM made_later; INSERT INTO made_later VALUES (2, 'two')",
     ],
+  },
+  {
+    title: 'R12: of a table that comes later, what goes with its partitions before anybody has looked at it is gone',
+    setup: 'SELECT',
+    steps: ['CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (1000); CREATE TABLE high PARTITION OF t DEFAULT; INSERT INTO t VALUES (1), (1000), (1500)', 'DROP TABLE low', 'ALTER TABLE t DETACH PARTITION high', 'DROP TABLE high'],
+    staying: ['high'],
   },
   {
     title: 'D11: a schema that was out of the publication for a while has what happened in it meanwhile',

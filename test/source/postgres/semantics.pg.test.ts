@@ -5,7 +5,7 @@ import type { SourceItem } from '../../../src/event/change.ts';
 import type { TableShape } from '../../../src/event/table.ts';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { eventually } from '../../support/wait.ts';
-import { connected, sourceOn, Tail } from './support.ts';
+import { connected, describeRow, sourceOn, Tail } from './support.ts';
 
 async function streaming(t: TestContext, sql: string): Promise<{ database: TestDatabase; tail: Tail }> {
   const database = await freshDatabase(t);
@@ -147,4 +147,17 @@ test('names of every kind arrive as they are', async (t) => {
   assert.ok(table !== undefined);
   const chunk = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 9, maxBytes: 1 << 20, signal: new AbortController().signal });
   assert.equal(chunk.rows.count, 1);
+});
+
+test('whose rows a partitioned table brings is told in front of the first of each partition, and of nothing else', async (t) => {
+  const { database, tail } = await streaming(t, `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY);
+    CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (100);
+    CREATE TABLE high PARTITION OF p FOR VALUES FROM (100) TO (1000) PARTITION BY RANGE (id); CREATE TABLE highest PARTITION OF high FOR VALUES FROM (900) TO (1000)`);
+  // Two tables are described one after the other, and then a row of the first one comes.
+  await database.sql('TRUNCATE a, b; INSERT INTO a VALUES (1)');
+  await database.sql('INSERT INTO b VALUES (1); INSERT INTO p VALUES (1), (2); INSERT INTO highest VALUES (901); UPDATE p SET id = 902 WHERE id = 1; DELETE FROM low; INSERT INTO a VALUES (2)');
+  await rowsBefore(tail, database);
+  const oids = await database.sql<{ oid: number }>("SELECT unnest(ARRAY['low'::regclass, 'highest'])::oid::int8::int AS oid");
+  const met = tail.items.flatMap((item, at) => (item.op === 'partition' ? [[item.table.name, item.partition, describeRow(tail.items[at + 1] as SourceItem)]] : []));
+  assert.deepEqual(met, [['p', oids[0]?.oid, 'c 1 public.p: 1'], ['p', oids[1]?.oid, 'c 3 public.p: 901']]);
 });

@@ -55,7 +55,7 @@ export class Tail {
 
 /** `c public.t 0: 1 a` · `u public.t 1: [key 1 ~] 2 a` · `d …`; NULL is ∅, absent is ~. */
 export function describeRow(item: SourceItem): string | null {
-  if (item.op === 'begin' || item.op === 'commit' || item.op === 'keepalive') return null;
+  if (item.op === 'begin' || item.op === 'commit' || item.op === 'partition' || item.op === 'keepalive') return null;
   if (item.op === 'm') return `m ${item.ordinal} ${item.prefix}: ${Buffer.from(item.content).toString()}`;
   if (item.op === 't') {
     return `t ${item.ordinal} ${item.tables.map(tableName).join(' ')}${item.cascade ? ' cascade' : ''}${item.restartIdentity ? ' restart' : ''}`;

@@ -43,6 +43,8 @@ for (const version of versions) {
     assert.deepEqual(tail.rows.filter((row) => !row.startsWith('m')), [
       `c 0 public.a: ${['3', 'x', ...twice(3)].join(' ')}`, 'c 1 public.p: 7', 'c 2 public.plain: y', 'd 3 public.plain: [full y]', 't 4 public.p', added,
     ]);
+    const [leaf] = await sql("SELECT 'p0'::regclass::oid::int8::int AS oid");
+    assert.deepEqual(tail.items.filter((item) => item.op === 'partition').map(({ table, partition }) => [table.name, partition]), [['p', leaf?.['oid']]]);
     const end = tail.commits().at(-1)?.endLsn ?? 0n;
     session.acknowledge(end);
     assert.ok((await session.health()).walHeldBytes >= 0);
