@@ -8,7 +8,7 @@ import { eventually } from '../support/wait.ts';
 import { Ledger, ledgerSchema, seeded } from '../support/workload.ts';
 
 /** Tables that are copied one after the other while they are written: each is a race of a copy against the stream (T10). */
-const races = 24;
+const races = 100;
 const raceTables = Array.from({ length: races }, (_, i) => `race${i}`);
 const schema = `${ledgerSchema}
   CREATE TABLE t (id int PRIMARY KEY, v text);

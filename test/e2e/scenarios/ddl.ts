@@ -1,4 +1,5 @@
-import type { Scenario } from '../../support/scenarios.ts';
+import pg from 'pg';
+import type { Scenario, Step } from '../../support/scenarios.ts';
 
 /** Rows in one transaction before and after the change, and a row in another one behind it. */
 function within(before: string, change: string, ...after: readonly string[]): readonly string[] {
@@ -7,6 +8,16 @@ function within(before: string, change: string, ...after: readonly string[]): re
 }
 
 const keyed = `CREATE TABLE t (id int PRIMARY KEY, a text, b text); INSERT INTO t SELECT n, 'a' || n, 'b' || n FROM generate_series(1, 20) n`;
+
+/** A tablespace inside the data directory, which needs a setting of the session's and no transaction around it. */
+const intoTablespace: Step = async ({ source, sql, schema }) => {
+  const name = `"${source.name} ${schema}"`;
+  const client = new pg.Client({ connectionString: source.url, options: '-c allow_in_place_tablespaces=on' });
+  await client.connect();
+  await client.query(`CREATE TABLESPACE ${name} LOCATION ''`);
+  await client.end();
+  await sql(`ALTER TABLE t SET TABLESPACE ${name}`);
+};
 
 /** What becomes of a table's columns and key while it is copied on: rows before, in the same transaction, and after. */
 export const columns: readonly Scenario[] = [
@@ -50,5 +61,5 @@ export const tables: readonly Scenario[] = [
     setup: keyed,
     steps: ["CREATE TYPE passing AS ENUM ('one', 'two'); CREATE TABLE brief (id int PRIMARY KEY, p passing, ps passing[]); INSERT INTO brief VALUES (1, 'one', '{two,NULL}'); ALTER TABLE brief ALTER p TYPE text, ALTER ps TYPE text[] USING ps::text[]; DROP TYPE passing", "UPDATE brief SET p = 'three' WHERE id = 1; INSERT INTO brief VALUES (2, 'four', '{}')"],
   },
-  { title: 'D11: CLUSTER and REINDEX change nothing', setup: keyed, steps: ['CLUSTER t USING t_pkey', 'REINDEX TABLE t', `UPDATE t SET a = 'x' WHERE id = 1`] },
+  { title: 'D11: CLUSTER, REINDEX and another tablespace change nothing', setup: keyed, steps: ['CLUSTER t USING t_pkey', 'REINDEX TABLE t', intoTablespace, `UPDATE t SET a = 'x' WHERE id = 1`] },
 ];
