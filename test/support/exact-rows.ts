@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite';
 import { quoteQualified } from '../../src/runtime/postgres/quote.ts';
+import { placeholder } from '../../src/sink/sqlite/replica-table.ts';
 import { toPostgresText } from '../../src/sink/sqlite/representation.ts';
 import type { TestDatabase } from './postgres.ts';
 
@@ -50,10 +51,11 @@ export function rowsOfSqlite(path: string, place: Place, source: readonly TypedC
   const database = new DatabaseSync(path, { readOnly: true });
   try {
     const table = place.schema === 'public' ? place.name : `${place.schema}.${place.name}`;
-    const columns = (database.prepare('SELECT name FROM pragma_table_info(?)').all(table) as { name: string }[]).map(({ name }) => name).toSorted();
-    if (columns.length === 0) return null;
+    const names = (database.prepare('SELECT name FROM pragma_table_info(?)').all(table) as { name: string }[]).map(({ name }) => name).toSorted();
+    if (names.length === 0) return null;
+    const columns = names.filter((name) => name !== placeholder.name);
     const types = columns.map((column) => source.find(({ name }) => name === column)?.type ?? 'text');
-    const query = database.prepare(`SELECT ${columns.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ')} FROM "${table.replaceAll('"', '""')}"`);
+    const query = database.prepare(`SELECT ${columns.map((column) => `"${column.replaceAll('"', '""')}"`).join(', ') || 'NULL'} FROM "${table.replaceAll('"', '""')}"`);
     query.setReadBigInts(true);
     const rows = query.all();
     return { columns, rows: rows.map((row) => JSON.stringify(columns.map((column, i) => textOf(row[column], types[i] as string)))).toSorted() };

@@ -30,8 +30,8 @@ export class RowStatements {
     this.#target = target;
     const { columns, key } = target;
     const all = columns.map((column) => column.index);
-    const insert = `INSERT INTO ${qualified(target)} (${list(columns)}) VALUES (${columns.map((_, i) => `$${i + 1}`).join(', ')})`;
-    this.upsert = { name: `tr${target.id}_upsert`, text: `${insert}${onConflict(target)}`, row: all, key: [] };
+    const values = columns.length === 0 ? 'DEFAULT VALUES' : `VALUES (${columns.map((_, i) => `$${i + 1}`).join(', ')})`;
+    this.upsert = { name: `tr${target.id}_upsert`, text: `${insertInto(target)} ${values}${onConflict(target)}`, row: all, key: [] };
     this.delete = key.length === 0 ? this.#deleteOneOf() : { name: `tr${target.id}_delete`, text: `DELETE FROM ONLY ${qualified(target)} t WHERE ${this.#whereKey(0)}`, row: [], key };
   }
 
@@ -71,6 +71,11 @@ export class RowStatements {
   }
 }
 
+/** The alias: a table may be called `excluded`, which means another thing behind ON CONFLICT. */
+function insertInto({ name, columns }: Target): string {
+  return `INSERT INTO ${qualified({ name })} AS t${columns.length === 0 ? '' : ` (${list(columns)})`}`;
+}
+
 export function copyInto(target: Target): string {
   return `COPY ${qualified(target)} (${list(target.columns)}) FROM STDIN`;
 }
@@ -98,7 +103,7 @@ export function deleteStaged(target: Target, op: number): string {
 
 export function upsertStaged(target: Target, op: number): string {
   const from = target.columns.map((_, i) => `c${i + 1}`).join(', ');
-  return `INSERT INTO ${qualified(target)} (${list(target.columns)}) SELECT ${from} FROM ${stageName(target)} WHERE op = ${op}${onConflict(target)}`;
+  return `${insertInto(target)} SELECT ${from} FROM ${stageName(target)} WHERE op = ${op}${onConflict(target)}`;
 }
 
 export function updateStaged(target: Target, op: number, present: readonly number[]): string {

@@ -39,6 +39,11 @@ export function replicaName(table: Pick<TableShape, 'schema' | 'name'>, placemen
   return `${table.schema.replaceAll('%', '%25').replaceAll('.', '%2E')}.${table.name}`;
 }
 
+/** A table of Postgres need not have a column, and has rows all the same; one of SQLite must have one. It is always NULL. */
+export const placeholder: ReplicaColumn = {
+  name: '_tailrace_no_columns', form: 'text', source: { name: '_tailrace_no_columns', attnum: null, typeOid: 25, typmod: -1, type: 'text', baseTypeOid: 25, notNull: false },
+};
+
 /** `known` gives the names that columns already have at the replica, by place in `table.columns`. */
 export function placeTable(table: TableShape, placement: Placement, known: readonly (string | undefined)[] = []): ReplicaTable {
   const leftOut = new Set(placement.leaveOut[tableName(table)] ?? []);
@@ -54,8 +59,8 @@ export function placeTable(table: TableShape, placement: Placement, known: reado
     return columns.push({ source, name, form: formOf(source) }) - 1;
   });
   if (columns.length === 0) {
-    const problem = table.columns.length > 0 ? 'every column is left out' : 'it has no columns, and a table of SQLite must';
-    throw new TailraceError('config-invalid', `${tableName(table)} cannot go to SQLite: ${problem}`, { remedy: 'Leave the table out of this sink (tables: exclude).' });
+    if (table.columns.length > 0) throw new TailraceError('config-invalid', `${tableName(table)} cannot go to SQLite: every column is left out`, { remedy: 'Leave the table out of this sink (tables: exclude).' });
+    columns.push(placeholder);
   }
   return { name: replicaName(table, placement), columns, key: table.key.map((i) => index[i] as number), index };
 }

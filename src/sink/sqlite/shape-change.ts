@@ -2,7 +2,7 @@ import { type Column, type TableSchema, tableName } from '../../event/table.ts';
 import type { RecordedColumn, TableRecord } from './bookkeeping.ts';
 import type { ExistingTable } from './existing-table.ts';
 import { quote } from './quote.ts';
-import { fold, type Placement, placeTable, replicaName, type ReplicaTable } from './replica-table.ts';
+import { fold, placeholder, type Placement, placeTable, replicaName, type ReplicaTable } from './replica-table.ts';
 import type { DdlPolicy } from '../sink.ts';
 import { type Form, formOf, storageOf } from './representation.ts';
 
@@ -63,9 +63,10 @@ export function shapeChange(record: TableRecord, existing: ExistingTable, table:
     return stands(recorded.replica) ? [{ from: recorded.replica, to }] : [];
   });
   const isDone = (to: string): boolean => !rename.some((one) => fold(one.to) === fold(to)) && table.columns.some((_, i) => nameOf(i) === to && matches[i] !== undefined);
-  const drop = gone.filter((name) => !isDone(name));
+  const drop = [...gone.filter((name) => !isDone(name)), ...(stands(placeholder.name) && !placed.columns.includes(placeholder) ? [placeholder.name] : [])];
   const isAdded = (name: string, i: number): boolean => placement.ddl === 'pause' && !drop.includes(name) && existing.columns.some((one) => one.name === name && one.type === storageOf(formOf(table.columns[i] as Column)));
-  const add = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : [])).filter((name) => !isAdded(name, table.columns.findIndex((_, i) => nameOf(i) === name)));
+  const added = table.columns.flatMap((_, i) => (matches[i] === undefined ? (nameOf(i) ?? []) : [])).filter((name) => !isAdded(name, table.columns.findIndex((_, i) => nameOf(i) === name)));
+  const add = placed.columns.includes(placeholder) && !stands(placeholder.name) ? [placeholder.name] : added;
   const compared: Compared = { record, existing, table, placement, matches, placed, nameOf };
   return {
     table: placed, otherTable: record.relid !== table.relid, rename, ...rebuilt(compared, { drop, add }),
@@ -82,7 +83,8 @@ function ignored(what: Omit<Compared, 'placed' | 'nameOf'>): ShapeChange {
   const leaveOut = { ...placement.leaveOut, [source]: [...(placement.leaveOut[source] ?? []), ...fresh] };
   const placed = { ...placeTable(table, { ...placement, leaveOut }, matches.map((recorded) => recorded?.replica ?? undefined)), name: existing.name };
   const sameKey = table.key.length === record.key.length && table.key.every((i) => record.key.includes(matches[i]?.name ?? ''));
-  const problem = sameKey && record.relid === table.relid ? undefined : { message: `the key of ${source} is another one, or it is another table, which ddl: ignore cannot leave as it was`, remedy: refill };
+  const isSame = sameKey && record.relid === table.relid && placed.columns.every((column) => column !== placeholder || existing.columns.some(({ name }) => name === placeholder.name));
+  const problem = isSame ? undefined : { message: `the key of ${source} is another one, it has no columns any more, or it is another table, which ddl: ignore cannot leave as it was`, remedy: refill };
   return { table: placed, otherTable: false, drop: [], rename: [], add: [], rebuild: undefined, retyped: [], problem: leftOutProblems({ ...what, placed, nameOf: () => undefined })[0] ?? problem };
 }
 

@@ -23,6 +23,16 @@ const intoTablespace: Step = async ({ source, sql, schema }) => {
 export const columns: readonly Scenario[] = [
   { title: 'D1: columns added with a constant and with a volatile default, and NOT NULL', setup: keyed, steps: within(`UPDATE t SET a = 'x' WHERE id = 1`, `ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT 7, ADD COLUMN d text DEFAULT md5(random()::text)`, `INSERT INTO t VALUES (21, 'a', 'b')`, 'UPDATE t SET c = 8 WHERE id = 2') },
   { title: 'D2: a column dropped and added under its name with another type', setup: keyed, steps: within(`UPDATE t SET b = 'x' WHERE id = 1`, 'ALTER TABLE t DROP COLUMN b, ADD COLUMN b int', 'INSERT INTO t VALUES (21, \'a\', 5)', 'UPDATE t SET b = id WHERE id < 4') },
+  {
+    title: 'D2: a table loses its last column and gets another, and one never has any',
+    setup: 'CREATE TABLE t (a int); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1), (2), (2); CREATE TABLE bare (); ALTER TABLE bare REPLICA IDENTITY FULL; INSERT INTO bare DEFAULT VALUES; CREATE TABLE lost (id int PRIMARY KEY); INSERT INTO lost VALUES (1), (2)',
+    steps: [
+      'INSERT INTO t VALUES (3); ALTER TABLE t DROP COLUMN a',
+      'INSERT INTO t DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES; DELETE FROM bare WHERE ctid = (SELECT min(ctid) FROM bare); INSERT INTO bare DEFAULT VALUES',
+      'ALTER TABLE lost DROP COLUMN id; ALTER TABLE lost REPLICA IDENTITY FULL',
+      "ALTER TABLE t ADD COLUMN b text DEFAULT 'b'; INSERT INTO t VALUES ('c'); UPDATE t SET b = 'd' WHERE ctid = (SELECT min(ctid) FROM t)",
+    ],
+  },
   { title: 'D3: a column renamed', setup: keyed, steps: within(`UPDATE t SET a = 'x' WHERE id = 1`, 'ALTER TABLE t RENAME COLUMN a TO c', `INSERT INTO t VALUES (21, 'c', 'b')`, `UPDATE t SET c = 'y' WHERE id = 2`) },
   { title: 'D3: two columns swap their names in one transaction', setup: keyed, steps: within(`UPDATE t SET a = 'x' WHERE id = 1`, 'ALTER TABLE t RENAME COLUMN a TO c; ALTER TABLE t RENAME COLUMN b TO a; ALTER TABLE t RENAME COLUMN c TO b', `INSERT INTO t (id, a, b) VALUES (21, 'a', 'b')`, `UPDATE t SET a = 'y' WHERE id = 2`) },
   { title: 'D3: a column renamed, and no row of the table after it', setup: keyed, steps: ['ALTER TABLE t RENAME COLUMN a TO c'] },
