@@ -17,8 +17,9 @@ export interface CatalogTable {
   readonly files: string;
   /** Row-level security would apply to us: a copy would fail, because our sessions refuse to read a part. */
   readonly rowSecurity: boolean;
-  /** Whether our role may SELECT from it, and put it into a publication. */
+  /** Whether our role may SELECT from it; so it says of one that was dropped while it was asked. */
   readonly selectable: boolean;
+  /** Whether our role may put it into a publication. */
   readonly owned: boolean;
   readonly columns: readonly CatalogColumn[];
   /** attnums in index order; null without one. Only what can serve as identity: valid and not deferrable. */
@@ -89,7 +90,7 @@ function tableQuery(condition: string, publication: string): string {
   SELECT pg_catalog.json_build_object(
     'relid', c.oid::pg_catalog.int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
     'replicaIdentity', c.relreplident, 'files', ${files}, 'rowSecurity', pg_catalog.row_security_active(c.oid),
-    'selectable', pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
+    'selectable', COALESCE(pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'), true),
     'owned', pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE'),
     'columns', ${columnsJson}, 'leaves', ${leavesJson}, 'ancestors', ${ancestorsJson},
     'primaryKey', ${indexKey('i.indisprimary')}, 'identityIndex', ${indexKey('i.indisreplident')},
@@ -114,9 +115,17 @@ export interface CatalogOptions {
   readonly publication?: string;
 }
 
+/** Which schemas are the users', as SQL about `n` (pg_namespace). A superuser may make tables among the server's own. */
+export const ofUsers = `n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`;
+
+/** The same of a name. */
+export function isOfUsers(schema: string): boolean {
+  return schema !== 'information_schema' && !schema.startsWith('pg_');
+}
+
 /** Every table-like thing of the users' schemas. */
 export async function readAllTables(query: Query, options: CatalogOptions): Promise<readonly CatalogTable[]> {
-  const condition = `c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`;
+  const condition = `c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${ofUsers}`;
   return readTables(query, options, condition);
 }
 

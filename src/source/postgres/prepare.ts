@@ -56,6 +56,9 @@ function remedies(findings: readonly Finding[]): string {
   return [...new Set(findings.map((finding) => finding.remedy))].join(' ');
 }
 
+/** undefined_table, invalid_schema_name: between the look at the tables and the statement that names one of them. */
+const dropped: ReadonlySet<string> = new Set(['42P01', '3F000']);
+
 /** Makes our publication publish what is captured. The publication comes before the slot: a slot reads it as it was at each place. */
 export async function preparePublication(query: Query, found: Survey, logger: Logger): Promise<void> {
   const { names, publication, slot, selection, tables } = found;
@@ -72,19 +75,20 @@ export async function preparePublication(query: Query, found: Survey, logger: Lo
   const removed = tables.filter((table) => publication?.listed.includes(table.relid) === true && !captured.has(table.relid));
   const statements = [
     ...publicationStatements(names.publication, publication, selection.captured, found.facts.version),
-    ...(removed.length > 0 ? [removalStatement(names.publication, removed)] : []),
+    ...removed.map((table) => removalStatement(names.publication, table)),
   ];
   for (const statement of statements) {
     try {
       await query(statement);
     } catch (error) {
-      const refused = sqlstateOf(error) === '42501';
       const doing = `the publication ${names.publication} cannot be made or changed`;
-      if (!refused) throw sourceError(error, doing);
+      const code = sqlstateOf(error) ?? '';
+      if (dropped.has(code)) throw new TailraceError('source-unreachable', sourceError(error, doing).message, { remedy: 'A table was dropped or renamed meanwhile: Tailrace looks at the tables again by itself.', cause: error });
+      if (code !== '42501') throw sourceError(error, doing);
       throw new TailraceError('source-refused', sourceError(error, doing).message, { remedy: `Let the owner of the tables run: ${statement};`, cause: error });
     }
-    logger.info({ publication: names.publication, tables: selection.captured.length }, 'the publication is set');
   }
+  if (statements.length > 0) logger.info({ publication: names.publication, tables: selection.captured.length }, 'the publication is set');
 }
 
 /** Whether this call made the slot. */

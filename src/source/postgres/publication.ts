@@ -54,7 +54,8 @@ export interface PublishedTable {
 
 /**
  * Statements that make a publication of ours publish exactly these tables; none when it does already. Children by inheritance
- * are tables of their own, which is what ONLY says; a partitioned table stands for its partitions.
+ * are tables of their own, which is what ONLY says; a partitioned table stands for its partitions. Each table has a statement of its
+ * own: one that locked several could close a circle with somebody who alters them, and the server might end his transaction.
  */
 export function publicationStatements(
   name: string,
@@ -64,24 +65,26 @@ export function publicationStatements(
 ): readonly string[] {
   const publication = quoteIdentifier(name);
   if (state === null) {
-    const list = tables.length === 0 ? '' : ` FOR TABLE ${tables.map(listed).join(', ')}`;
     const generated = version < 180_000 ? '' : `, ${sendGenerated}`;
-    return [`CREATE PUBLICATION ${publication}${list} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true${generated})`];
+    const made = `CREATE PUBLICATION ${publication} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true${generated})`;
+    return [made, ...additions(publication, tables)];
   }
   const statements: string[] = [];
   // Without it the application's own UPDATE fails where such a column is part of the replica identity.
   const isDue = version >= 180_000 && !state.generatedColumns && tables.some(({ columns }) => columns.some(({ generated }) => generated === 'stored'));
   if (isDue) statements.push(`ALTER PUBLICATION ${publication} SET (${sendGenerated})`);
-  const added = tables.filter((table) => !state.listed.includes(table.relid));
-  if (added.length > 0) statements.push(`ALTER PUBLICATION ${publication} ADD TABLE ${added.map(listed).join(', ')}`);
-  return statements;
+  return [...statements, ...additions(publication, tables.filter((table) => !state.listed.includes(table.relid)))];
+}
+
+function additions(publication: string, tables: readonly PublishedTable[]): readonly string[] {
+  return tables.map((table) => `ALTER PUBLICATION ${publication} ADD TABLE ${listed(table)}`);
 }
 
 const sendGenerated = 'publish_generated_columns = stored';
 
-/** The statement that takes tables out; what is dropped must be named as it is called now. */
-export function removalStatement(name: string, tables: readonly PublishedTable[]): string {
-  return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${tables.map(listed).join(', ')}`;
+/** The statement that takes a table out; what is dropped must be named as it is called now. */
+export function removalStatement(name: string, table: PublishedTable): string {
+  return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${listed(table)}`;
 }
 
 function listed(table: PublishedTable): string {

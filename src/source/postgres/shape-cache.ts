@@ -3,7 +3,7 @@ import { matchesFilter, type TableFilter } from '../../event/table-pattern.ts';
 import { sameShape, type TableShape, type TableState } from '../../event/table.ts';
 import { codedError } from '../../runtime/postgres/client.ts';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
-import type { CatalogTable } from './catalog.ts';
+import { isOfUsers, type CatalogTable } from './catalog.ts';
 import { sourceError } from './errors.ts';
 import type { Relation } from './relation.ts';
 import { readStreamTables, readTypes } from './stream-catalog.ts';
@@ -64,7 +64,8 @@ export class ShapeCache {
 
   /** What a Relation of the stream means; null for a table that is not captured. Asks the catalog. */
   async describe(relation: Relation, streamed: StreamedTransactions): Promise<TableShape | null> {
-    if (this.#leftOut.has(relation.relid) || !matchesFilter(this.#options.filter, relation)) return null;
+    // A publication of all tables has those among the server's own, too.
+    if (this.#leftOut.has(relation.relid) || !isOfUsers(relation.schema) || !matchesFilter(this.#options.filter, relation)) return null;
     try {
       for (;;) {
         const limit = setTimeout(() => this.#control.fail(codedError('ETIMEDOUT', `no answer within ${lookUpLimitMs} ms`)), lookUpLimitMs);

@@ -4,7 +4,7 @@ import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
-import { readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
+import { ofUsers, readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import type { PostgresSourceConfig, SourceNames } from './config.ts';
 import { sourceError } from './errors.ts';
 import { preparePublication, survey, type Survey } from './prepare.ts';
@@ -143,7 +143,7 @@ async function readSignature(query: Query, publication: string): Promise<string>
        || ' ' || (SELECT COALESCE(pg_catalog.sum(r.prrelid::pg_catalog.int8 + r.oid::pg_catalog.int8), 0) FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid WHERE p.pubname = $1)
        AS signature
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'`,
+     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND ${ofUsers}`,
     [publication],
   );
   return row?.signature ?? '';
