@@ -50,3 +50,15 @@ test('a reset ends open connections, a refusal new ones', async (t) => {
   await assert.rejects(once(connect(proxy.port, '127.0.0.1'), 'close'), { code: 'ECONNRESET' });
   assert.equal(proxy.connections, 2);
 });
+
+test('behind a text nothing is sent until it is let go; what was sent with it has come', async (t) => {
+  const { proxy, client, received } = await echoThroughProxy(t);
+  const held = proxy.holdAfter('COMMIT');
+  client.write('BEGIN COMMIT');
+  await eventually(() => received() === 'BEGIN COMMIT', { what: 'the echo' });
+  client.write(' and on');
+  const goOn = await held;
+  assert.equal(proxy.forwarded.up, 'BEGIN COMMIT'.length);
+  goOn();
+  await eventually(() => received() === 'BEGIN COMMIT and on', { what: 'the rest' });
+});

@@ -4,6 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** `up`: from the client to the server; `down`: from the server to the client. */
 export type Direction = 'up' | 'down';
 
+interface Stop {
+  readonly text: string;
+  readonly reached: (goOn: () => void) => void;
+}
+
 /**
  * A network that can be spoiled between a client and a real server on 127.0.0.1. Everything may be changed while
  * connections are open.
@@ -19,6 +24,7 @@ export class TcpProxy {
   readonly #blackhole = { up: false, down: false };
   readonly #target: { host: string; port: number };
   #refuse = false;
+  #stop: Stop | undefined;
   #chunk: (() => number) | undefined;
 
   private constructor(target: { host: string; port: number }) {
@@ -53,6 +59,14 @@ export class TcpProxy {
   blackhole(direction: Direction | 'both', on = true): void {
     if (direction !== 'down') this.#blackhole.up = on;
     if (direction !== 'up') this.#blackhole.down = on;
+  }
+
+  /**
+   * The first connection whose client sends this text may send no more behind it. Resolves when it would, with what lets it go on:
+   * until then the client has the answer to the text, and the server has heard nothing else.
+   */
+  holdAfter(text: string): Promise<() => void> {
+    return new Promise((reached) => (this.#stop = { text, reached }));
   }
 
   /** Cuts every chunk into pieces of 1 to `largest` bytes, from a seeded generator, to find readers that trust in boundaries. */
@@ -106,7 +120,11 @@ export class TcpProxy {
 
   async #pump(from: Socket, to: Socket, direction: Direction): Promise<void> {
     try {
+      let stop: Stop | undefined;
       for await (const chunk of from as AsyncIterable<Buffer>) {
+        if (stop !== undefined) await new Promise<void>(stop.reached);
+        stop = undefined;
+        if (direction === 'up' && this.#stop !== undefined && chunk.includes(this.#stop.text)) [stop, this.#stop] = [this.#stop, undefined];
         if (this.#delayMs[direction] > 0) await delay(this.#delayMs[direction]);
         if (this.#blackhole[direction]) this.swallowed[direction] += chunk.length;
         else await this.#forward(chunk, to, direction);

@@ -229,12 +229,12 @@ for (const [what, ddl] of [
     const session = await connected(sourceOn(proxy.through(database.url)), t);
     const table = tableOf(session, 'k');
     assert.equal((await readChunk(session, table)).stable, true);
-    // Each answer takes a while, so that the change, which waits for the chunk's transaction, is in before the next one begins.
-    proxy.delay('down', 400);
+    // The chunk's transaction is over, and that of the high watermark has not begun.
+    const between = proxy.holdAfter('ROLLBACK');
     const reading = readChunk(session, table);
-    const inside = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_current_snapshot%'";
-    await eventually(async () => (await database.sql(inside)).length === 1, { what: 'the chunk to have its snapshot' });
+    const goOn = await between;
     await database.sql(ddl);
+    goOn();
     assert.equal((await reading).stable, false);
   });
 }
