@@ -24,7 +24,7 @@ test('publisher, sink workers and brokers, leaders among them, killed at random 
   const start = (daemon: TestDaemon): void => daemon.start({}, { args: ['--role', publishers.includes(daemon) ? 'publisher' : 'sinks'] });
   for (const daemon of [...publishers, ...workers]) start(daemon);
   await setting.daemon.streaming();
-  const ledger = new Ledger(setting.source.url, seed);
+  const ledger = new Ledger(setting.source.url, seed, 4, 0);
   for (let round = 0; round < rounds; round++) {
     const before = ledger.committed;
     await eventually(() => ledger.committed > before + 20, { what: 'transactions' });

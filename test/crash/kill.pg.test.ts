@@ -25,7 +25,7 @@ const failpoints = [
 for (const failpoint of failpoints) {
   test(`kill -9 at ${failpoint.split(':')[0]}: both replicas become equal after a restart`, async (t) => {
     const setting = await ledgerSetting(t);
-    const ledger = new Ledger(setting.source.url, 11, 4, 5);
+    const ledger = new Ledger(setting.source.url, 11);
     setting.daemon.start({ TAILRACE_FAILPOINT: failpoint });
     assert.equal(await setting.daemon.exited(), null, 'the daemon died by the kill and not by itself');
     await ackedIsDurable(setting, async () => {
@@ -74,7 +74,7 @@ test('kill -9 at random moments, again and again under load: both replicas becom
 async function randomKills(t: TestContext, seed: number, rounds: number): Promise<void> {
   const random = seeded(seed);
   const setting = await ledgerSetting(t);
-  const ledger = new Ledger(setting.source.url, seed);
+  const ledger = new Ledger(setting.source.url, seed, 4, 0);
   for (let round = 0; round < rounds; round++) {
     setting.daemon.start();
     // The moment is drawn, not waited for: some lives end before the daemon listens, some in the middle of a copy.

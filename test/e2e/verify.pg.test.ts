@@ -102,7 +102,7 @@ describe('tailrace verify', () => {
     await setting.daemon.streaming();
     const ledger = new Ledger(setting.source.url, 5);
     const hot = heat(setting);
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 3 || ledger.committed <= 500; round++) {
       const { code, sinks, err } = await verify(setting);
       assert.equal(code, 0, JSON.stringify({ round, sinks, err }));
       assert.equal(sinks.flatMap(({ tables }) => tables).length, 8);
@@ -112,7 +112,6 @@ describe('tailrace verify', () => {
     const found = await verify(setting);
     await hot.stop();
     await ledger.stop();
-    assert.ok(ledger.committed > 500, `${ledger.committed} transactions`);
     assert.equal(found.code, 4, JSON.stringify(found));
     assert.deepEqual(tableOf(found, 'reporting', 'public.ledger').differences.map(({ kind }) => kind), ['missing']);
     const differing = found.sinks.flatMap(({ sink, tables }) => tables.filter(({ state }) => state !== 'equal').map(({ table }) => `${sink} ${table}`));
@@ -128,7 +127,8 @@ describe('tailrace verify', () => {
     assert.equal(await setting.daemon.stop(), 0);
     assert.equal((await verify(setting)).code, 0);
     await setting.source.sql('UPDATE acct SET bal = bal + 1 WHERE id = 7');
-    const { code, sinks } = await verify(setting);
+    // Each waits for the sinks to move, in vain.
+    const [{ code, sinks }, { out }] = await Promise.all([verify(setting), tailrace(['verify', setting.daemon.file])]);
     assert.equal(code, 3);
     for (const { tables, standstill } of sinks) {
       assert.equal(standstill?.reason, 'not-running');
@@ -136,7 +136,6 @@ describe('tailrace verify', () => {
         ['public.acct', 'unconfirmed', 1], ['public.ledger', 'equal', 0], ['public.nopk', 'equal', 0], ['public.wide', 'equal', 0],
       ]);
     }
-    const { out } = await tailrace(['verify', setting.daemon.file]);
     assert.match(out, /open {6}public\.acct {2}1 row differs/);
     assert.match(out, /no daemon runs this pipeline, so local does not move; it stands at [0-9A-F/]+, .* of WAL behind/);
   });

@@ -40,8 +40,11 @@ export class Ledger {
   #stopping = false;
   committed = 0;
 
-  /** `restMs`: what each session does nothing for between two transactions, where a test is of what comes out and not of load. */
-  constructor(url: string, seed: number, sessions = 4, restMs = 0) {
+  /**
+   * `restMs`: what each session does nothing for between two transactions. Without it they take both cores of a small machine, and
+   * leave a daemon little to start with: for tests that are of load, and not of what comes out.
+   */
+  constructor(url: string, seed: number, sessions = 4, restMs = 5) {
     this.#restMs = restMs;
     this.#pool = new pg.Pool({ connectionString: url, max: sessions });
     this.#pool.on('error', () => undefined);
