@@ -10,8 +10,9 @@ import { isNewEnough, nodeOfCheckout, packageRoot, whatIsNeeded } from '../bin/f
 
 const CONCURRENCY = 2;
 const TEST_DEADLINE_MS = 5 * 60_000;
-// Slow ones first, so that the two workers end at about the same time.
-const FIRST = ['test/crash/', 'test/e2e/'];
+// Slow ones first, so that the workers end at about the same time. In front of them one whose daemons end in good order: only such a
+// one leaves its compiled code to those that follow (bin/compile-cache.mjs), which start with 0.7 s less CPU each.
+const FIRST = ['test/e2e/main-job', 'test/crash/', 'test/e2e/'];
 
 endWithParent();
 if (isNewEnough(process.version)) await main(process.argv.slice(2));
@@ -90,8 +91,8 @@ function testFiles(patterns) {
   const chosen = all.filter(
     (file) => patterns.length === 0 || patterns.some((p, n) => file.includes(p) || file.startsWith(`${wanted[n]}/`)),
   );
-  const isFirst = (file) => FIRST.some((folder) => file.startsWith(folder));
-  return [...chosen.filter(isFirst), ...chosen.filter((file) => !isFirst(file))];
+  const rank = (file) => [...FIRST, ''].findIndex((start) => file.startsWith(start));
+  return chosen.sort((a, b) => rank(a) - rank(b));
 }
 
 async function runTests(files, title, reporter) {
