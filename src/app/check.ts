@@ -7,7 +7,7 @@ import type { Finding } from '../runtime/finding.ts';
 import { silentLogger, type Logger } from '../runtime/logger.ts';
 import { refuseForeignLog } from '../pipeline/log-owner.ts';
 import { clashRemedy, topicClashes } from '../pipeline/topics.ts';
-import { loadStream, noOutputs } from './streams.ts';
+import { loadStream, noOutputs, outputsOf } from './streams.ts';
 import { withLogReader } from './topics.ts';
 
 /** One part of a pipeline and what its check found. `part`: `source`, `log`, `sink reporting`. */
@@ -27,15 +27,16 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     tables = found.tables.map((table) => ({ ...table, version: { epoch: 0, number: 0 } }));
     return [...found.findings, ...topicClashes(config.name, tables).map(topicFinding)];
   });
+  const inputsOf = async ({ from }: { readonly from?: string | undefined }): Promise<readonly TableSchema[]> => (from === undefined ? tables : outputsOf(config, from));
   const others = await Promise.all([
     checked('log', async () => {
       const findings = await checkLog(config.log, context);
       return findings.some(({ severity }) => severity === 'error') ? findings : [...findings, ...(await ownerFindings(config))];
     }),
     ...(codec.check === undefined ? [] : [checked('format', () => codec.check?.() ?? [])]),
-    ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(tables))),
+    ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(await inputsOf(stream)))),
     ...config.sinks.map(async (sink) => {
-      const its = (sink.from === undefined ? tables : await outputsOf(config, sink.from)).filter((table) => matchesFilter(sink.tables, table));
+      const its = (await inputsOf(sink)).filter((table) => matchesFilter(sink.tables, table));
       return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name, ddl: config.ddl }).check(its));
     }),
   ]);
@@ -56,12 +57,6 @@ async function ownerFindings(config: PipelineConfig): Promise<readonly Finding[]
 
 function topicFinding(message: string): Finding {
   return { severity: 'error', check: 'topic', message, remedy: clashRemedy };
-}
-
-/** What a stream writes; nothing where its module cannot be loaded, which is a finding of the stream. */
-async function outputsOf(config: PipelineConfig, name: string): Promise<readonly TableSchema[]> {
-  const stream = config.streams.find((candidate) => candidate.name === name);
-  return stream === undefined ? [] : loadStream(config, stream, noOutputs).then(({ outputs }) => outputs, () => []);
 }
 
 async function checked(part: string, check: () => readonly Finding[] | Promise<readonly Finding[]>): Promise<CheckedPart> {

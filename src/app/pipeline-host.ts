@@ -114,7 +114,7 @@ export class PipelineHost {
       snapshot: publisher?.copies ?? [],
       leftOut: publisher?.leftOut ?? [],
       sinks: [
-        ...this.#config.streams.flatMap(partsOfStream).map((name) => followerStatus({ name, kind: 'stream' }, this.#sinks.get(name), publisher)),
+        ...this.#config.streams.flatMap((stream) => partsOfStream(stream).map((name) => followerStatus({ name, kind: 'stream', from: stream.from }, this.#sinks.get(name), publisher))),
         ...this.#config.sinks.map(({ name, from }) => followerStatus({ name, kind: 'sink', from }, this.#sinks.get(name), publisher)),
       ].map((status) => (this.#isHere(status) ? status : { ...status, state: 'elsewhere' as const })),
       jobs: this.#jobs,

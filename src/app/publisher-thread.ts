@@ -17,10 +17,10 @@ import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import type { Source } from '../source/source.ts';
 import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
+import { followersOf } from './followers.ts';
 import { serveAppends } from './job-port.ts';
 import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
 import { isOthers } from './topic-kind.ts';
-import { followersOf } from './spread-streams.ts';
 import { serveOutputs } from './stream-port.ts';
 import { WalWatch } from './wal-watch.ts';
 import { serveReporter, type FromPublisher, type PublisherReport, type PublisherThreadData, type ToThread } from './thread-messages.ts';
@@ -133,7 +133,7 @@ class PublisherThread {
   }
 
   async #open(): Promise<Publisher> {
-    const { name, source, log, format, sinks, streams, jobs } = this.#config;
+    const { name, source, log, format, streams, jobs } = this.#config;
     const context = { pipeline: name, logger: this.#logger };
     const options: PublisherOptions = {
       pipeline: name,
@@ -142,15 +142,15 @@ class PublisherThread {
       codec: createCodec(format, context),
       snapshot: source.snapshot,
       onGap: this.#config.on_gap,
-      sinks: this.#ownFollowers().map((follower) => follower.name),
-      streams: streams.map((stream) => ({ name: stream.name, sinks: sinks.filter((sink) => sink.from === stream.name).map((sink) => sink.name) })),
+      sinks: followersOf(this.#config).map((follower) => follower.name),
+      streams: streams.map((stream) => ({ name: stream.name, sinks: followersOf(this.#config, stream.name).map((follower) => follower.name) })),
       jobs: jobs.map((job) => job.name),
       onStreamAsked: (stream, ask) => this.#streamAsked.get(stream)?.(ask),
       copyParallel: source.copy.parallel,
       logger: this.#logger,
     };
     this.#publisher = await Publisher.open(options);
-    this.#retention = new Retention(this.#publisher, { topics: topicNames(name), retention: log.retention, sinks: this.#ownFollowers() }, this.#logger);
+    this.#retention = new Retention(this.#publisher, { topics: topicNames(name), retention: log.retention, sinks: followersOf(this.#config) }, this.#logger);
     this.#whenOpen.resolve(this.#publisher);
     send({ kind: 'log-open', shared: this.#publisher.writer.shared });
     return this.#publisher;
@@ -158,20 +158,15 @@ class PublisherThread {
 
   async #openStream(name: string, of: StreamOpening): Promise<StreamPublisher> {
     const stream = await (await this.#whenOpen.promise).openStream(name, of);
-    const { name: pipeline, log, sinks, streams } = this.#config;
+    const { name: pipeline, log, streams } = this.#config;
     const topics = streamTopics(pipeline, name);
     const { cleanup, delete_retention: deleteRetention } = streams.find((each) => each.name === name) ?? { cleanup: 'delete', delete_retention: 0 };
     // What has no key is an event of its own, and none is newer than it.
     const keyed = of.shapes.filter((shape) => shape.key.length > 0).map((shape) => topics.events(shape));
     const compacted = cleanup === 'compact' ? { topics: new Set(keyed), deleteRetention, counts: this.#compactions } : undefined;
-    const rules = { topics, retention: log.retention, sinks: sinks.filter((sink) => sink.from === name), compacted };
+    const rules = { topics, retention: log.retention, sinks: followersOf(this.#config, name), compacted };
     this.#streams.set(name, new Retention(stream, rules, this.#logger));
     return stream;
-  }
-
-  /** Who follows the captured tables. */
-  #ownFollowers(): readonly { readonly name: string; readonly hold: boolean }[] {
-    return [...this.#config.streams.flatMap(followersOf), ...this.#config.sinks.filter((sink) => sink.from === undefined)];
   }
 
   async #closeLog(): Promise<void> {

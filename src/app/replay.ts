@@ -3,7 +3,6 @@ import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn, parseLsn, type Lsn } from '../event/lsn.ts';
 import { Replayer, type ReplayerProgress } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
-import { streamTopics, topicNames } from '../pipeline/topics.ts';
 import { lastEndWhere } from '../pipeline/replay-start.ts';
 import type { EndRecord, Place } from '../pipeline/control-records.ts';
 import type { LogReader } from '../log/log.ts';
@@ -12,6 +11,7 @@ import { createCodec, createSink, sinks } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
+import { inputTopics } from './followers.ts';
 import { withLogReader } from './topics.ts';
 
 /** A point of the log: a commit LSN, or a time in milliseconds since 1970. */
@@ -54,7 +54,7 @@ export async function replaySink(config: PipelineConfig, request: ReplayRequest)
   }
   const placed = elsewhere(config, own.name, request.to);
   const sink = createSink(placed, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
-  const topics = own.from === undefined ? topicNames(config.name) : streamTopics(config.name, own.from);
+  const topics = inputTopics(config.name, own);
   return withLogReader(config, async (reader) => {
     const { until, last, from } = await stretchOf(reader, topics.transaction, request);
     const replayer = await Replayer.open({

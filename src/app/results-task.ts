@@ -15,6 +15,7 @@ import { createCodec } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { StreamOutputs } from '../stream/outputs.ts';
 import { Results } from '../stream/results.ts';
+import { followersOf } from './followers.ts';
 import { resultsTask } from './spread-streams.ts';
 import { everySoOften, openStateLog, retain, stateShapes, taskPath, type SpreadContext, type SpreadTask } from './spread-task.ts';
 import { emptyReport, type SinkReport } from './thread-messages.ts';
@@ -89,7 +90,7 @@ export class ResultsTask implements SpreadTask {
   #outputs(of: { readonly writer: LogWriter; readonly reader: LogReader; readonly until: AbortSignal; readonly ends: (() => void)[]; readonly turns: Turnstile }): StreamOutputs {
     const { config, own, log, logger } = this.#context;
     const { writer, reader, until, ends, turns } = of;
-    const sinks = config.sinks.filter((sink) => sink.from === own.name);
+    const sinks = followersOf(config, own.name);
     const topics = streamTopics(config.name, own.name);
     let publisher: StreamPublisher | null = null;
     let heard: Parameters<StreamOutputs['onAsk']>[0] = () => {};

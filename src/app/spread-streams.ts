@@ -17,12 +17,12 @@ export function shardName(stream: string, index: number | string): string {
 }
 
 /** Whom of a stream the pipeline's publisher and retention know: itself, or its shards. */
-export function followersOf(stream: StreamConfig): readonly { readonly name: string; readonly hold: boolean }[] {
+export function readersOf(stream: StreamConfig): readonly { readonly name: string; readonly hold: boolean }[] {
   if (!isSpread(stream)) return [stream];
   return Array.from({ length: stream.shards }, (_, index) => ({ name: shardName(stream.name, index), hold: stream.hold }));
 }
 
 /** By what names a stream is shown: its own, and those of its shards. */
 export function partsOfStream(stream: StreamConfig): readonly string[] {
-  return isSpread(stream) ? [stream.name, ...followersOf(stream).map(({ name }) => name)] : [stream.name];
+  return isSpread(stream) ? [stream.name, ...readersOf(stream).map(({ name }) => name)] : [stream.name];
 }

@@ -11,6 +11,7 @@ import { TailraceError } from '../runtime/errors.ts';
 import type { HttpAddress } from '../runtime/http.ts';
 import { askDaemon } from './control/ask-daemon.ts';
 import type { DaemonStatus } from './daemon-http.ts';
+import { inputTopics } from './followers.ts';
 import { partsOfStream } from './spread-streams.ts';
 import { withLogReader } from './topics.ts';
 
@@ -73,7 +74,12 @@ async function readLog(reader: LogReader, config: PipelineConfig): Promise<Parti
   const schema = known.has(topics.schema) ? await readSchemaState(reader, topics) : null;
   const endLsn = end?.endLsn ?? null;
   const sinks = await Promise.all(
-    followers(config).map(async ({ name, kind }) => ({ ...(known.has(topics.sink(name)) ? await sinkFromLog(reader, config, { name, nextOffset, endLsn }) : { ...unknownSink, name }), kind })),
+    followers(config).map(async ({ name, kind, from }) => {
+      const its = inputTopics(config.name, { from });
+      const input = from === undefined ? { end, nextOffset } : known.has(its.transaction) ? await readProgress(reader, its) : undefined;
+      const isKnown = input !== undefined && known.has(topics.sink(name));
+      return { ...(isKnown ? await sinkFromLog(reader, config, { name, nextOffset: input.nextOffset, endLsn: from === undefined ? endLsn : null }) : { ...unknownSink, name }), kind };
+    }),
   );
   return {
     source: {
@@ -99,8 +105,9 @@ function copyState({ last, table }: SnapshotRecord, orders: CopyOrders | undefin
   return orders?.isPaused(table) === true ? 'paused' : 'copying';
 }
 
-function followers(config: PipelineConfig): readonly Pick<SinkStatus, 'name' | 'kind'>[] {
-  return [...config.streams.flatMap(partsOfStream).map((name) => ({ name, kind: 'stream' as const })), ...config.sinks.map(({ name }) => ({ name, kind: 'sink' as const }))];
+function followers(config: PipelineConfig): readonly (Pick<SinkStatus, 'name' | 'kind'> & { readonly from: string | undefined })[] {
+  const streams = config.streams.flatMap((stream) => partsOfStream(stream).map((name) => ({ name, kind: 'stream' as const, from: stream.from })));
+  return [...streams, ...config.sinks.map(({ name, from }) => ({ name, kind: 'sink' as const, from }))];
 }
 
 const unknownSink: SinkStatus = {

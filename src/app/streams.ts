@@ -21,9 +21,15 @@ export function statePath(pipeline: string, stream: StreamConfig): string {
 
 export async function loadStream(config: PipelineConfig, stream: StreamConfig, to: StreamOutputs): Promise<LoadedStream> {
   const module = await loadStreamModule(stream.module);
-  const sink = new StreamSink({ name: stream.name, path: statePath(config.name, stream), module, outputs: to });
+  const sink = new StreamSink({ name: stream.name, from: stream.from, path: statePath(config.name, stream), module, outputs: to });
   const outputs = sink.shapes.map((shape) => ({ ...shape, version: { epoch: 0, number: 0 } }));
   return { sink, outputs, tables: tablesOf(module.definition) };
+}
+
+/** What a stream of this name writes; nothing where there is none, or where its module cannot be loaded, which is found out about by itself. */
+export async function outputsOf(config: PipelineConfig, name: string): Promise<readonly TableSchema[]> {
+  const stream = config.streams.find((candidate) => candidate.name === name);
+  return stream === undefined ? [] : loadStream(config, stream, noOutputs).then(({ outputs }) => outputs, () => []);
 }
 
 /** The tables that a stream reads, `schema.table`. */

@@ -2,6 +2,7 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { circularStreams } from './circular-streams.ts';
 import { compactedStreams } from './compacted-streams.ts';
 import { findConflicts } from './conflicts.ts';
 import { spreadStreams } from './spread-streams.ts';
@@ -69,7 +70,7 @@ export function parsePipeline(
   if (tree.isBroken([])) return { problems: tree.problems };
   let result = pipelineSchema.safeParse(withFormat(tree.value));
   if (!result.success && convertVariables(meantIssues(result.error.issues, tree.value), tree)) result = pipelineSchema.safeParse(withFormat(tree.value));
-  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree), ...compactedStreams(file, tree), ...spreadStreams(file, tree)];
+  const problems = [...tree.problems, ...(result.success ? [] : explainIssues(meantIssues(result.error.issues, tree.value), file, tree, pipelineSchema)), ...namesOfParts(file, tree), ...compactedStreams(file, tree), ...spreadStreams(file, tree), ...circularStreams(file, tree)];
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.
@@ -86,6 +87,7 @@ function namesOfParts(file: SourceFile, tree: YamlTree): readonly ConfigProblem[
   return [
     ...sharedNames(file, tree, ['streams', 'sinks']),
     ...sharedNames(file, tree, ['jobs']),
+    ...unknownNames(file, tree, { list: 'streams', key: 'from', among: 'streams' }),
     ...unknownNames(file, tree, { list: 'sinks', key: 'from', among: 'streams' }),
     ...unknownNames(file, tree, { list: 'jobs', key: 'on', among: 'sinks' }),
   ];
@@ -109,7 +111,7 @@ function sharedNames(file: SourceFile, tree: YamlTree, lists: readonly ('streams
   );
 }
 
-function unknownNames(file: SourceFile, tree: YamlTree, of: { readonly list: 'sinks' | 'jobs'; readonly key: string; readonly among: 'streams' | 'sinks' }): readonly ConfigProblem[] {
+function unknownNames(file: SourceFile, tree: YamlTree, of: { readonly list: 'streams' | 'sinks' | 'jobs'; readonly key: string; readonly among: 'streams' | 'sinks' }): readonly ConfigProblem[] {
   const { list, key, among } = of;
   const known = listAt(tree, among).map((part) => valueAt(part, ['name'])).filter((name) => typeof name === 'string');
   return listAt(tree, list).flatMap((part, i) => {

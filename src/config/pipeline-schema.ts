@@ -62,6 +62,7 @@ const sinkKeys = {
 /** A stream of the pipeline, and what it and every sink have in common: it follows the log as sinks do. */
 const streamSchema = z.strictObject({
   name: name.describe('Unique among the streams and sinks of its pipeline; names its topics, <pipeline>.stream.<name>.…, and every message.'),
+  from: name.optional().describe('Another stream of this pipeline whose outputs are the tables that this one reads, in place of the captured ones.'),
   module: z.string().min(1).describe('The module that describes it: a .ts, .mts, .js or .mjs file whose default export is stream(…).').meta({ examples: ['./streams/sales.ts'] }),
   shards: z.int().min(1).max(64).optional().describe('In how many parts it is computed, each for the keys that are its own, by as many workers as there are, and at most by so many (Kafka). Without it, by one worker. Another number needs tailrace streams reset.'),
   state: z.string().min(1).optional().describe('The file of its state, made where it is missing; without it ./data/streams/<pipeline>.<name>.sqlite.'),
@@ -78,6 +79,8 @@ const streamSchema = z.strictObject({
 
 export interface StreamConfig {
   readonly name: string;
+  /** The stream whose outputs it reads; without it the captured tables. */
+  readonly from?: string | undefined;
   readonly module: string;
   readonly shards?: number | undefined;
   readonly state?: string | undefined;

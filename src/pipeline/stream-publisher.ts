@@ -221,8 +221,10 @@ export class StreamPublisher implements Retained {
   }
 
   #begin({ place, commitTime }: StreamStep): void {
-    // Commit LSNs of two epochs of the input are not to be compared: what is read after them is above by an epoch of our own.
-    if (this.#start.isDue || (this.#input !== null && place.epoch !== this.#input.epoch)) this.#renew();
+    // Commit LSNs of two epochs of the input are not to be compared: what is read after them is above by an epoch of our own. So is a copy at
+    // the beginning of an input that is itself a stream's: it stands where this one's outputs began.
+    const isNotAbove = this.#last.epoch === this.#start.record.epoch && place.commitLsn <= this.#last.commitLsn;
+    if (this.#start.isDue || isNotAbove || (this.#input !== null && place.epoch !== this.#input.epoch)) this.#renew();
     this.#beginAt(place.commitLsn, commitTime);
   }
 

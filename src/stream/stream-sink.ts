@@ -12,6 +12,8 @@ import type { StreamModule } from './stream-module.ts';
 
 export interface StreamSinkOptions {
   readonly name: string;
+  /** The stream that it reads, in place of captured tables. */
+  readonly from?: string | undefined;
   /** Where the state is, a file that is made where it is missing. */
   readonly path: string;
   readonly module: StreamModule;
@@ -34,11 +36,12 @@ export class StreamSink implements Sink {
 
   // oxlint-disable require-await -- the interface's promises; a state is a file that answers at once
   async check(tables: readonly TableSchema[]): Promise<readonly Finding[]> {
-    const captured = new Set(tables.map(tableName));
-    const missing = this.#options.module.definition.plan.operators.flatMap((operator) => (operator.kind === 'table' && !captured.has(operator.table) ? [operator.table] : []));
+    const { name, from, module } = this.#options;
+    const there = new Set(tables.map(tableName));
+    const missing = module.definition.plan.operators.flatMap((operator) => (operator.kind === 'table' && !there.has(operator.table) ? [operator.table] : []));
     return missing.map((table) => ({
-      severity: 'error', check: 'stream', message: `the stream ${this.#options.name} reads ${table}, which is not captured`,
-      remedy: `Include ${table} under source.tables, or mend the module.`,
+      severity: 'error', check: 'stream', message: `the stream ${name} reads ${table}, which ${from === undefined ? 'is not captured' : `the stream ${from} does not give`}`,
+      remedy: from === undefined ? `Include ${table} under source.tables, or mend the module.` : `${from} gives ${[...there].join(', ') || 'nothing'}: mend one of the modules, or leave from out to read captured tables.`,
     }));
   }
 

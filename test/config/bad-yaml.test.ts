@@ -54,6 +54,8 @@ const table: readonly { readonly title: string; readonly text: string; readonly 
   { title: 'two sinks of one name, with both lines', text: `${right}  - { name: local, type: sqlite, path: ./b }\n`, says: [/^shop.yaml:12:\d+ sinks\[1\].name: .*on line 9/] },
   { title: 'a compacted stream in a log that keeps everything', text: `${right}streams: [{ name: s, module: ./s.ts, cleanup: compact }]\n`, says: [/^shop.yaml:12:47 streams\[0\].cleanup: .*this log keeps everything[^]*set log.retention/] },
   { title: 'a stream in shards in a log of one process', text: `${right}streams: [{ name: s, module: ./s.ts, shards: 4 }]\n`, says: [/^shop.yaml:12:46 streams\[0\].shards: .*this log is one process's[^]*leave shards out/] },
+  { title: 'a stream of a stream that is not there', text: `${right}streams: [{ name: sales, module: ./s.ts }, { name: b, module: ./s.ts, from: sale }]\n`, says: [/streams\[1\].from: there is no stream sale in this pipeline, did you mean sales\?/] },
+  { title: 'a stream in shards that reads a stream', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: a, module: ./s.ts }, { name: s, module: ./s.ts, shards: 4, from: a }]\n`, says: [/streams\[1\].from: a stream in shards reads captured tables/] },
   { title: 'a stream in shards that sets rows aside', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: s, module: ./s.ts, shards: 4, on_error: dead-letter }]\n`, says: [/streams\[0\].on_error: every shard would set the same row aside/] },
   { title: 'a compacted stream on Kafka', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: s, module: ./s.ts, cleanup: compact }]\n`, says: [/streams\[0\].cleanup: Kafka's brokers compact without knowing[^]*topics create --config cleanup.policy=compact/] },
   { title: 'an empty text', text: right.replace('./data/shop', '""'), says: [/^shop.yaml:7:14 log.directory: must not be empty/] },
@@ -79,6 +81,12 @@ const table: readonly { readonly title: string; readonly text: string; readonly 
 
 describe('bad YAML', () => {
   test('the file that the cases are made from is right', () => assert.deepEqual(problemsOf(right), []));
+
+  test('streams in a circle are told, each with its way round, and none that only reads one of them', () => {
+    const text = `${right}streams: [{ name: a, module: ./s.ts, from: c }, { name: b, module: ./s.ts, from: a }, { name: c, module: ./s.ts, from: b }, { name: d, module: ./s.ts, from: a }]\n`;
+    const way = (own: string): string => `the stream reads its own results, by way of ${own}`;
+    assert.deepEqual(problemsOf(text).map(({ path, message }) => [path, message]), [['streams[0].from', way('c and b')], ['streams[1].from', way('a and c')], ['streams[2].from', way('b and a')]]);
+  });
 
   for (const { title, text, says } of table) {
     test(`${title} is told with its place`, () => {

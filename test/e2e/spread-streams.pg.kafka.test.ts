@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { TestDaemon, tailrace } from '../support/daemon.ts';
 import { sharedKafka } from '../support/kafka.ts';
-import { ledgerStream, outputsEqual, rowsOf } from '../support/ledger-stream.ts';
+import { chainedQueries, chainedStream, ledgerStream, outputsEqual, rowsOf } from '../support/ledger-stream.ts';
 import { freshDatabase, type TestDatabase } from '../support/postgres.ts';
 import { nameFor } from '../support/shop.ts';
 import { tempDirectory } from '../support/temp.ts';
@@ -21,6 +21,8 @@ interface SpreadSetting {
   readonly replica: TestDatabase;
   /** Of the same stream, computed by one worker. */
   readonly whole: TestDatabase;
+  /** Of a stream that one worker computes of what the shards give. */
+  readonly behind: TestDatabase;
   readonly publisher: TestDaemon;
   readonly sinks: TestDaemon;
   /** A worker of the stream, as on a machine of its own. */
@@ -28,10 +30,11 @@ interface SpreadSetting {
 }
 
 async function spreadSetting(t: TestContext): Promise<SpreadSetting> {
-  const [source, replica, whole] = [await freshDatabase(t), await freshDatabase(t), await freshDatabase(t)];
+  const [source, replica, whole, behind] = [await freshDatabase(t), await freshDatabase(t), await freshDatabase(t), await freshDatabase(t)];
   await source.sql(ledgerSchema);
   const modules = await tempDirectory(t);
   await writeFile(join(modules, 'sums.ts'), ledgerStream);
+  await writeFile(join(modules, 'chained.ts'), chainedStream);
   const daemon = async (): Promise<TestDaemon> => {
     const directory = await tempDirectory(t);
     return TestDaemon.create(t, directory, `name: ${nameFor(source)}
@@ -40,12 +43,14 @@ log: { type: kafka, brokers: [${kafka.brokers.join(', ')}] }
 streams:
   - { name: sums, module: ${join(modules, 'sums.ts')}, state: ${join(directory, 'sums.sqlite')}, shards: ${shards} }
   - { name: whole, module: ${join(modules, 'sums.ts')}, state: ${join(directory, 'whole.sqlite')} }
+  - { name: chained, from: sums, module: ${join(modules, 'chained.ts')}, state: ${join(directory, 'chained.sqlite')} }
 sinks:
   - { name: reporting, type: postgres, url: "${replica.url}", from: sums }
   - { name: one, type: postgres, url: "${whole.url}", from: whole }
+  - { name: second, type: postgres, url: "${behind.url}", from: chained }
 `);
   };
-  return { source, replica, whole, publisher: await daemon(), sinks: await daemon(), worker: daemon };
+  return { source, replica, whole, behind, publisher: await daemon(), sinks: await daemon(), worker: daemon };
 }
 
 function start(worker: TestDaemon, failpoint?: string): void {
@@ -69,7 +74,7 @@ async function has(worker: TestDaemon, count: number): Promise<void> {
 }
 
 test('workers share the shards of a stream; those that die in the midst of a step or stand still are replaced, and what comes out is what one worker gives', { ...needed, timeout: 280_000 }, async (t) => {
-  const { source, replica, whole, publisher, sinks, worker } = await spreadSetting(t);
+  const { source, replica, whole, behind, publisher, sinks, worker } = await spreadSetting(t);
   publisher.start({}, { args: ['--role', 'publisher'] });
   sinks.start({}, { args: ['--role', 'sinks'] });
   await publisher.streaming();
@@ -100,6 +105,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
   await ledger.stop();
   await outputsEqual(source, replica, second);
   await outputsEqual(source, whole, publisher);
+  await outputsEqual(source, behind, publisher, chainedQueries);
   for (const events of ['pairs', 'late']) {
     const wanted = await rowsOf(whole, `SELECT l, r FROM ${events}`);
     assert.ok(wanted.length > 5, `${wanted.length} rows in ${events}`);
@@ -109,7 +115,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
 });
 
 test('another number of shards is refused, workers are in the way of a reset, and what is begun anew or kept is right', { ...needed, timeout: 280_000 }, async (t) => {
-  const { source, replica, publisher, sinks, worker } = await spreadSetting(t);
+  const { source, replica, behind, publisher, sinks, worker } = await spreadSetting(t);
   publisher.start({}, { args: ['--role', 'publisher'] });
   sinks.start({}, { args: ['--role', 'sinks'] });
   const first = await worker();
@@ -129,6 +135,7 @@ test('another number of shards is refused, workers are in the way of a reset, an
   await source.sql('DELETE FROM acct WHERE id > 40');
   start(first);
   await outputsEqual(source, replica, first);
+  await outputsEqual(source, behind, publisher, chainedQueries);
   assert.equal(await first.stop(), 0);
   const kept = await tailrace(['streams', 'keep', 'sums', first.file, '--yes']);
   assert.equal(kept.code, 0, kept.err);

@@ -50,14 +50,35 @@ export const ledgerQueries: Readonly<Record<string, string>> = {
   joined: 'SELECT small, count(*), sum(bal) FROM wide JOIN acct USING (id) GROUP BY small',
 };
 
+/** A stream over what that one gives: groups and a join of tables that are results themselves. */
+export const chainedStream = `
+import { count, stream, sum } from 'tailrace';
+
+interface Twin { w: number; s: number; times: bigint }
+
+export default stream(({ table }) => {
+  const twins = table<Twin>('public.twins');
+  twins.groupBy(({ times }) => ({ times })).aggregate({ pairs: count(), total: sum(({ s }: Twin) => s) })
+    .to('sizes', { key: ['times'], columns: { times: 'int8', pairs: 'int8', total: 'numeric' } });
+  twins.join(table<{ w: number; entries: bigint }>('public.writers'), { left: ({ w }) => w, right: ({ w }) => w, combine: ({ w, times }, { entries }) => ({ w, times, entries }) })
+    .groupBy(({ w, entries }) => ({ w, entries })).aggregate({ rows: sum(({ times }: { times: bigint }) => times) })
+    .to('by_writer', { key: ['w'], columns: { w: 'int4', entries: 'int8', rows: 'numeric' } });
+});
+`;
+
+export const chainedQueries: Readonly<Record<string, string>> = {
+  sizes: 'SELECT times, count(*), sum(s) FROM (SELECT w, s, count(*) AS times FROM nopk GROUP BY w, s) twins GROUP BY times',
+  by_writer: 'SELECT w, entries, count(*)::numeric FROM nopk JOIN (SELECT w, count(*) AS entries FROM ledger GROUP BY w) writers USING (w) GROUP BY w, entries',
+};
+
 /** A query's rows as texts, sorted; none where the table is not there yet. */
 export async function rowsOf(database: TestDatabase, query: string): Promise<string[]> {
   return (await database.sql(`SELECT t::text AS row FROM (${query}) t ORDER BY 1`).catch(() => [])).map(({ row }) => String(row));
 }
 
 /** Waits until every output at the replica is what its query gives at the source; nobody may be writing. */
-export async function outputsEqual(database: TestDatabase, replica: TestDatabase, daemon: TestDaemon): Promise<void> {
-  for (const [output, query] of Object.entries(ledgerQueries)) {
+export async function outputsEqual(database: TestDatabase, replica: TestDatabase, daemon: TestDaemon, queries = ledgerQueries): Promise<void> {
+  for (const [output, query] of Object.entries(queries)) {
     const wanted = await rowsOf(database, query);
     let last: string[] = [];
     const same = async (): Promise<boolean> => {
