@@ -16,7 +16,7 @@ const reportInterval = 250;
 const lookInterval = 1000;
 
 /** What a thread replays into, and how: that is all in which a stream's thread differs from a sink's. */
-export type Follower = Pick<ReplayerOptions, 'sink' | 'topics' | 'filter' | 'onError'>;
+export type Follower = Pick<ReplayerOptions, 'sink' | 'topics' | 'filter' | 'needs' | 'onError'>;
 
 export interface FollowerContext {
   readonly config: PipelineConfig;

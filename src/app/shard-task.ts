@@ -40,7 +40,7 @@ export class ShardTask implements SpreadTask {
       };
       const sink = new ShardSink({ ...spread, index: this.#index, path: taskPath(this.#context, String(this.#index)), shapes: stateShapes, openLog });
       this.#replayer = await Replayer.open({
-        sink, sinkName: name, topics, reader, reporter, filter: { include: tables.map(quotedPattern), exclude: [] }, onError: 'stop', snapshot: config.source.snapshot, logger,
+        sink, sinkName: name, topics, reader, reporter, filter: { include: tables.map(quotedPattern), exclude: [] }, needs: tables, onError: 'stop', snapshot: config.source.snapshot, logger,
         codec: createCodec(config.format, { pipeline: config.name, logger }),
       }, signal);
       healthy();

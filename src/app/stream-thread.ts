@@ -17,5 +17,5 @@ await runFollower(data, async ({ config }) => {
     const [missing] = await sink.check(await outputsOf(config, own.from));
     if (missing !== undefined) throw new TailraceError('stream-module', missing.message, { remedy: missing.remedy });
   }
-  return { sink, topics: inputTopics(config.name, own), filter: { include: tables.map(quotedPattern), exclude: [] }, onError: own.on_error };
+  return { sink, topics: inputTopics(config.name, own), filter: { include: tables.map(quotedPattern), exclude: [] }, needs: tables, onError: own.on_error };
 });

@@ -50,6 +50,7 @@ export class EndFollower {
   /** The last of them that names the position. */
   #met: EndRecord | null = null;
   #unfinished: Step | null = null;
+  #captured: Set<string> | null = null;
 
   private constructor(reader: LogReader, topic: string, position: Position | null) {
     this.#reader = reader;
@@ -71,6 +72,11 @@ export class EndFollower {
   /** The END that the reader's position names, or the last one that repeats it; null while it has not been read. */
   get met(): EndRecord | null {
     return this.#met;
+  }
+
+  /** The tables that a START named which was met; null where none was, as behind a position, which is jumped to. */
+  get captured(): ReadonlySet<string> | null {
+    return this.#captured;
   }
 
   /** Nothing has come yet behind a gap that the config let pass. */
@@ -198,6 +204,7 @@ export class EndFollower {
       this.#logId = start.logId;
     }
     this.#systemIdentifier = start.systemIdentifier;
+    this.#captured = new Set([...(this.#captured ?? []), ...start.tables]);
     // A gap that the config let pass: everything is copied anew, and the chain begins anew. One that lies before the reader's
     // position is only read again.
     if (start.gap === null || (this.#previous !== null && start.epoch <= this.#previous.epoch)) return;

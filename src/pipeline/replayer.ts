@@ -11,6 +11,7 @@ import type { EndRecord, Place, SinkRecord } from './control-records.ts';
 import type { CoverageMap } from './coverage.ts';
 import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.ts';
 import { EndFollower, isLink, positionOf, type Step } from './end-follower.ts';
+import { NeededTables } from './needed-tables.ts';
 import { refuseIncomplete } from './move/refusals.ts';
 import { findVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
@@ -33,6 +34,8 @@ export interface ReplayerOptions {
   readonly reader: LogReader;
   readonly codec: Codec;
   readonly filter: TableFilter;
+  /** Tables, `schema.table`, without which it does not begin. */
+  readonly needs?: readonly string[];
   readonly snapshot: 'initial' | 'never';
   readonly onError: 'stop' | 'dead-letter';
   readonly reporter: SinkReporter;
@@ -95,6 +98,7 @@ export class Replayer {
   readonly #own: SinkPart;
   readonly #unfinished: Unfinished;
   readonly #voids = new VoidEvents();
+  readonly #needed: NeededTables;
   #last: Step | null = null;
   #offset: number;
   /** The last transaction that was taken in and holds nothing for this sink: the replica's position is behind it. */
@@ -115,6 +119,7 @@ export class Replayer {
     this.#offset = parts.follower.offset;
     this.#coverage = parts.coverage;
     this.#schemas = parts.schemas;
+    this.#needed = new NeededTables(options.needs ?? [], parts.schemas);
     this.#own = new SinkPart({ topics: options.topics, filter: options.filter, schemas: parts.schemas, coverage: parts.coverage });
     const { reader, codec } = options;
     this.#completer = options.sink.wholeRows === true ? new RowCompleter(new WholeRows({ reader, schemas: parts.schemas, codec: () => codec })) : undefined;
@@ -168,6 +173,7 @@ export class Replayer {
       while (!signal.aborted) {
         const steps = await this.#follower.next(batchBytes, batchSteps);
         const wanted = this.#wanted(steps);
+        await this.#needed.check(this.#follower.captured);
         if (wanted.length > 0) await this.#take(wanted);
         // Only now: what is being applied is not shown as done.
         if (this.#follower.unfinished === null) this.#offset = this.#follower.offset;

@@ -83,6 +83,7 @@ export const catalogue = {
 
   // streams
   'stream-module': entry('stop', 2, 'A stream\'s module cannot be loaded, or what it describes does not fit the pipeline.', 'Mend the module; tailrace check loads it too.'),
+  'table-not-captured': entry('operator', 3, 'A stream reads a table that is not captured, and never was.', 'Include it under source.tables, or mend the module; a table that is made and captured later is found by itself. tailrace check says why one is left out.'),
   'stream-changed': entry('operator', 3, 'A stream\'s module, or the number of its shards, is another one than its state was made with.', 'Run tailrace streams reset to compute it anew, or tailrace streams keep if a change of the module alters no result.'),
   'stream-inconsistent': entry('stop', 4, 'A stream took back something that it had never been given.', 'Its functions must give the same for the same row: mend them, then run tailrace streams reset.'),
   // jobs

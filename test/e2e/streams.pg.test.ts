@@ -99,7 +99,7 @@ test('aggregates over a random workload are what the same query gives at the sou
 });
 
 test('a stream that is begun anew is right again, and check, reset and a wrong module say what they have to', async (t) => {
-  const { database, daemon, equal } = await streamSetting(t);
+  const { database, replica, daemon, equal } = await streamSetting(t);
   daemon.start();
   await daemon.streaming();
   await equal();
@@ -119,6 +119,14 @@ test('a stream that is begun anew is right again, and check, reset and a wrong m
   const checked = await tailrace(['check', daemon.file]);
   assert.equal(checked.code, 3);
   assert.match(checked.out, /the stream sums reads public\.nowhere, which is not captured/);
+  assert.equal((await tailrace(['streams', 'reset', 'sums', daemon.file, '--yes'])).code, 0);
+  daemon.start();
+  await eventually(async () => /public\.nowhere is read/.test((await daemon.status()).sinks[0]?.error?.message ?? ''), { what: 'the table that is not captured to be said' });
+  assert.equal((await daemon.status()).sinks[0]?.error?.code, 'table-not-captured');
+  await database.sql('CREATE TABLE nowhere (LIKE acct INCLUDING ALL); INSERT INTO nowhere SELECT * FROM acct; INSERT INTO nowhere SELECT 1000 + id, bal FROM acct');
+  const twice = `SELECT 'accounts' AS "all", count(*) AS accounts, sum(bal) AS total FROM nowhere`;
+  await eventually(async () => isDeepStrictEqual(await replica.sql('SELECT * FROM total'), await database.sql(twice)), { what: 'the table that was made later to be read', timeoutMs: 90_000 });
+  assert.equal(await daemon.stop(), 0);
   await writeFile(module, ledgerStream.replace("'public.ledger').groupBy", "'public.ledger').filter(() => true).groupBy"));
   daemon.start();
   await eventually(async () => (await daemon.status()).sinks[0]?.error?.code === 'stream-changed', { what: 'the change of the module to be said' });
