@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { TailraceError } from '../runtime/errors.ts';
 import { isStreamDefinition, type StreamDefinition } from './stream.ts';
+import { program, userPlace } from './user-place.ts';
 
 export interface StreamModule {
   readonly definition: StreamDefinition;
@@ -14,21 +16,23 @@ export interface StreamModule {
 /** In a checkout this is TypeScript, in the published package JavaScript. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
 const api = new URL(`./api${extension}`, import.meta.url).href;
-/** This program's own files. */
-const program = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
  * Loads the module of a stream: its default export, or its only export that is a stream. `import … from 'tailrace'` in it is this
  * very program, wherever the module lies. Relative paths begin at the working directory. Throws `stream-module`.
  */
 export async function loadStreamModule(path: string): Promise<StreamModule> {
-  const url = pathToFileURL(resolve(path)).href;
+  const file = resolve(path);
+  if (!existsSync(file)) throw new TailraceError('stream-module', `the module ${path} is not there`, { remedy: `Looked for ${file}: paths begin at the working directory.` });
+  const url = pathToFileURL(file).href;
   const sources = new Map<string, string>();
+  let last = file;
   const own = pathToFileURL(`${program}/`).href;
   const hooks = registerHooks({
     resolve: (specifier, context, next) => (specifier === 'tailrace' ? { url: api, shortCircuit: true } : next(specifier, context)),
     load: (loaded, context, next) => {
       const result = next(loaded, context);
+      if (loaded.startsWith('file:')) last = fileURLToPath(loaded);
       if (loaded.startsWith('file:') && !loaded.startsWith(own) && result.source != null) sources.set(loaded, digest(result.source));
       return result;
     },
@@ -46,7 +50,9 @@ export async function loadStreamModule(path: string): Promise<StreamModule> {
     return { definition: chosen[1], fingerprint: digest([...sources.values()].sort().join('')) };
   } catch (cause) {
     if (cause instanceof TailraceError) throw cause;
-    throw new TailraceError('stream-module', `${path} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    // Each file is parsed before those that it imports are read: V8 does not always say in which one it stopped.
+    const place = userPlace(cause) || (cause instanceof SyntaxError ? ` (in ${last})` : '');
+    throw new TailraceError('stream-module', `${path} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}${place}`, { cause });
   } finally {
     hooks.deregister();
   }

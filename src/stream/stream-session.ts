@@ -8,6 +8,7 @@ import { Outbox } from './outbox.ts';
 import type { ResultStep, StreamOutputs } from './outputs.ts';
 import type { State } from './state.ts';
 import type { StreamDefinition } from './stream.ts';
+import { userPlace } from './user-place.ts';
 
 export interface StreamSessionOptions {
   readonly definition: StreamDefinition;
@@ -140,7 +141,7 @@ export function runOfUser(run: () => void, changes?: TableChanges): void {
   } catch (error) {
     if (error instanceof TailraceError || isDatabaseError(error)) throw error;
     const of = changes === undefined ? '' : ` on a row of ${changes.table.schema}.${changes.table.name}`;
-    throw new TailraceError('sink-data', `a function of the stream failed${of}: ${error instanceof Error ? error.message : String(error)}${placeOf(error)}`, {
+    throw new TailraceError('sink-data', `a function of the stream failed${of}: ${error instanceof Error ? error.message : String(error)}${userPlace(error, 'program')}`, {
       cause: error, remedy: 'Mend the function, or configure on_error: dead-letter for the stream.',
     });
   }
@@ -163,10 +164,4 @@ function readBlocked(state: State): readonly BlockedKey[] {
 
 function isDatabaseError(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
-}
-
-/** Where in the user's module it was thrown. */
-function placeOf(error: unknown): string {
-  const frame = error instanceof Error ? error.stack?.split('\n').find((line) => line.trimStart().startsWith('at ')) : undefined;
-  return frame === undefined ? '' : ` (${frame.trim()})`;
 }
