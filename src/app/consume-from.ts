@@ -16,8 +16,6 @@ export type ConsumeFrom =
 
 export interface Beginning {
   readonly offset: number;
-  /** The user named the offset: one that is not held is an error. */
-  readonly explicit: boolean;
   /** False for records in front of what was asked for. */
   passes(cursor: RecordCursor): boolean;
 }
@@ -29,12 +27,15 @@ export async function beginningOf(
 ): Promise<Beginning> {
   const { topic, partition } = of;
   const { start, end } = await reader.range(topic, partition);
-  const plain = (offset: number, explicit = false): Beginning => ({ offset, explicit, passes: () => true });
-  if ('offset' in from) return plain(from.offset, true);
+  const plain = (offset: number): Beginning => ({ offset, passes: () => true });
+  if ('offset' in from && from.offset >= start && from.offset <= end) return plain(from.offset);
+  if ('offset' in from) {
+    throw new TailraceError('offset-out-of-range', `partition ${partition} of ${topic} holds offsets ${start} to ${end}, not ${from.offset}`, { remedy: 'Give one of those, or --offset earliest or latest; --partition chooses one of several.' });
+  }
   if ('time' in from) return plain(await reader.offsetAt(topic, partition, from.time));
   if ('lsn' in from) {
     await refuseWithoutLsn(reader, of.pipeline, topic);
-    return { offset: start, explicit: false, passes: sinceLsn(from.lsn) };
+    return { offset: start, passes: sinceLsn(from.lsn) };
   }
   const ends = { beginning: start, end };
   if ('at' in from) return plain(ends[from.at]);

@@ -120,8 +120,7 @@ export class PartitionWalk {
   static async start(reader: LogReader, of: { config: PipelineConfig; topic: string; partition: number; group: ConsumingGroup | null }, options: ConsumeOptions): Promise<PartitionWalk> {
     const { topic, partition, group } = of;
     const beginning = await beginningOf(reader, { pipeline: of.config.name, topic, partition, committed: group?.committed(topic, partition) }, options.from);
-    // Where it asks for more than there is, the fetch says so.
-    const end = options.follow ? Number.POSITIVE_INFINITY : Math.max((await reader.range(topic, partition)).end, beginning.explicit ? beginning.offset + 1 : 0);
+    const end = options.follow ? Number.POSITIVE_INFINITY : (await reader.range(topic, partition)).end;
     return new PartitionWalk(reader, { topic, partition, beginning, end }, options);
   }
 

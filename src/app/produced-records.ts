@@ -80,14 +80,16 @@ export const readJsonLine: LineReader = (line, now) => {
   };
 };
 
+const remedy = 'Each line is an object, for example {"key": "ann", "value": {"page": "/"}}; without --format json a line is the value as it is.';
+
 function parse(line: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch (error) {
-    throw new TailraceError('usage', `it is no JSON: ${(error as Error).message}`, { cause: error });
+    throw new TailraceError('usage', `it is no JSON: ${(error as Error).message}`, { remedy, cause: error });
   }
-  throw new TailraceError('usage', 'it is no JSON object');
+  throw new TailraceError('usage', 'it is no JSON object', { remedy });
 }
 
 /** A text as it is, anything else as JSON. */

@@ -90,7 +90,8 @@ function refusalOf({ from, until }: ReplayRequest, position: Position | null, la
 async function stretchOf(reader: LogReader, topic: string, { from, until }: ReplayRequest): Promise<{ readonly until: (end: EndRecord) => boolean; readonly last: Place; readonly from: Place }> {
   const untilHolds = upTo(until);
   const last = await lastEndWhere(reader, topic, untilHolds);
-  if (last === null) throw nothingUpTo(until);
+  // What a stream's outputs begin with is of no transaction of the source yet, and of no time.
+  if (last === null || (until !== null && 'time' in until && last.input === null)) throw nothingUpTo(until);
   if (from === null) return { until: untilHolds, last, from: last };
   const first = await lastEndWhere(reader, topic, upTo(from));
   if (first === null) throw nothingUpTo(from);

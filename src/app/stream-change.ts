@@ -2,7 +2,6 @@ import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { createLog } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
-import { shortened } from '../runtime/printable.ts';
 import { changeSpread } from './spread-change.ts';
 import { isSpread } from './spread-streams.ts';
 import { loadStream, noOutputs } from './streams.ts';
@@ -13,9 +12,7 @@ import { loadStream, noOutputs } from './streams.ts';
  */
 export async function changeStream(config: PipelineConfig, name: string, of: { readonly change: 'reset' | 'keep'; readonly logger: Logger }): Promise<void> {
   const own = config.streams.find((stream) => stream.name === name);
-  if (own === undefined) {
-    throw new TailraceError('usage', `the pipeline ${config.name} has no stream ${shortened(name, 60)}`, { remedy: `it has ${config.streams.map((stream) => stream.name).join(', ') || 'none'}` });
-  }
+  if (own === undefined) throw new TailraceError('internal', `there is no stream ${name}`);
   if (isSpread(own)) return changeSpread(config, own, of);
   const { sink } = await loadStream(config, own, noOutputs);
   const writer = await createLog(config.log, { pipeline: config.name, logger: of.logger }).openWriter();

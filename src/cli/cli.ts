@@ -73,6 +73,7 @@ async function program(context: CliContext, filled: readonly string[]): Promise<
     if (!filled.includes(name)) continue;
     command.showHelpAfterError(`See tailrace ${name} --help.`);
     (await load())(command, context);
+    for (const below of command.commands) below.showHelpAfterError(`See tailrace ${name} ${below.name()} --help.`);
   }
   return cli;
 }

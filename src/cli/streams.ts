@@ -1,6 +1,8 @@
 import { changeStream } from '../app/stream-change.ts';
 import { requirePipelines } from '../config/load.ts';
+import { TailraceError } from '../runtime/errors.ts';
 import { silentLogger } from '../runtime/logger.ts';
+import { shortened } from '../runtime/printable.ts';
 import { action, examples, type CliContext, type DefineCommand } from './context.ts';
 import { confirmed, pickPipeline } from './pick.ts';
 
@@ -29,6 +31,8 @@ export const defineStreams: DefineCommand = (command, context) => {
 
 async function change(name: 'reset' | 'keep', { stream, paths, options }: { stream: string; paths: readonly string[]; options: Options }, context: CliContext): Promise<number> {
   const config = pickPipeline(requirePipelines(paths, context.environment), options.pipeline);
+  const streams = config.streams.map((each) => each.name);
+  if (!streams.includes(stream)) throw new TailraceError('usage', `the pipeline ${config.name} has no stream ${shortened(stream, 60)}`, { remedy: `it has ${streams.join(', ') || 'none'}` });
   const question = name === 'reset' ? `This forgets what the stream ${stream} of ${config.name} has computed.` : `This takes the state of ${stream} of ${config.name} for one that its module has made.`;
   if (!(await confirmed(context.terminal, { question, word: stream, yes: options.yes === true }))) return 2;
   await changeStream(config, stream, { change: name, logger: silentLogger });

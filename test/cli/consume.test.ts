@@ -65,7 +65,8 @@ describe('consume', () => {
   test('an offset that the log does not hold is an error', async () => {
     const { code, err } = await consumed(['shop.public.items', '--offset', '99']);
     assert.equal(code, 4);
-    assert.match(err, /99/);
+    assert.match(err, /partition 0 of shop\.public\.items holds offsets 0 to 3, not 99[^]*--offset earliest or latest/);
+    assert.deepEqual((await consumed(['shop.public.items', '--offset', '3', '--no-follow'])).records, [], 'the end is a place too');
   });
   test('the topics of the pipeline itself read as JSON', async () => {
     const { records } = await consumed(['shop.transaction', '--from-beginning']);
@@ -156,6 +157,15 @@ describe('sinks forget', () => {
     const { code, err } = await tailrace(['sinks', 'forget', 'nobody', file, '--yes']);
     assert.equal(code, 2);
     assert.match(err, /no sink nobody[^]*it has local/);
+  });
+  test('so is an unknown stream, before anything is asked', async () => {
+    const { file, writer } = await logWith([]);
+    await writer.close();
+    for (const command of ['reset', 'keep']) {
+      const { code, err } = await tailrace(['streams', command, 'nobody', file]);
+      assert.equal(code, 2);
+      assert.match(err, /no stream nobody[^]*it has none/);
+    }
   });
 });
 

@@ -83,7 +83,7 @@ export function topicCommands(what: string, tools: () => Promise<Tools>, missing
       const { run } = await tools();
       for (const [command, message] of [
         [['topics', 'create', 'a b'], /no name for a topic/],
-        [['topics', 'create', 'clicks', '--partitions', '0'], /whole number from 1/],
+        [['topics', 'create', 'clicks', '--partitions', '0'], /whole number from 1[^]*See tailrace topics create --help/],
         [['topics', 'create', 'clicks', '--config', 'retention'], /name=value is needed/],
         [['topics', 'alter', 'clicks'], /nothing to alter/],
       ] as const) {
@@ -198,7 +198,7 @@ export function produceCommands(what: string, tools: () => Promise<Tools>, missi
       const own = await tools();
       await own.run(['topics', 'create', 'clicks']);
       for (const [args, input, message] of [
-        [['clicks', '--format', 'json'], ['{"value":1}\n', '{"value":'], /line 2: it is no JSON/],
+        [['clicks', '--format', 'json'], ['{"value":1}\n', '{"value":'], /line 2: it is no JSON[^]*Each line is an object/],
         [['clicks', '--format', 'json'], ['{"valeu":1}\n'], /line 1: valeu is none of key, value/],
         [['clicks', '--format', 'json'], ['{"value":1,"partition":9}\n'], /has no partition 9[^]*partition 0 alone/],
         [['clicks', '--property', 'parse.key=true'], ['no tab'], /line 1: it has no "\\t" behind its key/],

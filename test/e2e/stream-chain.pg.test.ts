@@ -38,13 +38,23 @@ sinks:
   await eventually(() => ledger.committed > before + 200, { what: 'enough transactions' });
   await ledger.stop();
   await outputsEqual(database, replica, daemon, chainedQueries);
+  // The rest of the workload is of other tables, and may still be under way.
+  await eventually(async () => (await daemon.status()).sinks.every(({ behindTransactions }) => behindTransactions === 0), { what: 'each to be at the end of what it reads', timeoutMs: 60_000 });
   const { sinks } = await daemon.status();
-  assert.deepEqual(sinks.map(({ name, kind, behindTransactions }) => [name, kind, behindTransactions]), [['chained', 'stream', 0], ['sums', 'stream', 0], ['reporting', 'sink', 0]]);
+  assert.deepEqual(sinks.map(({ name, kind }) => [name, kind]), [['chained', 'stream'], ['sums', 'stream'], ['reporting', 'sink']]);
   assert.equal(await daemon.stop(), 0);
   const { out } = await tailrace(['status', daemon.file, '--json']);
   const stopped = (JSON.parse(out) as { readonly sinks: readonly { readonly name: string; readonly lagBytes: number | null }[] }[])[0];
   // The log of a stream has no WAL to be measured in.
   assert.deepEqual(stopped?.sinks.map(({ name, lagBytes }) => [name, lagBytes !== null]), [['chained', false], ['sums', true], ['reporting', false]]);
+
+  const other = await freshDatabase(t);
+  const replay = (until: string): ReturnType<typeof tailrace> => tailrace(['replay', daemon.file, '--sink', 'reporting', '--to', other.url, '--until', until]);
+  const early = await replay('2020-01-01');
+  assert.deepEqual([early.code, /the log holds nothing of 2020-01-01/.test(early.err)], [4, true], 'what outputs begin with is of no time');
+  const late = await replay('2999-01-01');
+  assert.equal(late.code, 0, late.err);
+  await outputsEqual(database, other, daemon, chainedQueries);
 
   // The input is begun anew, with rows gone meanwhile: what is behind it follows.
   await database.sql('DELETE FROM nopk WHERE s % 2 = 0');
