@@ -48,6 +48,8 @@ function relidOf({ schema, name }: Output): number {
 export function outputTexts(output: Output, row: unknown): (string | null)[] {
   if (typeof row !== 'object' || row === null) throw new TypeError(`${output.schema}.${output.name} got a ${typeof row} for a row`);
   return output.columns.map(({ name, type }) => {
+    // A name that is misspelt in one of the two places would be a column of NULLs.
+    if (!(name in row)) throw new TypeError(`a row for ${output.schema}.${output.name} has no ${name}: it has ${Object.keys(row).join(', ') || 'nothing'}; null stands for no value`);
     const value = (row as Record<string, unknown>)[name];
     if (typeof value === 'number' && (type === 'timestamptz' || type === 'timestamp' || type === 'date')) return timeText(value, type);
     if (value instanceof Date) return timeText(value.getTime(), type);

@@ -244,6 +244,15 @@ test('two rows of one key in an output are an error that names the key', () => {
   assert.throws(() => plan.step([orders, order1('1'), { op: 'c', new: ['2', '1', '1', 'new'] }]), /public\.clash would have several rows of one key \(customer/);
 });
 
+test('a column that a row does not have is an error that names both; what is there without a value is NULL', () => {
+  const plan = (row: (order: Order) => object): RunningPlan => new RunningPlan(stream(({ table }) => table<Order>('public.orders').map(row).to('named', { key: ['id'], columns: { id: 'int4', name: 'text' } })));
+  const misspelt = plan(({ id }) => ({ id, nmae: 'x' }));
+  assert.throws(() => misspelt.step([orders, order1('1')]), /a row for public\.named has no name: it has id, nmae/);
+  const without = plan(({ id }) => ({ id, name: undefined }));
+  without.step([orders, order1('1')]);
+  assert.deepEqual(without.rows('named'), [['1', null]]);
+});
+
 test('what cannot be is refused when the module is loaded', () => {
   const of = (describe: Parameters<typeof stream>[0]): (() => unknown) => () => stream(describe);
   assert.throws(of(() => {}), /no output/);
