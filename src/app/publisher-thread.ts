@@ -9,6 +9,7 @@ import type { CopyAsk } from '../pipeline/copy-jobs.ts';
 import { trimProduced } from '../pipeline/produced-retention.ts';
 import { Retention } from '../pipeline/retention.ts';
 import type { StreamOpening, StreamPublisher } from '../pipeline/stream-publisher.ts';
+import type { SourceStatus } from '../pipeline/status.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
 import { streamTopics, topicNames } from '../pipeline/topics.ts';
 import { createCodec, createLog, createSource } from '../registry.ts';
@@ -46,6 +47,8 @@ class PublisherThread {
   #whenOpen = Promise.withResolvers<Publisher>();
   #health: Health | { readonly state: 'starting' } = { state: 'starting' };
   #counted = { changes: 0, transactions: 0 };
+  /** Where the log ended when somebody last had the slot. */
+  #reached: Pick<SourceStatus, 'lastEnd' | 'lastCommitAt'> = { lastEnd: null, lastCommitAt: null };
   readonly #source: Source;
   readonly #wal: WalWatch;
 
@@ -209,6 +212,22 @@ class PublisherThread {
     send({ kind: 'publisher', report: this.#view() });
   }
 
+  /** Of the slot also while nobody has it, as long as the source can be asked. */
+  #sourceView(session: Publisher['session']): SourceStatus | null {
+    const { health } = this.#wal;
+    if (session === null && health === null) return null;
+    if (session !== null) this.#reached = { lastEnd: formatLsn(session.durableLsn), lastCommitAt: session.lastCommitAt };
+    const flushed = session?.durableLsn ?? health?.confirmedFlush ?? null;
+    return {
+      slot: session?.source.server.slot ?? health?.slot ?? '',
+      confirmedFlush: flushed === null ? null : formatLsn(flushed),
+      walHeldBytes: health?.walHeldBytes ?? null,
+      ...this.#reached,
+      events: this.#counted.changes,
+      transactions: this.#counted.transactions,
+    };
+  }
+
   #view(): PublisherReport {
     const session = this.#publisher?.session ?? null;
     if (session !== null) this.#counted = { changes: session.counts.changes, transactions: session.counts.transactions };
@@ -217,15 +236,7 @@ class PublisherThread {
       // Between two connections nothing streams, whatever was heard last.
       state: this.#health.state !== 'running' ? this.#health.state : session === null ? 'starting' : 'streaming',
       error: 'error' in this.#health ? this.#health.error : null,
-      source: session && {
-        slot: session.source.server.slot,
-        confirmedFlush: formatLsn(session.durableLsn),
-        walHeldBytes: this.#wal.heldBytes,
-        lastEnd: formatLsn(session.durableLsn),
-        lastCommitAt: session.lastCommitAt,
-        events: this.#counted.changes,
-        transactions: this.#counted.transactions,
-      },
+      source: this.#sourceView(session),
       copies: session?.progress ?? [],
       leftOut: (session?.source.leftOut ?? []).map((finding) => finding.message),
       transactionEnd: this.#publisher?.writer.range(transactionTopic, 0).end ?? 0,

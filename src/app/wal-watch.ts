@@ -11,7 +11,7 @@ type Holder = { health(): Promise<SourceHealth> } | null | undefined;
  */
 export class WalWatch {
   readonly #logger: Logger;
-  #held: number | null = null;
+  #health: SourceHealth | null = null;
   #short = false;
   #looking = false;
 
@@ -19,9 +19,9 @@ export class WalWatch {
     this.#logger = logger;
   }
 
-  /** Bytes that the source kept for the slot at the last look. */
-  get heldBytes(): number | null {
-    return this.#held;
+  /** As the slot was at the last look; null where there is none, or none was seen yet. */
+  get health(): SourceHealth | null {
+    return this.#health;
   }
 
   /** Asks whoever has the slot; else the source, by a connection of its own. */
@@ -30,6 +30,7 @@ export class WalWatch {
     this.#looking = true;
     try {
       const health = await (holder?.health() ?? source.slotHealth({ signal }));
+      this.#health = health;
       if (health !== null) this.#judge(health);
     } catch {
       // A source that is away is noticed, and said, by those who need it.
@@ -39,7 +40,6 @@ export class WalWatch {
   }
 
   #judge(health: SourceHealth): void {
-    this.#held = health.walHeldBytes;
     const short = isWalShort(health);
     if (short && !this.#short) {
       this.#logger.warn(

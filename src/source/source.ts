@@ -84,6 +84,7 @@ export interface SourceServer {
 }
 
 export interface SourceHealth {
+  readonly slot: string;
   /** Bytes of WAL that the server keeps for the slot. */
   readonly walHeldBytes: number;
   /** Bytes that may still be written before the slot is in danger of being lost; null without a limit. */

@@ -127,6 +127,14 @@ test('the broker away: the publisher holds two groups and reads no more, the sou
   await eventually(async () => (await daemon.status()).error?.code === 'log-unreachable', { what: 'the publisher to give up', timeoutMs: 60_000 });
   await source.sql('DELETE FROM wide WHERE id >= 20000');
   await runsShort(setting, 2);
+  const shown = async (): Promise<boolean> => {
+    const { source: seen } = await daemon.status();
+    return seen?.slot === `tailrace_${nameFor(source)}` && (seen.walHeldBytes ?? 0) > 128 * mebibyte && seen.confirmedFlush !== null;
+  };
+  await eventually(shown, { what: 'what is kept for the slot, which nobody has, to be in status' });
+  await daemon.kill();
+  daemon.start();
+  await eventually(shown, { what: 'that also of a daemon that has never reached its log', timeoutMs: 60_000 });
   await broker.start();
   await daemon.streaming();
   await setting.equal();

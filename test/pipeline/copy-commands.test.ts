@@ -132,7 +132,7 @@ test('commands: what orders come to, all in all', () => {
   assert.deepEqual([orders.isStopped('a'), orders.whole('a')], [false, '9']);
 });
 
-const health = (safeWalSize: number | null): SourceHealth => ({ walHeldBytes: 100, safeWalSize, walStatus: 'extended', slotActive: true, restartLsn: null, confirmedFlush: null });
+const health = (safeWalSize: number | null): SourceHealth => ({ slot: 'tailrace_shop', walHeldBytes: 100, safeWalSize, walStatus: 'extended', slotActive: true, restartLsn: null, confirmedFlush: null });
 
 test('a copy gives way where WAL at the source runs short, says so, and goes on when the stream has caught up', async (t) => {
   const it = await world(t, [1, 2, 3, 4], { chunkRows: 1 });

@@ -75,7 +75,7 @@ export class PostgresSession implements SourceSession {
     const slot = await readSlot((text, params) => control.query(text, params), server.slot).catch((error: unknown) => {
       throw sourceError(error, 'the slot could not be looked at');
     });
-    return slot === null ? { walHeldBytes: 0, safeWalSize: null, walStatus: 'lost', slotActive: false, restartLsn: null, confirmedFlush: null } : healthOf(slot);
+    return slot === null ? { slot: server.slot, walHeldBytes: 0, safeWalSize: null, walStatus: 'lost', slotActive: false, restartLsn: null, confirmedFlush: null } : healthOf(slot);
   }
 
   async discover(): Promise<readonly TableShape[]> {

@@ -65,8 +65,8 @@ export function lossOf(slot: SlotState): string | null {
 }
 
 export function healthOf(slot: SlotState): SourceHealth {
-  const { walHeld: walHeldBytes, safeWalSize, walStatus, activePid, restartLsn, confirmedFlush } = slot;
-  return { walHeldBytes, safeWalSize, walStatus: lossOf(slot) === null ? (walStatus ?? 'reserved') : 'lost', slotActive: activePid !== null, restartLsn, confirmedFlush };
+  const { name, walHeld: walHeldBytes, safeWalSize, walStatus, activePid, restartLsn, confirmedFlush } = slot;
+  return { slot: name, walHeldBytes, safeWalSize, walStatus: lossOf(slot) === null ? (walStatus ?? 'reserved') : 'lost', slotActive: activePid !== null, restartLsn, confirmedFlush };
 }
 
 export function slotLost(slot: SlotState, loss: string): TailraceError {
