@@ -34,6 +34,10 @@ const remedies: ReadonlyMap<string, string> = new Map([
 /** A table or type was dropped while a question about the catalog ran; the server has no code of its own for that, and does not translate it. */
 const droppedMeanwhile = /^(could not open relation with OID|cache lookup failed for) /;
 
+export function isDroppedMeanwhile(error: unknown): boolean {
+  return sqlstateOf(error) === 'XX000' && droppedMeanwhile.test(messageOf(error));
+}
+
 /**
  * The one place where errors of the driver and the server become ours. `doing` says what was attempted, as the beginning of
  * the message. Codes that are on no list stop (DESIGN, rule 7).
@@ -42,7 +46,7 @@ export function sourceError(error: unknown, doing: string): TailraceError {
   if (error instanceof TailraceError) return error;
   const kind = failureKind(error);
   const sqlstate = sqlstateOf(error);
-  if (sqlstate === 'XX000' && droppedMeanwhile.test(messageOf(error))) return new TailraceError('source-unreachable', `${doing}: something was dropped meanwhile (${describe(error)})`, { cause: error, remedy: 'It passes: Tailrace asks again by itself.' });
+  if (isDroppedMeanwhile(error)) return new TailraceError('source-unreachable', `${doing}: something was dropped meanwhile (${describe(error)})`, { cause: error, remedy: 'It passes: Tailrace asks again by itself.' });
   const code = kind !== 'other' ? byKind[kind] : ((sqlstate === undefined ? undefined : bySqlstate.get(sqlstate)) ?? 'source-failed');
   const remedy = isTlsFailure(error) ? 'Check sslmode and sslrootcert of the source: see docs/configuration.md.' : remedies.get(sqlstate ?? '');
   return new TailraceError(code, `${doing}: ${describe(error)}`, { cause: error, ...(remedy === undefined ? {} : { remedy }) });

@@ -57,7 +57,7 @@ function remedies(findings: readonly Finding[]): string {
 }
 
 /** undefined_table, invalid_schema_name: between the look at the tables and the statement that names one of them. */
-const dropped: ReadonlySet<string> = new Set(['42P01', '3F000']);
+export const gone: ReadonlySet<string> = new Set(['42P01', '3F000']);
 
 /** Makes our publication publish what is captured. The publication comes before the slot: a slot reads it as it was at each place. */
 export async function preparePublication(query: Query, found: Survey, logger: Logger): Promise<void> {
@@ -83,7 +83,7 @@ export async function preparePublication(query: Query, found: Survey, logger: Lo
     } catch (error) {
       const doing = `the publication ${names.publication} cannot be made or changed`;
       const code = sqlstateOf(error) ?? '';
-      if (dropped.has(code)) throw new TailraceError('source-unreachable', sourceError(error, doing).message, { remedy: 'A table was dropped or renamed meanwhile: Tailrace looks at the tables again by itself.', cause: error });
+      if (gone.has(code)) throw new TailraceError('source-unreachable', sourceError(error, doing).message, { remedy: 'A table was dropped or renamed meanwhile: Tailrace looks at the tables again by itself.', cause: error });
       if (code !== '42501') throw sourceError(error, doing);
       throw new TailraceError('source-refused', sourceError(error, doing).message, { remedy: `Let the owner of the tables run: ${statement};`, cause: error });
     }

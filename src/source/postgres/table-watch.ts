@@ -6,8 +6,8 @@ import type { PgConnection, Query } from '../../runtime/postgres/connection.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import { ofUsers, readTablesByOid, shapeOfTable, type CatalogTable } from './catalog.ts';
 import type { PostgresSourceConfig, SourceNames } from './config.ts';
-import { sourceError } from './errors.ts';
-import { preparePublication, survey, type Survey } from './prepare.ts';
+import { isDroppedMeanwhile, sourceError } from './errors.ts';
+import { gone, preparePublication, survey, type Survey } from './prepare.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { readRunning } from './transactions.ts';
 
@@ -80,7 +80,10 @@ export class TableWatch {
         await connection.close();
       }
     } catch (error) {
-      if (sqlstateOf(error instanceof TailraceError ? error.cause : error) !== LOCK_NOT_AVAILABLE) throw sourceError(error, 'new tables could not be looked for');
+      const cause = error instanceof TailraceError ? error.cause : error;
+      // The next look sees the catalog without it; the stream need not end for tables that come and go.
+      if (isDroppedMeanwhile(cause) || gone.has(sqlstateOf(cause) ?? '')) return nothingNew;
+      if (sqlstateOf(cause) !== LOCK_NOT_AVAILABLE) throw sourceError(error, 'new tables could not be looked for');
       if (!this.#waits) this.#options.logger.info('a new table is locked by somebody; it is taken in afterwards');
       this.#waits = true;
       return nothingNew;
@@ -100,8 +103,8 @@ export class TableWatch {
     const running = await readRunning(query);
     shapes.leaveOut(found.selection.leftOut);
     const states = await readTablesByOid(query, added.map((table) => table.relid), { version: found.facts.version, publication: names.publication });
-    for (const table of added) this.#known.set(table.relid, tableName(table));
-    logger.info({ tables: added.map(tableName) }, 'new tables are captured');
+    for (const table of states) this.#known.set(table.relid, tableName(table));
+    if (states.length > 0) logger.info({ tables: states.map(tableName) }, 'new tables are captured');
     return { tables: states.map((table) => shapes.match(shapeOfTable(table))), running };
   }
 

@@ -37,6 +37,23 @@ test('while our publication waits for a table that somebody alters it holds no l
   await (await connecting).close();
 });
 
+test('a new table that is dropped as it is taken in ends no session: others are found by the next look', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql('CREATE TABLE first (id int PRIMARY KEY)');
+  const session = await connected(sourceOn(database.url), t);
+  await database.sql('CREATE TABLE gone (id int PRIMARY KEY); CREATE TABLE one (id int PRIMARY KEY)');
+  const application = new pg.Client(database.url);
+  await application.connect();
+  application.on('error', () => {});
+  await application.query('BEGIN; DROP TABLE gone');
+  const looking = session.discover();
+  await eventually(async () => (await database.sql("SELECT FROM pg_locks WHERE relation = 'gone'::regclass AND NOT granted")).length > 0);
+  await application.query('COMMIT');
+  await application.end();
+  assert.deepEqual(await looking, []);
+  assert.deepEqual((await session.discover()).map(({ name }) => name), ['one']);
+});
+
 test("tables among the server's own are not captured, whatever the publication has", async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY); CREATE PUBLICATION everything FOR ALL TABLES');
