@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import pg from 'pg';
 import type { TableCopyStatus } from '../../src/pipeline/status.ts';
 import { tailrace } from '../support/daemon.ts';
+import type { TestDatabase } from '../support/postgres.ts';
 import { ledgerSetting, type Setting } from '../support/shop.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -19,6 +20,15 @@ async function busy({ source }: Setting, signal: AbortSignal): Promise<void> {
       UPDATE wide SET id = -id WHERE id = ${(i * 104_729) % 30_000}; UPDATE wide SET id = -id WHERE id = ${-((i * 15_485_863) % 30_000)};
       DELETE FROM wide WHERE id = ${(i * 1299) % 30_000}; INSERT INTO wide VALUES (${30_000 + i}, 0, 'new ${i}')`);
   }
+}
+
+async function connection(t: TestContext, { url }: TestDatabase): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  // Its database goes before it does.
+  client.on('error', () => {});
+  await client.connect();
+  t.after(() => client.end());
+  return client;
 }
 
 /** What was copied when the daemon went on with a table, and in the end. */
@@ -58,11 +68,19 @@ test('a copy is paused, resumed, given up and ordered for some rows while its ro
     const { code, err } = await tailrace(['snapshot', ...args, daemon.file]);
     assert.equal(code, 0, err);
   };
+  const holder = await connection(t, source);
+  /** A command in the middle of the copy, however fast that is: its next stretch waits for the table. */
+  const commandAfter = async (rows: number, ...args: readonly string[]): Promise<void> => {
+    const isUnderWay = (copy: TableCopyStatus | undefined): boolean => copy?.state === 'copying' && copy.rows > rows;
+    await eventually(async () => isUnderWay(await wide()), { what: `${rows} rows`, timeoutMs: 60_000 });
+    await holder.query('BEGIN; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE');
+    await command(...args);
+    await holder.query('ROLLBACK');
+  };
   const over = new AbortController();
   const writing = busy(setting, over.signal);
   daemon.start();
-  await eventually(async () => ((await wide())?.rows ?? 0) > 5000, { what: 'the first rows', timeoutMs: 60_000 });
-  await command('--pause', 'public.wide');
+  await commandAfter(5000, '--pause', 'public.wide');
   const paused = await eventually(async () => ((await wide())?.state === 'paused' ? wide() : null), { what: 'the pause' });
   // Changes go on meanwhile, and a restart changes nothing about it.
   await source.sql('INSERT INTO other VALUES (1)');
@@ -88,8 +106,7 @@ test('a copy is paused, resumed, given up and ordered for some rows while its ro
   assert.ok((await damaged('abs(id) > 29000')) > 100, 'other rows are as they were');
 
   await command('public.wide');
-  await eventually(async () => ((await wide())?.rows ?? 0) > 3000, { what: 'a part of the copy', timeoutMs: 60_000 });
-  await command('--stop', 'public.wide');
+  await commandAfter(3000, '--stop', 'public.wide');
   await eventually(async () => (await wide())?.state === 'stopped', { what: 'the end of it' });
   await source.sql('INSERT INTO other VALUES (3)');
   await setting.equal(['other']);
@@ -114,13 +131,7 @@ test('P21, P22: rights that go and policies that come while a table is copied co
   url.password = 'x';
   await source.sql(`SELECT pg_create_logical_replication_slot('${role}', 'pgoutput')`);
   await writeFile(daemon.file, (await readFile(daemon.file, 'utf8')).replace(source.url, `${url.href}\n  publication: p\n  slot: ${role}`));
-  const [before, holder] = [new pg.Client(source.url), new pg.Client(source.url)];
-  for (const client of [before, holder]) {
-    // Its database goes before it does.
-    client.on('error', () => {});
-    await client.connect();
-    t.after(() => client.end());
-  }
+  const [before, holder] = [await connection(t, source), await connection(t, source)];
   // The copies wait for it, while the daemon is connected.
   await before.query('BEGIN; SELECT pg_current_xact_id()');
   daemon.start();
