@@ -151,7 +151,7 @@ test('a transactional replica never shows a source transaction in part', async (
   setting.daemon.start();
   await setting.daemon.streaming();
   await setting.equal(['acct']);
-  const ledger = new Ledger(setting.source.url, 5);
+  const ledger = new Ledger(setting.source.url, 5, 4, 5);
   const expected = 50_000;
   let samples = 0;
   await eventually(async () => {

@@ -17,7 +17,7 @@ test('rows that stood before and rows that change arrive in a Postgres and a SQL
 
 test('a copy that runs beside a workload loses nothing and doubles nothing', async (t) => {
   const setting = await ledgerSetting(t);
-  const ledger = new Ledger(setting.source.url, 7);
+  const ledger = new Ledger(setting.source.url, 7, 4, 5);
   setting.daemon.start();
   await setting.daemon.streaming();
   await eventually(() => ledger.committed > 1500, { what: 'enough transactions', timeoutMs: 60_000 });

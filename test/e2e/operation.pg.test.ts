@@ -42,7 +42,7 @@ async function withinGrace(setting: Setting, what: string): Promise<number | nul
 
 test('SIGTERM under load, again and again: exit 0, and all that the log holds is acknowledged, so that nothing comes twice', async (t) => {
   const setting = await ledgerSetting(t);
-  const ledger = new Ledger(setting.source.url, 23);
+  const ledger = new Ledger(setting.source.url, 23, 4, 5);
   for (let life = 0; life < 2; life++) {
     const before = ledger.committed;
     setting.daemon.start();

@@ -42,9 +42,9 @@ export class Ledger {
 
   /**
    * `restMs`: what each session does nothing for between two transactions. Without it they take both cores of a small machine, and
-   * leave a daemon little to start with: for tests that are of load, and not of what comes out.
+   * leave a daemon little to start with: for tests that are of load, and not of what comes out. Less of it for those that wait for many.
    */
-  constructor(url: string, seed: number, sessions = 4, restMs = 5) {
+  constructor(url: string, seed: number, sessions = 4, restMs = 15) {
     this.#restMs = restMs;
     this.#pool = new pg.Pool({ connectionString: url, max: sessions });
     this.#pool.on('error', () => undefined);
