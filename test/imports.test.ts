@@ -141,6 +141,12 @@ test('every import in src/ is one that the table allows', () => {
   );
 });
 
+test('nobody imports node:http but for its types: what is used of it comes from runtime/node-http.ts, which says why', () => {
+  const files = readdirSync(sourceFolder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const imported = files.filter((file) => /^import (?!type\b)[^;]*from 'node:http'/m.test(readFileSync(join(sourceFolder, file), 'utf8')));
+  assert.deepEqual(imported, []);
+});
+
 test('every form of import is seen', () => {
   const source = `
     import a from 'a';

@@ -1,4 +1,5 @@
-import { createServer, request as openRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, request as openRequest } from './node-http.ts';
 
 /** What a path does with the JSON that was posted to it; what it returns is the answer, as JSON. */
 export type SocketHandler = (body: unknown) => Promise<unknown>;

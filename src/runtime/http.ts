@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIP, type Socket } from 'node:net';
 import { TailraceError } from './errors.ts';
 import { describeError, type Logger } from './logger.ts';
+import { createServer } from './node-http.ts';
 import { shortened } from './printable.ts';
 
 export interface HttpAddress {

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { request as plainRequest, type RequestOptions } from 'node:http';
+import type { RequestOptions } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { TailraceError } from '../../runtime/errors.ts';
+import { request as plainRequest } from '../../runtime/node-http.ts';
 import type { RegistryConfig } from './config.ts';
 
 /** What a registry answered; `json` is null where the body is none. */
