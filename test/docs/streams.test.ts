@@ -9,7 +9,7 @@ const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, impo
 const block = (language: string, path: string): string => `\`\`\`${language}\n${readFileSync(at(path), 'utf8').trim()}\n\`\`\``;
 
 test('docs/streams.md shows the examples as they are in connectors/', () => {
-  const blocks = { sales: block('ts', 'connectors/streams/sales.ts'), analytics: block('yaml', 'connectors/analytics.yaml'), repeats: block('ts', 'connectors/streams/repeats.ts'), cache: block('yaml', 'connectors/cache.yaml') };
+  const blocks = { sales: block('ts', 'connectors/streams/sales.ts'), analytics: block('yaml', 'connectors/analytics.yaml'), repeats: block('ts', 'connectors/streams/repeats.ts'), leaders: block('ts', 'connectors/streams/leaders.ts'), cache: block('yaml', 'connectors/cache.yaml') };
   holdFile('docs/streams.md', (page) => Object.entries(blocks).reduce((filled, [name, text]) => fillBlock(filled, name, text), page));
 });
 

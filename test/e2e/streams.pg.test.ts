@@ -184,4 +184,6 @@ test('the examples run as they are: revenue by minute, best products, customers 
   await eventually(async () => JSON.stringify((held = await cached())) === JSON.stringify(filled), { what: 'the cache', timeoutMs: 90_000 }).catch(() => assert.deepEqual(held, filled, cache.output.slice(-2000)));
   // The shop's own orders are of today: those of January come when their minute is closed.
   await shows('sales.sqlite', 'SELECT total, removed FROM late_orders ORDER BY id', [['20.00', 0], ['5.00', 0]]);
+  await database.sql("INSERT INTO orders (customer, product, total, paid) VALUES (1, 'book', 500, true)");
+  await shows('leaders.sqlite', 'SELECT product FROM leaders ORDER BY at', [['lamp'], ['book']]);
 });
