@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { createKafkaLog, kafkaLogConfig } from '../src/log/kafka/index.ts';
 import type { LogWriter, RecordDraft } from '../src/log/log.ts';
+import { silentLogger } from '../src/runtime/logger.ts';
 import { startKafkaCluster } from '../test/support/kafka-broker.ts';
 import { kafkaJars } from '../test/support/kafka-jars.ts';
 import { makeShop, measure, type Arena } from './support/contender.ts';
@@ -106,7 +107,7 @@ async function run(contender: Contender, topic: string, broker: number | undefin
 }
 
 async function writers(brokers: readonly string[], broker: number | undefined): Promise<void> {
-  const log = createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline: 'bench' });
+  const log = createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline: 'bench', logger: silentLogger });
   const writer = await log.openWriter();
   const contenders = [await kafkajs(brokers), tailrace(writer)].filter((contender) => contender !== null);
   const runs: Run[] = [];

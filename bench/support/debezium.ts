@@ -2,6 +2,7 @@ import type { Scope } from '../../test/support/postgres.ts';
 import { startConnect } from '../../test/support/kafka-connect.ts';
 import type { JavaProgram } from '../../test/support/java-program.ts';
 import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { cpuSeconds, peakMemory, serverCpuSeconds, type Cpu } from './meter.ts';
 import { kafkaProbe, type KafkaPlace, type Looker } from './tailrace.ts';
@@ -48,7 +49,7 @@ export class Debezium implements Contender {
     const name = freshName('debezium');
     await arena.source.sql(`SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`, [], arena.shop);
     const topic = `${name}.public.${arena.workload.progress.table}`;
-    const writer = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline: name }).openWriter();
+    const writer = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline: name, logger: silentLogger }).openWriter();
     await writer.createTopic({ topic, partitions: 1 });
     await writer.close();
     return new Debezium(arena, options, { name, probe: await kafkaProbe(brokers, topic) });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { BenchDaemon } from './daemon.ts';
 import { cpuSeconds, serverCpuSeconds, type Cpu } from './meter.ts';
@@ -113,7 +114,7 @@ ${kafka?.format === undefined ? '' : `format: ${kafka.format}\n`}sinks:${sinks.l
 /** Looks how many records a topic of one partition has. */
 export async function kafkaProbe(brokers: readonly string[], topic: string): Promise<Looker> {
   const pipeline = topic.slice(0, topic.indexOf('.'));
-  const reader = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline }).openReader();
+  const reader = await createKafkaLog(kafkaLogConfig.parse({ brokers }), { pipeline, logger: silentLogger }).openReader();
   return { seen: async () => (await reader.range(topic, 0)).end, close: () => reader.close() };
 }
 

@@ -3,7 +3,7 @@ import type { ConsumerGroups } from '../log/groups.ts';
 import type { Lead } from '../log/log.ts';
 import { createLog } from '../registry.ts';
 import { failpoint } from '../runtime/failpoint.ts';
-import { silentLogger } from '../runtime/logger.ts';
+import { commandLogger } from '../runtime/logger.ts';
 
 /** Longer than Kafka takes to let a first member in. */
 const waitingAfter = 5000;
@@ -19,7 +19,7 @@ export async function withGroups<T>(config: PipelineConfig, use: (groups: Consum
 }
 
 function openGroups(config: PipelineConfig): Promise<ConsumerGroups> {
-  return createLog(config.log, { pipeline: config.name, logger: silentLogger }).openGroups();
+  return createLog(config.log, { pipeline: config.name, logger: commandLogger }).openGroups();
 }
 
 /** One consumer's hold on a group, and how far it has come. */

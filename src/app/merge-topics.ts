@@ -11,7 +11,7 @@ import { topicNames } from '../pipeline/topics.ts';
 import { createLog, everyCodec } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
-import { silentLogger } from '../runtime/logger.ts';
+import { commandLogger, silentLogger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
 import type { Slice } from '../runtime/slice.ts';
 import { LogDoor } from './log-door.ts';
@@ -68,7 +68,7 @@ export async function mergeTopics(configs: readonly PipelineConfig[], order: Mer
     const into = await logs.of(config);
     const sources: FoundSource[] = [];
     for (const spec of order.sources) sources.push(...(await logs.find(spec)));
-    const log = createLog(config.log, { pipeline: config.name, logger: silentLogger });
+    const log = createLog(config.log, { pipeline: config.name, logger: commandLogger });
     const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, isShared: log.writers === 'many', logId: await logIdOf(into.reader, config.name) });
     await merge.check();
     lead = await takeTurn(log, `merge.${topic.slice(config.name.length + 1)}`, order.onWaiting);

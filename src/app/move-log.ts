@@ -3,12 +3,12 @@ import type { Log } from '../log/log.ts';
 import { lastStart, moveLog, type Moved, type MovedLog } from '../pipeline/move/move-log.ts';
 import { createCodec, createLog, type LogConfig } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { silentLogger } from '../runtime/logger.ts';
+import { commandLogger } from '../runtime/logger.ts';
 
 /** Copies the log of a pipeline to where the other configuration of it says; the old one ends there. */
 export async function copyLog(from: PipelineConfig, to: PipelineConfig, onProgress: (moved: Moved) => void): Promise<void> {
   checkPair(from, to);
-  const context = { pipeline: from.name, logger: silentLogger };
+  const context = { pipeline: from.name, logger: commandLogger };
   const { tombstones } = createCodec(from.format, context);
   const source = createLog(from.log, context);
   // A path that is wrong is told, and no log is made there.

@@ -3,7 +3,7 @@ import type { LogReader, PartitionSize } from '../log/log.ts';
 import { createLog } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { TailraceError } from '../runtime/errors.ts';
-import { silentLogger } from '../runtime/logger.ts';
+import { commandLogger } from '../runtime/logger.ts';
 import { shortened } from '../runtime/printable.ts';
 import { kindOf, type TopicKind } from './topic-kind.ts';
 
@@ -29,7 +29,7 @@ export interface PartitionDescription {
 
 /** Reads a pipeline's log, which another process may be writing. */
 export async function withLogReader<T>(config: PipelineConfig, use: (reader: LogReader) => Promise<T>): Promise<T> {
-  const reader = await createLog(config.log, { pipeline: config.name, logger: silentLogger }).openReader();
+  const reader = await createLog(config.log, { pipeline: config.name, logger: commandLogger }).openReader();
   try {
     return await use(reader);
   } finally {

@@ -2,6 +2,7 @@ import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 import { BroadcastChannel, getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads';
 import { redact } from './secret.ts';
 import { TailraceError } from './errors.ts';
+import { printable } from './printable.ts';
 
 /**
  * Structured lines: `logger.info({ table, rows }, 'snapshot of a table is complete')`. The prose is lower case and fixed,
@@ -55,6 +56,14 @@ function defaultDestination(): DestinationStream {
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });
+
+/** For commands, whose output is for people or for programs: warnings alone, in prose on stderr. */
+export const commandLogger: Logger = createLogger({ level: 'warn', destination: { write: (line) => void process.stderr.write(`${prose(line)}\n`) } });
+
+function prose(line: string): string {
+  const { msg, err } = JSON.parse(line) as { readonly msg: string; readonly err?: { readonly message?: string } };
+  return printable(`tailrace: ${msg}${err?.message === undefined ? '' : `: ${err.message}`}`);
+}
 
 /**
  * What of an error is printed: never its enumerable fields, because drivers hang connection settings and whole rows

@@ -10,6 +10,8 @@ export interface ClusterOptions extends ConnectionOptions {
   readonly brokers: readonly string[];
   /** Milliseconds for which a request that may pass is repeated: longer than an election of a leader, or a restart, takes. */
   readonly patience: number;
+  /** Hears what is waited for, once for each time that it lasts. */
+  readonly onWaiting?: (error: TailraceError) => void;
 }
 
 interface Address {
@@ -28,6 +30,8 @@ export class Again {
 
 const firstPause = 20;
 const longestPause = 1000;
+/** What lasts no longer than this is not worth a word. */
+const silentWait = 2000;
 
 /**
  * The brokers: who leads which partition, and a connection to each. What it knows may be out of date at any time; whoever is
@@ -43,6 +47,7 @@ export class Cluster {
   readonly #asking = new Map<string, Promise<Metadata>>();
   #brokers = new Map<number, Address>();
   #controller = -1;
+  #isWaiting = false;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -150,13 +155,21 @@ export class Cluster {
    * must be one that may be repeated.
    */
   async patiently<T>(attempt: () => Promise<T | Again>): Promise<T> {
-    const deadline = Date.now() + this.#options.patience;
+    const since = Date.now();
+    const deadline = since + this.#options.patience;
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       const outcome = await attempt().catch((error: unknown) => {
         if (error instanceof TailraceError && error.code === 'log-unreachable') return new Again(error);
         throw error;
       });
-      if (!(outcome instanceof Again)) return outcome;
+      if (!(outcome instanceof Again)) {
+        this.#isWaiting = false;
+        return outcome;
+      }
+      if (!this.#isWaiting && Date.now() - since > silentWait && !this.#closed.signal.aborted) {
+        this.#isWaiting = true;
+        this.#options.onWaiting?.(outcome.error);
+      }
       if (this.#closed.signal.aborted || Date.now() + pause > deadline) throw outcome.error;
       await delay(pause, undefined, { signal: this.#closed.signal }).catch(() => undefined);
     }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
+import type { Logger } from '../../runtime/logger.ts';
 import type { Log } from '../log.ts';
 import { checkKafkaLog } from './check.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
@@ -19,14 +20,15 @@ const connectTimeout = 10_000;
 const requestTimeout = 30_000;
 
 /** The log of a pipeline in Kafka: the topics whose names begin with the pipeline's. */
-export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly pipeline: string }): Log {
+export function createKafkaLog(config: KafkaLogConfig, { pipeline, logger }: { readonly pipeline: string; readonly logger: Logger }): Log {
   const prefix = `${pipeline}.`;
+  const options = { ...clusterOptions(config), onWaiting: (err: TailraceError) => logger.warn({ err }, 'the brokers are waited for') };
   return {
     writers: 'many',
-    lead: (task, signal) => GroupLead.take(new Cluster(clusterOptions(config)), `${prefix}${task}`, signal),
-    share: (group, tasks, run, signal) => GroupShare.take(new Cluster(clusterOptions(config)), { group: `${prefix}${group}`, tasks, run }, signal),
+    lead: (task, signal) => GroupLead.take(new Cluster(options), `${prefix}${task}`, signal),
+    share: (group, tasks, run, signal) => GroupShare.take(new Cluster(options), { group: `${prefix}${group}`, tasks, run }, signal),
     async openWriter() {
-      const cluster = new Cluster(clusterOptions(config));
+      const cluster = new Cluster(options);
       try {
         return await KafkaLogWriter.open({ cluster, prefix, compression: config.compression, oversize: config.oversize, ...topicRules(config, prefix) });
       } catch (error) {
@@ -35,10 +37,10 @@ export function createKafkaLog(config: KafkaLogConfig, { pipeline }: { readonly 
       }
     },
     async openGroups() {
-      return new KafkaGroups(clusterOptions(config), prefix);
+      return new KafkaGroups(options, prefix);
     },
     async openReader() {
-      return new KafkaLogReader(new Cluster(clusterOptions(config)), { prefix, lateAfter: config.late_after });
+      return new KafkaLogReader(new Cluster(options), { prefix, lateAfter: config.late_after });
     },
   };
 }

@@ -5,6 +5,7 @@ import { Cluster } from '../../../src/log/kafka/cluster.ts';
 import { clusterOptions, createKafkaLog, kafkaLogConfig } from '../../../src/log/kafka/index.ts';
 import { KafkaLogWriter } from '../../../src/log/kafka/writer.ts';
 import type { LogWriter } from '../../../src/log/log.ts';
+import { silentLogger } from '../../../src/runtime/logger.ts';
 import { batchOf, record, valuesOf } from '../../contract/log-samples.ts';
 import { startKafka } from '../../support/kafka.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
@@ -27,7 +28,7 @@ test('what is appended stands there once and in order, whatever becomes of answe
   const broker = cluster?.brokers[0];
   if (broker === undefined) return;
   const config = kafkaLogConfig.parse({ brokers: [`127.0.0.1:${proxy.port}`] });
-  const log = createKafkaLog(config, { pipeline: 'shop' });
+  const log = createKafkaLog(config, { pipeline: 'shop', logger: silentLogger });
   const writer = await log.openWriter();
   const reader = await log.openReader();
   t.after(async () => {

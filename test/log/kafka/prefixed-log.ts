@@ -1,11 +1,12 @@
 import { kafkaLogConfig, createKafkaLog, type KafkaLogConfig } from '../../../src/log/kafka/index.ts';
 import type { Log, LogReader, LogWriter, TopicSpec } from '../../../src/log/log.ts';
+import { silentLogger } from '../../../src/runtime/logger.ts';
 import { freshPipelineName } from '../../support/kafka.ts';
 
 /** A log on the shared brokers that nobody else uses, and its pipeline. */
 export function freshLog(brokers: readonly string[], config: Partial<KafkaLogConfig> = {}): { readonly log: Log; readonly pipeline: string } {
   const pipeline = freshPipelineName();
-  return { pipeline, log: createKafkaLog({ ...kafkaLogConfig.parse({ brokers }), ...config }, { pipeline }) };
+  return { pipeline, log: createKafkaLog({ ...kafkaLogConfig.parse({ brokers }), ...config }, { pipeline, logger: silentLogger }) };
 }
 
 /** As if the log had nothing but topics of its own: they are called by what stands behind the pipeline's name. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createKafkaLog, kafkaLogConfig } from '../../../src/log/kafka/index.ts';
 import type { Log } from '../../../src/log/log.ts';
+import { silentLogger } from '../../../src/runtime/logger.ts';
 import { batchOf, record, valuesOf } from '../../contract/log-samples.ts';
 import { hasOpenssl, makeAuthority, makeCertificate, text } from '../../support/certificates.ts';
 import { kafkaJars } from '../../support/kafka-jars.ts';
@@ -39,7 +40,7 @@ test('a broker that wants TLS and a login: PLAIN and both SCRAMs get in, and wha
   const [address] = cluster?.addresses ?? [];
   if (address === undefined) return;
   const log = (sasl: object | undefined, tls: object | undefined = { ca: authority.cert }): Log =>
-    createKafkaLog(kafkaLogConfig.parse({ brokers: [address], ...(sasl === undefined ? {} : { sasl }), ...(tls === undefined ? {} : { tls }) }), { pipeline: 'shop' });
+    createKafkaLog(kafkaLogConfig.parse({ brokers: [address], ...(sasl === undefined ? {} : { sasl }), ...(tls === undefined ? {} : { tls }) }), { pipeline: 'shop', logger: silentLogger });
   await addScramUser(directory, address, authority.cert);
 
   for (const [n, mechanism] of ['plain', 'scram-sha-256', 'scram-sha-512'].entries()) {
