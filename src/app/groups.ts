@@ -103,7 +103,8 @@ async function targetOf(reader: LogReader, of: { topic: string; partition: numbe
   return { earliest: of.start, latest: of.end, current: of.now ?? of.end }[to.to];
 }
 
-async function holding<T>(groups: ConsumerGroups, group: string, work: () => Promise<T>): Promise<T> {
+/** While this is the group. */
+export async function holding<T>(groups: ConsumerGroups, group: string, work: () => Promise<T>): Promise<T> {
   const signal = AbortSignal.timeout(holdPatience);
   const lead = await groups.hold(group, signal).catch((error: unknown) => {
     throw signal.aborted ? new TailraceError('command-refused', `a consumer is the group ${shortened(group, 60)} now`, { remedy: 'Stop it first.' }) : error;

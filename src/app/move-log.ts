@@ -4,8 +4,9 @@ import { lastStart, moveLog, type Moved, type MovedLog } from '../pipeline/move/
 import { createCodec, createLog, type LogConfig } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { commandLogger } from '../runtime/logger.ts';
+import { moveGroups } from './moved-groups.ts';
 
-/** Copies the log of a pipeline to where the other configuration of it says; the old one ends there. */
+/** Copies the log of a pipeline, with its consumer groups, to where the other configuration of it says; the old one ends there. */
 export async function copyLog(from: PipelineConfig, to: PipelineConfig, onProgress: (moved: Moved) => void): Promise<void> {
   checkPair(from, to);
   const context = { pipeline: from.name, logger: commandLogger };
@@ -15,10 +16,12 @@ export async function copyLog(from: PipelineConfig, to: PipelineConfig, onProgre
   await (await source.openReader()).close();
   await withLog(source, async (old) => {
     const { logId } = await lastStart(old.reader, from.name);
-    await withLog(createLog(to.log, { ...context, logId }), async (made) => {
+    const target = createLog(to.log, { ...context, logId });
+    await withLog(target, async (made) => {
       const known = made.reader.logId;
       if (known !== undefined && known !== logId) throw new TailraceError('log-not-empty', `the log to copy to is another one (${known})`);
-      await moveLog({ pipeline: from.name, from: old, to: made, place: placeOf(to.log), tombstones, onProgress });
+      const whenCopied = (): Promise<void> => moveGroups({ pipeline: from.name, from: { log: source, reader: old.reader }, to: { log: target, reader: made.reader } });
+      await moveLog({ pipeline: from.name, from: old, to: made, place: placeOf(to.log), tombstones, onProgress, whenCopied });
     });
   });
 }

@@ -93,6 +93,17 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   assert.equal(await daemon.stop(), 0);
 
   const before = await said(setting, daemon.file);
+  const topic = `${nameFor(setting.source)}.public.ledger`;
+  const read = async (file: string, ...more: readonly string[]): Promise<readonly string[]> => {
+    const { code, out, err } = await tailrace(['consume', topic, file, '--no-follow', '--format', 'json', ...more]);
+    assert.equal(code, 0, err);
+    return out.trim().split('\n').map((line) => {
+      const { epoch, commit_lsn: commit, ordinal } = JSON.parse(line) as Record<string, unknown>;
+      return `${String(epoch)} ${String(commit)} ${String(ordinal)}`;
+    });
+  };
+  const all = await read(daemon.file, '--from-beginning');
+  const first = await read(daemon.file, '--group', 'mailer', '--from-beginning', '--max-messages', String(all.length - 20));
   const onKafka = await fileWith(setting, 'kafka.yaml', daemon.file, `  type: kafka\n  brokers: [${kafka.brokers.join(', ')}]\n  partitions: 3\n`);
   const killed = async (place: string, from: string, to: string): Promise<void> => {
     const { code, err } = await tailrace(['topics', 'copy', from, to], { NODE_ENV: 'test', TAILRACE_FAILPOINT: `${place}:kill9` });
@@ -107,6 +118,10 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   await killed('move.ended', daemon.file, onKafka);
   const moved = await tailrace(['topics', 'copy', daemon.file, onKafka]);
   assert.equal(moved.code, 0, moved.err);
+  // A consumer group has all there is, and some of it twice at most.
+  const rest = await read(onKafka, '--group', 'mailer');
+  assert.deepEqual(new Set([...first, ...rest]), new Set(all));
+  assert.ok(rest.length >= 20 && rest.length < 200, `it goes on where it was, with ${rest.length} records`);
   // One that begins there has to be of the same log, too.
   await writeFile(onKafka, withStream(await readFile(onKafka, 'utf8'), setting, 'late'));
   await goesOn(setting, onKafka, { round: 2, streams: ['sums', 'late'] });
@@ -120,9 +135,9 @@ test('topics copy: a pipeline moves from the embedded log to Kafka and back with
   await goesOn(setting, back, { round: 3, streams: ['sums', 'late'] });
   assert.equal(await daemon.stop(), 0);
   // The state moved nowhere, and nothing that it had said was said again.
-  const all = await said(setting, back);
-  assert.deepEqual(all.slice(0, before.length), before);
-  const behind = all.slice(before.length);
+  const saidInAll = await said(setting, back);
+  assert.deepEqual(saidInAll.slice(0, before.length), before);
+  const behind = saidInAll.slice(before.length);
   assert.ok(behind.length > 0 && behind.length < 6, `${behind.length} results are of the two changes since: ${behind.join('\n')}`);
 
   // All that was ever published is in it: from the log alone a replica is built that equals the source.

@@ -22,7 +22,7 @@ async function move(from: Log, directory: string): Promise<void> {
     const to = openEmbeddedLog({ directory, logId });
     const made = { writer: await to.openWriter(), reader: await to.openReader() };
     try {
-      await moveLog({ pipeline: 'shop', from: old, to: made, place: directory, tombstones: false, onProgress: () => {} });
+      await moveLog({ pipeline: 'shop', from: old, to: made, place: directory, tombstones: false, onProgress: () => {}, whenCopied: async () => {} });
     } finally {
       await made.reader.close();
       await made.writer.close();

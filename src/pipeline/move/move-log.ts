@@ -26,6 +26,8 @@ export interface MoveOptions {
   readonly place: string;
   readonly tombstones: boolean;
   readonly onProgress: (copied: Moved) => void;
+  /** When everything is there, and nobody uses the new log yet; done again where a copy was cut off behind it. */
+  readonly whenCopied: () => Promise<void>;
 }
 
 export interface Moved {
@@ -60,6 +62,7 @@ export async function moveLog(options: MoveOptions): Promise<void> {
   if (start.moved === undefined) await end(options);
   failpoint('move.ended');
   await copy.run();
+  await options.whenCopied();
   await to.writer.trim(transaction, 0, 1);
   if ((await frontOf(to.reader, transaction))?.copies !== undefined) throw new TailraceError('internal', 'the new log did not let go of its first record');
 }
