@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+
 /**
  * Named places where a test lets the process die, throw or stop: `TAILRACE_FAILPOINT=name:action[:nth]`. The nth time
  * (the first by default) that the place is reached, `kill9` ends the process as `kill -9` would, `throw` raises an error
@@ -39,9 +42,21 @@ function reach(name: string, point: Armed): void {
       process.kill(process.pid, 'SIGKILL');
       break;
     case 'pause':
-      process.kill(process.pid, 'SIGSTOP');
+      pause();
       break;
     case 'throw':
       throw Object.assign(new Error(`failpoint ${name}`), { code: 'EIO' });
   }
+}
+
+/** The signal is the main thread's to take, which may be late on a busy machine: until then the thread that sent it would go on. */
+function pause(): void {
+  process.kill(process.pid, 'SIGSTOP');
+  while (process.platform === 'linux' && isPending(constants.signals.SIGSTOP));
+}
+
+/** Whether the signal waits for a thread of the process to take it. */
+function isPending(signal: number): boolean {
+  const [, mask = '0'] = /^ShdPnd:\s+(\w+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }

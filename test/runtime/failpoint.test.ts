@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { eventually } from '../support/wait.ts';
 
 const module = new URL('../../src/runtime/failpoint.ts', import.meta.url).pathname;
 
@@ -25,6 +29,26 @@ test('a failpoint that throws looks like a disk that fails', () => {
   assert.equal(stdout, 'at 1 at 2 ');
   assert.match(stderr, /failpoint here/);
   assert.match(stderr, /EIO/);
+});
+
+const linux = { skip: process.platform === 'linux' ? false : 'platform: that a process stands still is read from /proc' };
+
+test('a pause holds the thread that reached it, too, from there on until it is ended', linux, async () => {
+  const thread = `const { failpoint } = await import(${JSON.stringify(pathToFileURL(module).href)}); failpoint('here'); const { writeSync } = await import('node:fs'); writeSync(1, 'on');`;
+  const program = `new (await import('node:worker_threads')).Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(thread)})))`;
+  const one = async (): Promise<void> => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { env: { ...process.env, NODE_ENV: 'test', TAILRACE_FAILPOINT: 'here:pause' } });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await eventually(() => /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'utf8')), { what: 'a process that stands still' });
+    // What it had said by then has come before what is asked now.
+    await new Promise((done) => setImmediate(done));
+    assert.equal(said, '');
+    child.kill('SIGCONT');
+    await once(child, 'close');
+    assert.equal(said, 'on');
+  };
+  await Promise.all(Array.from({ length: 8 }, one));
 });
 
 test('outside of a test, and with a spec that is not understood, nothing starts', () => {
