@@ -136,7 +136,7 @@ class Capture {
     this.#writer = writer;
     this.#topics = topics;
     this.#encoder = new EventEncoder(codec, { pipeline: 'bench', database: 'bench' }, () => 0);
-    this.#target = new Target(table, topics.events, 1);
+    this.#target = new Target(table, topics.events, { partitions: 1 });
   }
 
   async run(chunks: readonly Buffer[]): Promise<void> {

@@ -15,7 +15,8 @@ export class KeyColumns {
     const { table, bytes, oldAt, newAt } = change;
     if (table !== this.#table) {
       this.#table = table;
-      this.#limit = Math.max(...table.key, -1) + 1;
+      this.#limit = 0;
+      for (const index of table.key) if (index >= this.#limit) this.#limit = index + 1;
     }
     const { old, new: next } = this.#images;
     if (oldAt >= 0) old.reset(bytes, oldAt, this.#limit);

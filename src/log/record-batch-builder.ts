@@ -87,11 +87,10 @@ export class RecordBatchBuilder implements BatchBuilder {
     const needed = this.#at + size + 5;
     if (needed > this.#bytes.length) this.#grow(needed);
     if (draft.timestamp > this.#maxTimestamp) this.#maxTimestamp = draft.timestamp;
-    this.#at = writeRecord(this.#bytes, this.#at, draft, {
-      size,
-      offsetDelta: this.#inBatch,
-      timestampDelta: draft.timestamp - this.#baseTimestamp,
-    });
+    const body = writeVarint(this.#bytes, this.#at, size);
+    this.#bytes[body] = 0;
+    const deltas = writeVarlong(this.#bytes, body + 1, draft.timestamp - this.#baseTimestamp);
+    this.#at = writeContent(this.#bytes, writeVarint(this.#bytes, deltas, this.#inBatch), draft);
     this.#inBatch++;
     this.#count++;
   }
@@ -135,13 +134,7 @@ export class RecordBatchBuilder implements BatchBuilder {
   }
 }
 
-interface Encoding {
-  /** Of the record without its own length. */
-  readonly size: number;
-  readonly offsetDelta: number;
-  readonly timestampDelta: number;
-}
-
+/** Of the record without its own length. */
 function recordSize(draft: RecordDraft, offsetDelta: number, timestampDelta: number): number {
   const { key, value, headers } = draft;
   const keyLength = key.start < 0 ? -1 : key.end - key.start;
@@ -160,12 +153,7 @@ function recordSize(draft: RecordDraft, offsetDelta: number, timestampDelta: num
   return size + varintSize(count);
 }
 
-function writeRecord(bytes: Buffer, start: number, draft: RecordDraft, encoding: Encoding): number {
-  const { key, value, headers } = draft;
-  let at = writeVarint(bytes, start, encoding.size);
-  bytes[at++] = 0;
-  at = writeVarlong(bytes, at, encoding.timestampDelta);
-  at = writeVarint(bytes, at, encoding.offsetDelta);
+function writeContent(bytes: Buffer, at: number, { key, value, headers }: RecordDraft): number {
   at = writeBytes(bytes, at, key);
   at = writeBytes(bytes, at, value);
   let count = 0;

@@ -2,14 +2,14 @@ import { formatLsn, lsn, type Lsn } from '../event/lsn.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 import type { ControlRecord, EndRecord, JobRunRecord, Place, ProgressRecord, SinkRecord, SnapshotRecord, StartRecord } from './control-records.ts';
-import { endText, readEnd } from './end-json.ts';
+import { endBytes, readEnd } from './end-json.ts';
 
 /** Fields that hold an LSN; every other bigint is written as decimal digits. */
 const lsnFields = new Set(['commitLsn', 'endLsn', 'lsn']);
 
 export function encodeControl(record: ControlRecord): Uint8Array {
-  const text = record.type === 'end' ? endText(record) : null;
-  if (text !== null) return Buffer.from(text);
+  const bytes = record.type === 'end' ? endBytes(record, record.parts) : null;
+  if (bytes !== null) return bytes;
   return Buffer.from(
     JSON.stringify(record, (field, value: unknown) => {
       if (typeof value !== 'bigint') return value;

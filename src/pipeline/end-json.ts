@@ -1,4 +1,4 @@
-import { formatLsn, type Lsn } from '../event/lsn.ts';
+import type { Lsn } from '../event/lsn.ts';
 import type { Slice } from '../runtime/slice.ts';
 import type { EndRecord, Part, Place } from './control-records.ts';
 
@@ -8,29 +8,18 @@ import type { EndRecord, Part, Place } from './control-records.ts';
  * for anything else the general way is there.
  */
 
-/** The bytes of an END that says no more than most; null for one that does. */
-export function endText(end: EndRecord): string | null {
-  if (end.snapshot !== null || end.shapes !== undefined || end.input !== undefined) return null;
-  let parts = '';
-  for (const part of end.parts) {
-    const { topic, partition, count, first, last, bytes } = part;
-    parts += `${parts === '' ? '' : ','}{"topic":${quoted(topic)},"partition":${partition},"count":${count},"first":${first},"last":${last},"bytes":${bytes}}`;
+/** The bytes of an END of these parts that says no more than most; null for one that does. */
+export function endBytes(end: Omit<EndRecord, 'parts'>, parts: readonly Part[]): Uint8Array | null {
+  const { startId, epoch, commitLsn, endLsn, commitTime, previous, snapshot, shapes, input } = end;
+  if (snapshot !== null || shapes !== undefined || input !== undefined) return null;
+  writer.reset().word(words.type).text(startId).word(words.epoch).integer(epoch).word(words.commitLsn).lsn(commitLsn).word(words.endLsn).lsn(endLsn);
+  writer.word(words.commitTime).large(commitTime).word(words.previous).integer(previous.epoch).word(words.commitLsn).lsn(previous.commitLsn).word(words.parts);
+  for (let i = 0; i < parts.length; i++) {
+    const { topic, partition, count, first, last, bytes } = parts[i] as Part;
+    writer.word(i === 0 ? words.part : words.nextPart).text(topic).word(words.partition).integer(partition).word(words.count).integer(count);
+    writer.word(words.first).integer(first).word(words.last).integer(last).word(words.bytes).integer(bytes).word(words.partEnd);
   }
-  return (
-    `{"type":"end","startId":${quoted(end.startId)},"epoch":${end.epoch},"commitLsn":"${formatLsn(end.commitLsn)}","endLsn":"${formatLsn(end.endLsn)}",` +
-    `"commitTime":"${end.commitTime}","previous":{"epoch":${end.previous.epoch},"commitLsn":"${formatLsn(end.previous.commitLsn)}"},"snapshot":null,"parts":[${parts}]}`
-  );
-}
-
-const names = new Map<string, string>();
-
-/** Topics are few, and name themselves again and again. */
-function quoted(name: string): string {
-  const known = names.get(name);
-  if (known !== undefined) return known;
-  const text = JSON.stringify(name);
-  if (names.size < 4096) names.set(name, text);
-  return text;
+  return writer.word(words.end).copy();
 }
 
 /** The END that these bytes are, if it is one that `endText` has written; else null. */
@@ -64,6 +53,95 @@ const words = {
   part: word('{"topic":"'), nextPart: word(',{"topic":"'), partition: word('","partition":'), count: word(',"count":'), first: word(',"first":'),
   last: word(',"last":'), bytes: word(',"bytes":'), partEnd: word('}'), end: word(']}'),
 };
+
+/** Writes into memory that is used again for every END. */
+class Writer {
+  #bytes = Buffer.allocUnsafeSlow(1024);
+  #length = 0;
+  readonly #lsn = new DataView(new ArrayBuffer(8));
+  /** Topics are few, and name themselves again and again: within their quotation marks. */
+  readonly #texts = new Map<string, Uint8Array>();
+
+  reset(): this {
+    this.#length = 0;
+    return this;
+  }
+
+  word(bytes: Uint8Array): this {
+    this.#reserve(bytes.length);
+    const to = this.#bytes;
+    let at = this.#length;
+    for (let i = 0; i < bytes.length; i++) to[at++] = bytes[i] as number;
+    this.#length = at;
+    return this;
+  }
+
+  text(text: string): this {
+    let bytes = this.#texts.get(text);
+    if (bytes === undefined) {
+      bytes = word(JSON.stringify(text).slice(1, -1));
+      if (this.#texts.size < 4096) this.#texts.set(text, bytes);
+    }
+    return this.word(bytes);
+  }
+
+  integer(value: number): this {
+    this.#reserve(20);
+    const to = this.#bytes;
+    if (value < 0) {
+      to[this.#length++] = MINUS;
+      value = -value;
+    }
+    let digits = 1;
+    for (let limit = 10; value >= limit; limit *= 10) digits++;
+    this.#length += digits;
+    for (let at = this.#length - 1; digits > 0; digits--) {
+      const rest = Math.floor(value / 10);
+      to[at--] = 0x30 + (value - rest * 10);
+      value = rest;
+    }
+    return this;
+  }
+
+  large(value: bigint): this {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? this.integer(number) : this.word(word(String(value)));
+  }
+
+  lsn(value: Lsn): this {
+    this.#reserve(17);
+    this.#lsn.setBigUint64(0, value);
+    this.#hex(this.#lsn.getUint32(0));
+    this.#bytes[this.#length++] = SLASH;
+    this.#hex(this.#lsn.getUint32(4));
+    return this;
+  }
+
+  /** What was written, in memory of its own. */
+  copy(): Uint8Array {
+    const copy = Buffer.allocUnsafe(this.#length);
+    copy.set(this.#bytes.subarray(0, this.#length));
+    return copy;
+  }
+
+  #hex(value: number): void {
+    let shift = 28;
+    while (shift > 0 && value >>> shift === 0) shift -= 4;
+    for (; shift >= 0; shift -= 4) {
+      const digit = (value >>> shift) & 15;
+      this.#bytes[this.#length++] = digit < 10 ? 0x30 + digit : 0x37 + digit;
+    }
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#length + more, this.#bytes.length * 2));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}
+
+const writer = new Writer();
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -1,12 +1,12 @@
 import { newEncoded, type Codec, type EncodeContext } from '../codec/codec.ts';
-import type { MessageChange, Op, RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
+import type { MessageChange, RowChange, TransactionBegin, TruncateChange } from '../event/change.ts';
 import { tableName, type TableSchema } from '../event/table.ts';
 import { isPartial } from '../event/tuple.ts';
 import type { LogWriter, Oversize, RecordDraft } from '../log/log.ts';
 import { Extent, type Group } from './group.ts';
 import { keyOnly, messageTooLarge, rowTooLarge, withoutOldRow } from './oversize.ts';
 import { ProgressNotes } from './progress-notes.ts';
-import { extraHeaderName, headerName, headerSize, HeaderWriter, leftOutHeaderName, type Half } from './record-header.ts';
+import { extraHeaderName, headerName, headerSize, HeaderWriter, leftOutHeaderName } from './record-header.ts';
 import { isKeyChange } from './row-key.ts';
 import { withOldRow } from './whole/images.ts';
 
@@ -17,13 +17,15 @@ export class Target {
   readonly partitions: number;
   /** Rows still come with an older shape, which only the stream takes for the table's: they are of `schema`. */
   relabels = false;
-  /** By partition, of the transaction being encoded; undefined where it has nothing yet. */
-  readonly extents: (Extent | undefined)[] = [];
+  /** By partition, of the transaction being encoded; undefined where it has nothing yet. Two schema versions of a table share them. */
+  readonly extents: (Extent | undefined)[];
 
-  constructor(schema: TableSchema, topic: string, partitions: number) {
+  /** `before`: another one of the same topic, where there is one. */
+  constructor(schema: TableSchema, topic: string, { partitions, before }: { readonly partitions: number; readonly before?: Target | undefined }) {
     this.schema = schema;
     this.topic = topic;
     this.partitions = partitions;
+    this.extents = before?.extents ?? Array.from({ length: partitions });
   }
 }
 
@@ -48,10 +50,9 @@ export class EventEncoder {
   readonly #draft: RecordDraft;
   readonly #tombstone: RecordDraft;
   #context: EncodeContext;
-  /** Extents of the current transaction by topic and partition: two schema versions of a table share them. */
-  #extents = new Map<string, (Extent | undefined)[]>();
+  /** Of the current transaction, and of which target each of them is. */
   #ordered: Extent[] = [];
-  readonly #touched = new Set<Target>();
+  readonly #touched: Target[] = [];
   readonly #leftOut: EncoderNames['leftOut'];
   readonly #notes = new ProgressNotes();
 
@@ -83,9 +84,8 @@ export class EventEncoder {
 
   /** What was written of the current transaction is named by nobody. */
   discard(): void {
-    for (const target of this.#touched) target.extents.length = 0;
-    this.#touched.clear();
-    this.#extents = new Map();
+    for (let i = 0; i < this.#touched.length; i++) this.#touched[i]?.extents.fill(undefined);
+    this.#touched.length = 0;
     this.#ordered = [];
   }
 
@@ -111,7 +111,8 @@ export class EventEncoder {
 
   #oldHalf(group: Group, target: Target, change: RowChange): Oversize | undefined {
     this.#codec.encodeOldHalf(change, target.schema, this.#context, this.#encoded);
-    const excess = this.#write(group, target, { op: 'd', ordinal: change.ordinal, partial: false, half: 'old' });
+    this.#header.change('d', change.ordinal, target.schema.version, { partial: false, half: 'old' });
+    const excess = this.#write(group, target);
     if (excess === undefined && this.#codec.tombstones) this.#bury(group, target);
     return excess;
   }
@@ -127,8 +128,8 @@ export class EventEncoder {
     if (less !== undefined && this.#newRow(group, target, less, keyChanged) === undefined) return;
     if (excess.policy === 'stop') throw rowTooLarge(change, excess);
     this.#codec.encodeRow(keyOnly(change, keyChanged), target.schema, this.#context, this.#encoded);
-    const what = { op: 'u' as const, ordinal: change.ordinal, partial: true, half: keyChanged ? 'new' as const : 'whole' as const };
-    if (this.#write(group, target, { ...what, leftOut: excess.bytes }) !== undefined) throw rowTooLarge(change, excess);
+    this.#header.change('u', change.ordinal, target.schema.version, { partial: true, half: keyChanged ? 'new' : 'whole', leftOut: true });
+    if (this.#write(group, target, excess.bytes) !== undefined) throw rowTooLarge(change, excess);
     this.#leftOut?.(tableName(target.schema), excess);
   }
 
@@ -139,7 +140,8 @@ export class EventEncoder {
     const op = lacks ? 'u' : change.op;
     this.#codec.encodeRow(fills ? withOldRow(change) : op === change.op ? change : { ...change, op }, target.schema, this.#context, this.#encoded);
     const partial = lacks && !fills;
-    const excess = this.#write(group, target, { op, ordinal: change.ordinal, partial, half: keyChanged ? 'new' : 'whole' });
+    this.#header.change(op, change.ordinal, target.schema.version, { partial, half: keyChanged ? 'new' : 'whole' });
+    const excess = this.#write(group, target);
     if (excess === undefined && change.op === 'd' && this.#codec.tombstones) this.#bury(group, target);
     return excess;
   }
@@ -154,23 +156,21 @@ export class EventEncoder {
 
   message(group: Group, target: Target, change: MessageChange): void {
     this.#codec.encodeMessage(change, target.schema, this.#context, this.#encoded);
-    const what = { op: 'm' as const, ordinal: change.ordinal, partial: false, half: 'whole' as const };
-    const excess = this.#write(group, target, what);
+    this.#header.change('m', change.ordinal, target.schema.version, { partial: false, half: 'whole' });
+    const excess = this.#write(group, target);
     if (excess === undefined) return;
     if (excess.policy === 'stop') throw messageTooLarge(change.prefix, excess);
     this.#codec.encodeMessage({ ...change, content: new Uint8Array(0) }, target.schema, this.#context, this.#encoded);
-    if (this.#write(group, target, { ...what, leftOut: excess.bytes }) !== undefined) throw messageTooLarge(change.prefix, excess);
+    this.#header.change('m', change.ordinal, target.schema.version, { partial: false, half: 'whole', leftOut: true });
+    if (this.#write(group, target, excess.bytes) !== undefined) throw messageTooLarge(change.prefix, excess);
     this.#leftOut?.('messages', excess);
   }
 
-  /** `leftOut`: the bytes of the record that this one stands for. Nothing is written where the log would not take it. */
-  #write(
-    group: Group,
-    target: Target,
-    what: { readonly op: Op; readonly ordinal: number; readonly partial: boolean; readonly half: Half; readonly leftOut?: number },
-  ): Oversize | undefined {
-    const { op, ordinal, leftOut } = what;
-    this.#header.change(op, ordinal, target.schema.version, { partial: what.partial, half: what.half, leftOut: leftOut !== undefined });
+  /**
+   * What was encoded last, under the header. `leftOut`: the bytes of the record that this one stands for. Nothing is written where the log
+   * would not take it.
+   */
+  #write(group: Group, target: Target, leftOut?: number): Oversize | undefined {
     const draft = leftOut === undefined ? this.#draft : { ...this.#draft, headers: [...this.#draft.headers, { name: leftOutHeaderName, value: sliceOf(String(leftOut)) }] };
     const partition = this.#partition(target);
     const batch = group.batch(target.topic, partition);
@@ -192,15 +192,10 @@ export class EventEncoder {
   #extent(target: Target, partition: number): Extent {
     const known = target.extents[partition];
     if (known !== undefined) return known;
-    let ofTopic = this.#extents.get(target.topic);
-    if (ofTopic === undefined) this.#extents.set(target.topic, (ofTopic = []));
-    let extent = ofTopic[partition];
-    if (extent === undefined) {
-      extent = ofTopic[partition] = new Extent(target.topic, partition);
-      this.#ordered.push(extent);
-    }
+    const extent = new Extent(target.topic, partition);
     target.extents[partition] = extent;
-    this.#touched.add(target);
+    this.#ordered.push(extent);
+    this.#touched.push(target);
     return extent;
   }
 

@@ -1,6 +1,7 @@
 import type { BatchBuilder, LogWriter, Placement, RecordDraft } from '../log/log.ts';
 import { encodeControl } from './control-json.ts';
-import type { EndRecord, Part, ProgressRecord, StartRecord, TransactionRecord } from './control-records.ts';
+import type { EndRecord, Part, ProgressRecord, StartRecord } from './control-records.ts';
+import { endBytes } from './end-json.ts';
 
 /**
  * What one transaction has in one topic-partition. A transaction can span many groups; the offsets of its records in a
@@ -170,7 +171,7 @@ export class Group {
     const timestamp = Date.now();
     for (const record of this.#records) {
       const copied = 'progress' in record ? undefined : record.copied;
-      const value = encodeControl(recordOf(record));
+      const value = valueOf(record);
       batch.add(copied === undefined ? controlDraft(value, timestamp) : copiedDraft(value, copied));
     }
     return batch;
@@ -178,10 +179,11 @@ export class Group {
 }
 
 /** With the offsets that its events have now. */
-function recordOf(record: PendingRecord): TransactionRecord {
-  if ('start' in record) return record.start;
-  if ('end' in record) return { ...record.end, parts: record.extents.map((extent) => extent.part()) };
-  return { ...record.progress, parts: record.extents.map(({ extent, count, bytes }) => ({ ...extent.part(), count, bytes })) };
+function valueOf(record: PendingRecord): Uint8Array {
+  if ('start' in record) return encodeControl(record.start);
+  if ('progress' in record) return encodeControl({ ...record.progress, parts: record.extents.map(({ extent, count, bytes }) => ({ ...extent.part(), count, bytes })) });
+  const { end, extents } = record;
+  return endBytes(end, extents) ?? encodeControl({ ...end, parts: extents.map((extent) => extent.part()) });
 }
 
 /** A record without key or headers, for the topics that hold no events. */

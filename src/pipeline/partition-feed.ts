@@ -2,7 +2,7 @@ import type { LogReader, RecordCursor } from '../log/log.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Slice } from '../runtime/slice.ts';
 import type { EndRecord, Part } from './control-records.ts';
-import { headerName, HeaderReader, transactionKey, type TransactionKey } from './record-header.ts';
+import { headerName, HeaderReader, TransactionKey } from './record-header.ts';
 
 /** A transaction's share of one topic-partition. `tag` comes back with its events. */
 export interface Share<T> {
@@ -11,9 +11,10 @@ export interface Share<T> {
   readonly tag: T;
 }
 
-/** A share and which of the transactions it is of: partitions are merged by that, and then by ordinal. */
-export interface RankedShare<T> extends Share<T> {
-  readonly rank: number;
+/** Of one partition, in order. */
+export interface RankedShares<T> {
+  readonly shares: readonly Share<T>[];
+  readonly ranks: readonly number[];
 }
 
 export interface FeedOptions {
@@ -29,28 +30,35 @@ export interface FeedOptions {
 export class PartitionFeed<T> {
   readonly header = new HeaderReader();
   readonly #reader: LogReader;
-  readonly #shares: readonly RankedShare<T>[];
+  readonly #shares: readonly Share<T>[];
+  readonly #ranks: readonly number[];
   readonly #options: FeedOptions;
   readonly #slice: Slice = { bytes: new Uint8Array(0), start: 0, end: 0 };
   #cursor: RecordCursor | null = null;
   #offset: number;
   #index = 0;
   #seen = 0;
-  #key: TransactionKey;
+  readonly #key = new TransactionKey();
   #waitingSince: number | null = null;
   /** Of the event: its ordinal, with the half of a key change as the last bit. */
   order = -1;
 
-  constructor(reader: LogReader, shares: readonly RankedShare<T>[], options: FeedOptions) {
+  /** `ranks`: of each share, which of the transactions it is of: partitions are merged by that, and then by ordinal. */
+  constructor(reader: LogReader, { shares, ranks }: RankedShares<T>, options: FeedOptions) {
     this.#reader = reader;
     this.#shares = shares;
+    this.#ranks = ranks;
     this.#options = options;
     this.#offset = this.share.part.first;
-    this.#key = keyOf(this.share);
+    this.#expect(this.share.end);
   }
 
-  get share(): RankedShare<T> {
-    return this.#shares[Math.min(this.#index, this.#shares.length - 1)] as RankedShare<T>;
+  get share(): Share<T> {
+    return this.#shares[this.#at] as Share<T>;
+  }
+
+  get rank(): number {
+    return this.#ranks[this.#at] as number;
   }
 
   get finished(): boolean {
@@ -114,9 +122,18 @@ export class PartitionFeed<T> {
       this.#index++;
       this.#seen = 0;
       this.order = -1;
-      this.#key = keyOf(this.share);
+      this.#expect(this.share.end);
     }
     return !this.finished && offset >= this.share.part.first;
+  }
+
+  /** Where it is, or the last one. */
+  get #at(): number {
+    return Math.min(this.#index, this.#shares.length - 1);
+  }
+
+  #expect({ startId, commitLsn }: EndRecord): void {
+    this.#key.set(startId, commitLsn);
   }
 
   /** Counts an event; false for one that was already there (a send that was repeated). */
@@ -136,8 +153,4 @@ export class PartitionFeed<T> {
         `in partition ${part.partition} (START ${end.startId})${why === '' ? '' : `: ${why}`}`,
     );
   }
-}
-
-function keyOf<T>(share: Share<T>): TransactionKey {
-  return transactionKey(share.end.startId, share.end.commitLsn);
 }

@@ -173,7 +173,8 @@ export class PublishingSession {
   }
 
   async #take(items: readonly SourceItem[]): Promise<void> {
-    for (const item of items) {
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i] as SourceItem;
       switch (item.op) {
         case 'c': case 'u': case 'd': case 'r': {
           if (this.#skipping) break;

@@ -146,21 +146,26 @@ export class HeaderReader {
   }
 }
 
-/** What `HeaderReader.isOf` compares, taken apart once a transaction. */
-export interface TransactionKey {
-  readonly startHigh: number;
-  readonly startLow: number;
-  readonly high: number;
-  readonly low: number;
-}
+/** What `HeaderReader.isOf` compares, taken apart once a transaction and used again for the next. */
+export class TransactionKey {
+  startHigh = 0;
+  startLow = 0;
+  high = 0;
+  low = 0;
+  #startId = '';
+  readonly #lsn = new DataView(new ArrayBuffer(8));
 
-export function transactionKey(startId: string, commitLsn: Lsn): TransactionKey {
-  return {
-    startHigh: Number.parseInt(startId.slice(0, 8), 16),
-    startLow: Number.parseInt(startId.slice(8, 16), 16),
-    high: Number(commitLsn >> 32n),
-    low: Number(commitLsn & 0xffff_ffffn),
-  };
+  set(startId: string, commitLsn: Lsn): this {
+    if (startId !== this.#startId) {
+      this.#startId = startId;
+      this.startHigh = Number.parseInt(startId.slice(0, 8), 16);
+      this.startLow = Number.parseInt(startId.slice(8, 16), 16);
+    }
+    this.#lsn.setBigUint64(0, commitLsn);
+    this.high = this.#lsn.getUint32(0);
+    this.low = this.#lsn.getUint32(4);
+    return this;
+  }
 }
 
 /** A START id is 8 random bytes, written as 16 hexadecimal digits. */

@@ -285,7 +285,7 @@ export class StreamPublisher implements Retained {
     const { schema, record } = this.#versions.of(shape, registered);
     if (record !== null && registered === undefined) this.#addSchemaRecord(record);
     else if (record !== null) await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
-    const target = new Target(schema, topic, 1);
+    const target = new Target(schema, topic, { partitions: 1 });
     this.#targets.set(tableName(shape), target);
     return target;
   }

@@ -56,13 +56,19 @@ export class Targets {
    * A Relation comes again where it would be another one. Where only the catalog has changed, as with a type's name or the key under
    * identity full, the stream goes on with the shape that it had, and its rows are of the new version all the same.
    */
-  relabel({ schema, topic, partitions }: Target): void {
+  relabel(now: Target): void {
+    const { schema, topic, partitions } = now;
     for (const [shape, target] of this.#byShape) {
       if (target.schema.relid !== schema.relid || target.schema === schema) continue;
-      const relabelled = new Target(schema, topic, partitions);
+      const relabelled = new Target(schema, topic, { partitions, before: now });
       relabelled.relabels = true;
       this.#byShape.set(shape, relabelled);
     }
+  }
+
+  #ofTopic(topic: string): Target | undefined {
+    for (const target of this.#byShape.values()) if (target.topic === topic) return target;
+    return undefined;
   }
 
   /** However often a table is altered, only its newest shapes are kept: one that the stream should come back to is made again. */
@@ -86,7 +92,7 @@ export class Targets {
     // by readers who know no ENDs, as soon as they meet it.
     if (record !== null && registered === undefined) add(record);
     else if (record !== null) await turns.take(() => appendRecord(writer, topics.schema, { value: encodeControl(record) }));
-    const target = new Target(schema, topic, partitions);
+    const target = new Target(schema, topic, { partitions, before: this.#ofTopic(topic) });
     this.#byShape.set(shape, target);
     this.#forgetOld(shape);
     return { target, isNew: record !== null, before };

@@ -4,7 +4,7 @@ import type { LogReader, RecordCursor } from '../log/log.ts';
 import type { TableOperation } from '../sink/sink.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { EndRecord } from './control-records.ts';
-import { PartitionFeed, type RankedShare, type Share } from './partition-feed.ts';
+import { PartitionFeed, type Share } from './partition-feed.ts';
 import { extraHeaderName, type HeaderReader } from './record-header.ts';
 import type { SchemaReader } from './schema-reader.ts';
 import type { VoidEvents } from './void-events.ts';
@@ -19,7 +19,12 @@ export interface Run<T> {
   /** The ordinal of the first change. */
   readonly first: number;
   /** The ordinal of the last change, and the transaction that it belongs to. */
-  readonly last: { readonly end: EndRecord; readonly ordinal: number };
+  readonly last: LastChange;
+}
+
+interface LastChange {
+  readonly end: EndRecord;
+  readonly ordinal: number;
 }
 
 /** Makes changes whole before they are handed out (whole/row-completer.ts); null leaves one out. */
@@ -69,6 +74,7 @@ export class TransactionReader {
   async *read<T>(shares: readonly Share<T>[], maxBytes: number): AsyncGenerator<Run<T>> {
     const feeds = this.#feeds(shares);
     let run: Run<T> | null = null;
+    let last: { -readonly [K in keyof LastChange]: LastChange[K] } | null = null;
     let bytes = 0;
     let most = 0;
     let truncated = { rank: -1, order: -1 };
@@ -84,7 +90,7 @@ export class TransactionReader {
         const taken = this.#completer.take(cursor, change, share);
         whole = taken instanceof Promise ? await taken : taken;
       }
-      const isRepeated = change.op === 't' && truncated.rank === share.rank && truncated.order === order;
+      const isRepeated = change.op === 't' && truncated.rank === feed.rank && truncated.order === order;
       if (this.#voids?.covers(table.relid, share.end) === true) {
         // As if the transaction did not have it.
       } else if (header.leftOut) {
@@ -92,38 +98,41 @@ export class TransactionReader {
         run = null;
         yield { table, tag: share.tag, changes: [change], leftOut: true, first: ordinal, last: { end: share.end, ordinal } };
       } else if (!isRepeated) {
-        if (run === null || run.table !== table || run.tag !== share.tag || bytes >= most) {
+        if (run === null || last === null || run.table !== table || run.tag !== share.tag || bytes >= most) {
           if (run !== null) yield run;
-          run = { table, tag: share.tag, changes: [], first: ordinal, last: { end: share.end, ordinal } };
+          last = { end: share.end, ordinal };
+          run = { table, tag: share.tag, changes: [], first: ordinal, last };
           bytes = 0;
           most = maxBytes >> 2;
         }
         if (change.op !== 'c' && change.op !== 'r') most = maxBytes;
         if (whole !== null) run.changes.push(whole);
-        (run as { last: Run<T>['last'] }).last = { end: share.end, ordinal };
+        last.end = share.end;
+        last.ordinal = ordinal;
         bytes += cursor.value.end - cursor.value.start + 64;
       }
       // A truncate stands in each partition, and is one.
-      if (change.op === 't') truncated = { rank: share.rank, order };
+      if (change.op === 't') truncated = { rank: feed.rank, order };
       if (feed.step() === 'fetch') await advance(feed);
     }
     if (run !== null) yield run;
   }
 
   #feeds<T>(shares: readonly Share<T>[]): readonly PartitionFeed<T>[] {
-    const byPartition = new Map<number, RankedShare<T>[]>();
+    const byPartition = new Map<number, { shares: Share<T>[]; ranks: number[] }>();
     let rank = 0;
-    for (const [i, share] of shares.entries()) {
+    for (let i = 0; i < shares.length; i++) {
+      const share = shares[i] as Share<T>;
       if (i > 0 && shares[i - 1]?.end !== share.end) rank++;
-      const ranked = { ...share, rank };
-      const others = byPartition.get(share.part.partition);
-      if (others === undefined) byPartition.set(share.part.partition, [ranked]);
-      else others.push(ranked);
+      let theirs = byPartition.get(share.part.partition);
+      if (theirs === undefined) byPartition.set(share.part.partition, (theirs = { shares: [], ranks: [] }));
+      theirs.shares.push(share);
+      theirs.ranks.push(rank);
     }
     // Together they hold about as much as one would alone, and not what no END here names; a batch comes whole in any case.
     const most = Math.max(32 << 10, Math.floor(fetchBytes / byPartition.size));
     return [...byPartition.values()].map((theirs) => {
-      const named = theirs.reduce((sum, { part }) => sum + part.bytes, 0);
+      const named = theirs.shares.reduce((sum, { part }) => sum + part.bytes, 0);
       return new PartitionFeed(this.#reader, theirs, { signal: this.#signal, fetchBytes: Math.min(most, named + (4 << 10)) });
     });
   }
@@ -169,7 +178,7 @@ function earliest<T>(feeds: readonly PartitionFeed<T>[]): PartitionFeed<T> | und
   for (let i = 0; i < feeds.length; i++) {
     const feed = feeds[i] as PartitionFeed<T>;
     if (feed.finished) continue;
-    if (first === undefined || feed.share.rank < first.share.rank || (feed.share.rank === first.share.rank && feed.order < first.order)) first = feed;
+    if (first === undefined || feed.rank < first.rank || (feed.rank === first.rank && feed.order < first.order)) first = feed;
   }
   return first;
 }

@@ -45,7 +45,7 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   };
   const make: Targets['make'] = (shape) => {
     const { schema, record: version, before } = versions.of(shape);
-    return Promise.resolve({ target: new Target(schema, `p.${schema.name}`, 1), isNew: version !== null, before });
+    return Promise.resolve({ target: new Target(schema, `p.${schema.name}`, { partitions: 1 }), isNew: version !== null, before });
   };
   const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { HeaderReader, HeaderWriter, headerSize, startIdBytes, startIdText, transactionKey } from '../../src/pipeline/record-header.ts';
+import { HeaderReader, HeaderWriter, headerSize, startIdBytes, startIdText, TransactionKey } from '../../src/pipeline/record-header.ts';
 import { TailraceError } from '../../src/runtime/errors.ts';
 
 /** Plain objects, as literals make them. */
@@ -50,7 +50,7 @@ test('a record is of a transaction only if START id and commit LSN are the same'
     return new HeaderReader().reset({ bytes: writer.bytes, start: 0, end: headerSize });
   };
   fc.assert(fc.property(startId, lsn, fc.nat({ max: 15 }), fc.integer({ min: 1, max: 255 }), (id, commitLsn, at, flip) => {
-    const key = transactionKey(startIdText(id), commitLsn);
+    const key = new TransactionKey().set(startIdText(id), commitLsn);
     assert.ok(bytesOf(id, commitLsn).isOf(key));
     // Any one byte of either makes it another's.
     const otherId = Buffer.from(id);

@@ -3,7 +3,7 @@ import type { LogReader, RecordCursor } from '../../log/log.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Slice } from '../../runtime/slice.ts';
 import type { EndRecord, Part } from '../control-records.ts';
-import { headerName, HeaderReader, transactionKey } from '../record-header.ts';
+import { headerName, HeaderReader, TransactionKey } from '../record-header.ts';
 
 const pause = 50;
 
@@ -34,7 +34,7 @@ export class PartitionScan {
   }
 
   async *events(part: Part, end: EndRecord): AsyncGenerator<PartitionScan> {
-    const key = transactionKey(end.startId, end.commitLsn);
+    const key = new TransactionKey().set(end.startId, end.commitLsn);
     let seen = 0;
     this.order = -1;
     for (let offset = part.first; ; ) {
