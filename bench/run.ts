@@ -4,7 +4,7 @@
  *     npm run bench                       all of them, about 15 minutes
  *     npm run bench -- replicate latency  these
  *     npm run bench -- replicate --full   with the sizes of the figures that are published
- *     npm run bench -- --list             what there is
+ *     npm run bench -- --list             what there is; so does --help
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const all = [...order.filter((name) => found.includes(name)), ...found.filter((n
 const args = process.argv.slice(2);
 const named = args.filter((arg) => all.includes(arg));
 
-if (args.includes('--list')) {
+if (args.includes('--list') || args.includes('--help')) {
   for (const name of all) console.log(`${name.padEnd(16)}${about(name)}`);
 } else {
   const rest = args.filter((arg) => !named.includes(arg));

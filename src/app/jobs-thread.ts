@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { configFromPortable } from '../config/load.ts';
+import { configFromPortable } from '../config/portable.ts';
 import type { JobConfig, PipelineConfig } from '../config/pipeline-schema.ts';
 import { decodeControl, encodeControl } from '../pipeline/control-json.ts';
 import type { JobRunRecord } from '../pipeline/control-records.ts';

@@ -1,5 +1,5 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
-import { portableConfig } from '../config/load.ts';
+import { portableConfig } from '../config/portable.ts';
 import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import type { JobStatus, PipelineStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
@@ -13,7 +13,7 @@ import { ThreadCalls } from './control/thread-calls.ts';
 import { followerStatus } from './follower-status.ts';
 import { SpreadMembership } from './spread-membership.ts';
 import { isSpread, partsOfStream, resultsTask, shardName } from './spread-streams.ts';
-import { emptyReport, type FromJobs, type FromPublisher, type FromSink, type JobsThreadData, type PublisherReport, type PublisherThreadData, type SinkReport, type SinkThreadData, type SpreadThreadData, type ToThread } from './thread-messages.ts';
+import { emptyReport, type FromJobs, type FromPublisher, type FromSink, type JobsThreadData, type LogOpen, type PublisherReport, type PublisherThreadData, type SinkReport, type SinkThreadData, type SpreadThreadData, type ToThread } from './thread-messages.ts';
 
 /** Threads that are not a sink's or a stream's, which have no such names. */
 const publisher = '(publisher)';
@@ -62,7 +62,9 @@ export class PipelineHost {
   #publisherOver = false;
   /** Of the first sink that stopped for good. */
   #exit = 0;
-  #sinksStarted = false;
+  /** Threads that begin with the log. */
+  readonly #followers: Worker[] = [];
+  #logWasOpen = false;
 
   constructor(config: PipelineConfig, { logger, place, parts }: { readonly logger: Logger; readonly place: SocketPlace; readonly parts: Parts }) {
     this.#config = config;
@@ -72,7 +74,8 @@ export class PipelineHost {
     this.#place = place;
     this.#ended = new Promise((resolve) => (this.#end = resolve));
     this.#calls = parts.publisher ? this.#startPublisher() : null;
-    if (!parts.publisher) this.#startSinks(undefined);
+    this.#startSinks();
+    if (!parts.publisher) this.#logIsOpen({ kind: 'log-open', shared: undefined });
   }
 
   #startPublisher(): ThreadCalls {
@@ -130,7 +133,7 @@ export class PipelineHost {
       case 'log-open':
         // Who has the log has the pipeline, and the place where its commands arrive.
         this.#control ??= new ControlServer(this.#place, this.#handlers(), this.#logger.child({ pipeline: this.#config.name }));
-        this.#startSinks(message.shared);
+        this.#logIsOpen(message);
         break;
       case 'call-ended':
         this.#calls?.ended(message);
@@ -155,15 +158,20 @@ export class PipelineHost {
     return this.#calls.ask(name, request);
   }
 
-  #startSinks(shared: SharedArrayBuffer | undefined): void {
+  /** They load their code while the publisher loads its own, and begin once the log is there. */
+  #startSinks(): void {
+    for (const { name } of this.#config.sinks) if (this.#isHere({ kind: 'sink', name })) this.#followers.push(this.#startFollower('sink', name));
+  }
+
+  #logIsOpen(message: LogOpen): void {
     // The log was opened again after a failure: its readers find what is new by themselves.
-    if (this.#sinksStarted || this.#stopping) return;
-    this.#sinksStarted = true;
-    const streams = this.#config.streams.filter((stream) => !isSpread(stream)).map(({ name }) => ({ kind: 'stream' as const, name }));
+    if (this.#logWasOpen || this.#stopping) return;
+    this.#logWasOpen = true;
+    const streams = this.#config.streams.filter((stream) => !isSpread(stream) && this.#isHere({ kind: 'stream', name: stream.name }));
+    this.#followers.push(...streams.map(({ name }) => this.#startFollower('stream', name)));
+    for (const follower of this.#followers) follower.postMessage(message);
     if (this.#parts.streams) for (const { name } of this.#config.streams.filter(isSpread)) this.#startSpread(name);
-    const sinks = this.#config.sinks.map(({ name }) => ({ kind: 'sink' as const, name }));
-    for (const of of [...streams, ...sinks]) if (this.#isHere(of)) this.#startFollower(of.kind, of.name, shared);
-    if (this.#parts.publisher && this.#config.jobs.length > 0) this.#startJobs(shared);
+    if (this.#parts.publisher && this.#config.jobs.length > 0) this.#startJobs(message.shared);
   }
 
   #startJobs(shared: SharedArrayBuffer | undefined): void {
@@ -206,16 +214,17 @@ export class PipelineHost {
     });
   }
 
-  #startFollower(role: SinkThreadData['role'], name: string, shared: SharedArrayBuffer | undefined): void {
+  #startFollower(role: SinkThreadData['role'], name: string): Worker {
     const port = this.#manyWriters ? undefined : this.#portToPublisher((port) => ({ kind: 'sink-port', sink: name, port }));
     const outputs = role === 'stream' ? this.#portToPublisher((port) => ({ kind: 'stream-port', stream: name, port })) : undefined;
-    const data: SinkThreadData = { role, config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, shared, port, outputs };
+    const data: SinkThreadData = { role, config: portableConfig(this.#config), logLevel: this.#logger.level, sink: name, port, outputs };
     const worker = this.#start(name, `${role}-thread`, data);
     worker.on('message', (received: FromSink) => {
       if (received.kind === 'sink') this.#sinks.set(name, received.report);
       else if (received.kind === 'ended' && received.exit !== 0) this.#exit ||= received.exit;
     });
     worker.on('exit', () => this.#followerEnded());
+    return worker;
   }
 
   #followerEnded(): void {

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { configFromPortable } from '../config/load.ts';
+import { configFromPortable } from '../config/portable.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn } from '../event/lsn.ts';
 import { commandCopies } from '../pipeline/copy-commands.ts';

@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads';
-import { configFromPortable } from '../config/load.ts';
+import { configFromPortable } from '../config/portable.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { Lead, Log, LogReader } from '../log/log.ts';
 import { Replayer, type ReplayerOptions } from '../pipeline/replayer.ts';
@@ -9,7 +9,7 @@ import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
-import { reporterOver, reportOf, type FromSink, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
+import { reporterOver, reportOf, type FromSink, type LogOpen, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
 
 const reportInterval = 250;
 /** Where no publisher in this process says where the log ends, this thread looks itself. */
@@ -25,14 +25,22 @@ export interface FollowerContext {
 
 export type MakeFollower = (context: FollowerContext) => Follower | Promise<Follower>;
 
-/** A thread that follows the log, shares nothing with the others, and is begun again by itself as the error catalogue says. */
+/**
+ * A thread that follows the log, shares nothing with the others, and is begun again by itself as the error catalogue says. It is
+ * started before the log is there, because code takes a while to load.
+ */
 export async function runFollower(data: SinkThreadData, makeFollower: MakeFollower): Promise<void> {
   const thread = new ReplayThread(data, makeFollower);
   const stop = new AbortController();
+  const begin = Promise.withResolvers<LogOpen | null>();
   parentPort?.on('message', (message: ToThread) => {
-    if (message.kind === 'stop') stop.abort(new TailraceError('internal', 'stopped'));
+    if (message.kind === 'log-open') begin.resolve(message);
+    if (message.kind !== 'stop') return;
+    stop.abort(new TailraceError('internal', 'stopped'));
+    begin.resolve(null);
   });
-  const error = await thread.run(stop.signal);
+  const open = await begin.promise;
+  const error = open === null ? null : await thread.run(open, stop.signal);
   send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
   data.port?.close();
   data.outputs?.close();
@@ -44,7 +52,6 @@ class ReplayThread {
   readonly #makeFollower: MakeFollower;
   readonly #config: PipelineConfig;
   readonly #logger: Logger;
-  readonly #log: Log;
   readonly #overPort: SinkReporter | null;
   #follower: Follower | null = null;
   #replayer: Replayer | null = null;
@@ -56,28 +63,28 @@ class ReplayThread {
     this.#makeFollower = makeFollower;
     this.#config = configFromPortable(data.config);
     this.#logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: this.#config.name, [data.role]: data.sink });
-    this.#log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared: data.shared });
     this.#overPort = data.port === undefined ? null : reporterOver(data.port);
   }
 
   /** Resolves with the error that stopped it for good, or null after the signal. */
-  async run(stop: AbortSignal): Promise<unknown> {
+  async run({ shared }: LogOpen, stop: AbortSignal): Promise<unknown> {
+    const log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared });
     const timer = setInterval(() => this.#report(), reportInterval);
-    const error = await supervise({ run: (signal, healthy) => this.#lead(signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, stop);
+    const error = await supervise({ run: (signal, healthy) => this.#lead(log, signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, stop);
     clearInterval(timer);
     this.#report();
     return error;
   }
 
   /** One worker at a time does a sink; the others stand by until it is gone. */
-  async #lead(signal: AbortSignal, healthy: () => void): Promise<void> {
-    if (this.#log.writers === 'many') this.#health = { state: 'standby' };
-    const lead = await this.#log.lead(`${this.#data.role}.${this.#data.sink}`, signal);
+  async #lead(log: Log, signal: AbortSignal, healthy: () => void): Promise<void> {
+    if (log.writers === 'many') this.#health = { state: 'standby' };
+    const lead = await log.lead(`${this.#data.role}.${this.#data.sink}`, signal);
     try {
       this.#health = { state: 'starting' };
-      await this.#replay(AbortSignal.any([signal, lead.lost]), healthy);
+      await this.#replay(log, AbortSignal.any([signal, lead.lost]), healthy);
     } catch (error) {
-      throw signal.aborted ? error : underLead(error, this.#log, lead);
+      throw signal.aborted ? error : underLead(error, log, lead);
     } finally {
       this.#replayer = null;
       await lead.release();
@@ -85,16 +92,16 @@ class ReplayThread {
     if (lead.lost.aborted && !signal.aborted) throw lead.lost.reason;
   }
 
-  async #replay(signal: AbortSignal, healthy: () => void): Promise<void> {
+  async #replay(log: Log, signal: AbortSignal, healthy: () => void): Promise<void> {
     const { sink: sinkName } = this.#data;
     const codec = createCodec(this.#config.format, { pipeline: this.#config.name, logger: this.#logger });
     this.#follower ??= await this.#makeFollower({ config: this.#config, logger: this.#logger });
     const { topics } = this.#follower;
-    const reader = await this.#log.openReader();
+    const reader = await log.openReader();
     const looking = this.#overPort === null ? setInterval(() => void this.#look(reader), lookInterval) : undefined;
     let own: SinkTopicWriter | null = null;
     try {
-      const reporter = this.#overPort ?? (own = await SinkTopicWriter.open(this.#log, topics, sinkName));
+      const reporter = this.#overPort ?? (own = await SinkTopicWriter.open(log, topics, sinkName));
       const { snapshot } = this.#config.source;
       this.#replayer = await Replayer.open({ ...this.#follower, sinkName, reader, codec, snapshot, reporter, logger: this.#logger }, signal);
       healthy();

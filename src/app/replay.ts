@@ -1,4 +1,4 @@
-import { configFromPortable, portableConfig } from '../config/load.ts';
+import { configFromPortable, portableConfig } from '../config/portable.ts';
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn, parseLsn, type Lsn } from '../event/lsn.ts';
 import { Replayer, type ReplayerProgress } from '../pipeline/replayer.ts';

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { configFromPortable } from '../config/load.ts';
+import { configFromPortable } from '../config/portable.ts';
 import { supervise, statusError, type Health } from '../pipeline/supervision.ts';
 import { createLog } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';

@@ -19,8 +19,6 @@ export interface SinkThreadData {
   readonly config: unknown;
   readonly logLevel: string;
   readonly sink: string;
-  /** Wakes the log's readers; from the publisher's writer. */
-  readonly shared: SharedArrayBuffer | undefined;
   /** To the publisher, which owns the log's only writer; undefined where a log takes many, and the sink writes its topics itself. */
   readonly port: MessagePort | undefined;
   /** For what a stream gives. */
@@ -48,8 +46,16 @@ export interface FromJobs {
   readonly report: readonly JobStatus[];
 }
 
+/** The log is there; `shared` is its writer's, and wakes its readers. */
+export interface LogOpen {
+  readonly kind: 'log-open';
+  readonly shared: SharedArrayBuffer | undefined;
+}
+
 export type ToThread =
   | { readonly kind: 'stop' }
+  /** To who follows the log: it may begin. */
+  | LogOpen
   | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort }
   | { readonly kind: 'stream-port'; readonly stream: string; readonly port: MessagePort }
   | { readonly kind: 'jobs-port'; readonly port: MessagePort }
@@ -59,7 +65,7 @@ export type ToThread =
 export type ToSpreadThread = { readonly kind: 'stop' } | { readonly kind: 'task-begin' | 'task-end'; readonly task: string };
 
 export type FromPublisher =
-  | { readonly kind: 'log-open'; readonly shared: SharedArrayBuffer | undefined }
+  | LogOpen
   | { readonly kind: 'publisher'; readonly report: PublisherReport }
   | CallEnded
   | { readonly kind: 'ended'; readonly exit: number };

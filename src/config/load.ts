@@ -8,6 +8,7 @@ import { findConflicts } from './conflicts.ts';
 import { spreadStreams } from './spread-streams.ts';
 import { explainIssues } from './explain.ts';
 import { pipelineSchema, withFormat, type PipelineConfig } from './pipeline-schema.ts';
+import { checkedConfig } from './portable.ts';
 import { valueAt } from './schema-walk.ts';
 import { formatProblem, readSourceFile, type ConfigProblem, type SourceFile } from './source-file.ts';
 import type { Environment } from './substitute.ts';
@@ -74,8 +75,7 @@ export function parsePipeline(
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (!result.success || problems.length > 0) return { problems };
   // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.
-  const config = deepFreeze(result.data as unknown as PipelineConfig);
-  rawValues.set(config, tree.value);
+  const config = checkedConfig(result.data as unknown as PipelineConfig, tree.value);
   return { pipeline: { config, file, tree }, problems: [] };
 }
 
@@ -129,23 +129,6 @@ function listAt(tree: YamlTree, key: string): readonly unknown[] {
   return Array.isArray(list) ? list : [];
 }
 
-const rawValues = new WeakMap<PipelineConfig, unknown>();
-
-/**
- * The config as plain data that can be sent to a thread, where `configFromPortable` makes the same config of it again: a
- * `Secret` does not survive `postMessage`. Holds secrets in clear: for `workerData` and nothing else.
- */
-export function portableConfig(config: PipelineConfig): unknown {
-  if (!rawValues.has(config)) throw new TailraceError('internal', 'a config that was not loaded here cannot be sent to a thread');
-  return rawValues.get(config);
-}
-
-export function configFromPortable(portable: unknown): PipelineConfig {
-  const config = deepFreeze(pipelineSchema.parse(withFormat(portable)) as unknown as PipelineConfig);
-  rawValues.set(config, portable);
-  return config;
-}
-
 /** A variable's value is text; where the schema wants a number or a switch and the text is one, it is converted. */
 function convertVariables(issues: readonly { readonly code?: string | undefined; readonly path: readonly PropertyKey[] }[], tree: YamlTree): boolean {
   let converted = false;
@@ -194,12 +177,4 @@ function realOrSame(path: string): string {
   } catch {
     return path;
   }
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const inner of Object.values(value)) deepFreeze(inner);
-  }
-  return value;
 }
