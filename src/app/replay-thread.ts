@@ -9,7 +9,7 @@ import { supervise, type Health } from '../pipeline/supervision.ts';
 import { createCodec, createLog } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
-import { reporterOver, reportOf, type FromSink, type LogOpen, type SinkReport, type SinkThreadData, type ToThread } from './thread-messages.ts';
+import { reporterOver, reportOf, type FromSink, type LogOpen, type SinkReport, type SinkThreadData, type ToFollower } from './thread-messages.ts';
 
 const reportInterval = 250;
 /** Where no publisher in this process says where the log ends, this thread looks itself. */
@@ -33,7 +33,7 @@ export async function runFollower(data: SinkThreadData, makeFollower: MakeFollow
   const thread = new ReplayThread(data, makeFollower);
   const stop = new AbortController();
   const begin = Promise.withResolvers<LogOpen | null>();
-  parentPort?.on('message', (message: ToThread) => {
+  parentPort?.on('message', (message: ToFollower) => {
     if (message.kind === 'log-open') begin.resolve(message);
     if (message.kind !== 'stop') return;
     stop.abort(new TailraceError('internal', 'stopped'));

@@ -52,10 +52,11 @@ export interface LogOpen {
   readonly shared: SharedArrayBuffer | undefined;
 }
 
+/** To a thread that follows the log: it may begin, or has to end. */
+export type ToFollower = LogOpen | { readonly kind: 'stop' };
+
 export type ToThread =
   | { readonly kind: 'stop' }
-  /** To who follows the log: it may begin. */
-  | LogOpen
   | { readonly kind: 'sink-port'; readonly sink: string; readonly port: MessagePort }
   | { readonly kind: 'stream-port'; readonly stream: string; readonly port: MessagePort }
   | { readonly kind: 'jobs-port'; readonly port: MessagePort }
