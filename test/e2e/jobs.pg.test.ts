@@ -23,6 +23,8 @@ test('jobs: the same question to each kind of replica goes to a file, a table an
   - { name: tabled, ${every}, on: reporting, query: ${JSON.stringify(query)}, into: { type: table, name: report } }
   - { name: told, ${every}, on: local, query: ${JSON.stringify(query)}, into: { type: topic } }
   - { name: wrong, ${every}, on: local, query: SELECT missing FROM nowhere, into: { type: topic } }
+  - { name: writes, ${every}, on: local, query: DELETE FROM sales, into: { type: topic } }
+  - { name: alters, ${every}, on: reporting, query: DELETE FROM sales, into: { type: topic } }
   - { name: taken, ${every}, on: reporting, query: SELECT 1 AS one, into: { type: table, name: mine } }
 `;
   await replica.sql('CREATE TABLE mine (one int)');
@@ -38,22 +40,24 @@ test('jobs: the same question to each kind of replica goes to a file, a table an
   await eventually(async () => (await csv()) === 'place,sold,total\r\n"north, ""upper""",5,30\r\nsouth,5,124\r\n,1,5\r\n', { what: `the file; it is ${await csv()}` });
   await eventually(async () => (await text('report.json')).includes('{"place":"south","sold":"5"'), { what: 'the lines' });
   await eventually(async () => JSON.stringify(await replica.sql('SELECT * FROM report ORDER BY place')) === '[{"place":"north, \\"upper\\"","sold":"5","total":"30"},{"place":"south","sold":"5","total":"124"},{"place":null,"sold":"1","total":"5"}]', { what: 'the table' });
-  const status = await eventually(async () => {
-    const found = (await daemon.status()).jobs;
-    return found.every(({ last }) => last !== null) ? found : null;
-  }, { what: 'each job to have run' });
-  const outcome = (name: string): string => {
-    const last = status.find((job) => job.name === name)?.last;
-    return `${last?.outcome}: ${last?.error}`;
-  };
+  // On a busy machine a run takes longer than until the next one is due, which is then skipped.
+  const outcomes = new Map<string, string>();
+  await eventually(async () => {
+    const { jobs } = await daemon.status();
+    for (const { name, last } of jobs) if (last !== null && last.outcome !== 'skipped') outcomes.set(name, `${last.outcome}: ${last.error}`);
+    return outcomes.size === jobs.length;
+  }, { what: 'each job to have run', timeoutMs: 60_000 });
+  const outcome = (name: string): string => outcomes.get(name) ?? '';
   assert.match(outcome('wrong'), /^failed: the replica refuses the query: no such table: nowhere/);
+  assert.match(outcome('writes'), /^failed: the replica refuses the query: it writes, and a job reads/);
+  assert.match(outcome('alters'), /^failed: the replica refuses the query/);
   assert.match(outcome('taken'), /^failed: the table public\.mine is there already, and is no job's result/);
   await daemon.stop();
   const name = /name: (\w+)/.exec(await readFile(daemon.file, 'utf8'))?.[1] ?? '';
   const runs = JSON.parse(`[${(await tailrace(['consume', `${name}.job.told`, daemon.file, '--from-beginning', '--format', 'json'])).out.trim().split('\n').join(',')}]`) as { value: { outcome: string; id: string; rows: number; place: { epoch: number; commitLsn: string } } }[];
   const rows = (await tailrace(['consume', `${name}.job.told.rows`, daemon.file, '--from-beginning', '--format', 'json'])).out;
-  const last = runs.at(-1)?.value;
-  assert.equal(last?.outcome, 'ok');
+  const last = runs.findLast(({ value }) => value.outcome === 'ok')?.value;
+  assert.ok(last !== undefined, 'a run that was ok');
   assert.match(last.place.commitLsn, /^[0-9A-F]+\/[0-9A-F]+$/);
   assert.equal(rows.split(last.id).length - 1, last.rows);
   assert.equal(last.rows, 3);

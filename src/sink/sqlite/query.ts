@@ -4,7 +4,7 @@ import type { QueryResult, SinkQuery } from '../query.ts';
 import { hasBookkeeping, readOwner, readPosition } from './bookkeeping.ts';
 import { exists } from './database-file.ts';
 import { quote } from './quote.ts';
-import { sqliteError } from './sqlite-error.ts';
+import { resultCode, sqliteError } from './sqlite-error.ts';
 
 interface Options {
   readonly path: string;
@@ -78,7 +78,10 @@ function text(value: SQLOutputValue): string | null {
 function jobError(error: unknown, path: string): unknown {
   if (error instanceof TailraceError) return error;
   const ours = sqliteError(error, path);
+  const code = resultCode(error);
+  // SQLITE_READONLY, and none of its extended codes, which are about the file: the query would change it.
+  if (code === 8) return new TailraceError('job-query', 'the replica refuses the query: it writes, and a job reads', { remedy: 'Let the query be one SELECT; its result becomes a table with into: { type: table }.', cause: error });
   // SQLITE_ERROR: the statement itself.
-  if ((error as { errcode?: number }).errcode === 1) return new TailraceError('job-query', `the replica refuses the query: ${(error as Error).message}`, { cause: error });
+  if (code === 1) return new TailraceError('job-query', `the replica refuses the query: ${(error as Error).message}`, { cause: error });
   return ours;
 }
