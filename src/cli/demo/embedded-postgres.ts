@@ -40,6 +40,8 @@ export interface EmbeddedPostgresOptions {
   readonly initdbArgs?: readonly string[];
   /** Files to put into the data directory, mode 0600 and owned by the server's user (TLS keys and certificates). */
   readonly files?: Readonly<Record<string, string>>;
+  /** A folder with locales that the system does not have (glibc's LOCPATH). */
+  readonly locales?: string;
 }
 
 export interface EmbeddedPostgres extends PostgresClient {
@@ -247,7 +249,8 @@ class Cluster implements EmbeddedPostgres {
 
   #spawnOptions(): { cwd: string; env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
     // A clean environment: PGDATA, LANG or TZ of the caller must not change what the cluster is.
-    const env = { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' };
+    const { locales } = this.#options;
+    const env = { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC', ...(locales === undefined ? {} : { LOCPATH: locales }) };
     return { cwd: this.socketDirectory, env, ...serverUser() };
   }
 }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { tupleTexts } from '../../../src/event/tuple.ts';
-import { freshDatabase } from '../../support/postgres.ts';
+import { parseConnectionUrl } from '../../../src/runtime/postgres/connection-url.ts';
+import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
+import { freshDatabase, startPostgres } from '../../support/postgres.ts';
+import { tempDirectory } from '../../support/temp.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail } from './support.ts';
 
@@ -127,4 +133,57 @@ test('a column says its type exactly, and what lies under a domain', async (t) =
       ['c', 4, 'public.d2', 1700, false], ['d', 5, 'timestamp(3) with time zone', 1184, false], ['e', 6, 'character varying(7)[]', 1015, true],
     ],
   );
+});
+
+/** Amounts as half of Europe writes them. */
+const localeSource = `comment_char %
+escape_char /
+LC_MONETARY
+int_curr_symbol "EUR "
+currency_symbol "EUR"
+mon_decimal_point ","
+mon_thousands_sep "."
+mon_grouping 3;3
+positive_sign ""
+negative_sign "-"
+int_frac_digits 2
+frac_digits 2
+p_cs_precedes 0
+p_sep_by_space 1
+n_cs_precedes 0
+n_sep_by_space 1
+p_sign_posn 1
+n_sign_posn 1
+END LC_MONETARY
+LC_CTYPE
+copy "POSIX"
+END LC_CTYPE
+`;
+
+test('2.K: money has one text, copied or streamed, whatever lc_monetary is, and the session of a replica reads it as that amount', async (t) => {
+  if (spawnSync('localedef', ['--version']).error !== undefined) return t.skip('platform: no localedef on this machine, which makes a locale with other amounts');
+  const locales = await tempDirectory(t);
+  await chmod(locales, 0o755);
+  await writeFile(join(locales, 'source'), localeSource);
+  const made = spawnSync('localedef', ['-c', '-i', join(locales, 'source'), '-f', 'UTF-8', join(locales, 'xx_XX')], { encoding: 'utf8' });
+  const server = await startPostgres({ locales }, t);
+  const url = await server.createDatabase('shop');
+  const sql = (text: string): Promise<Record<string, unknown>[]> => server.sql(text, [], 'shop');
+  await sql("ALTER DATABASE shop SET lc_monetary = 'xx_XX'");
+  await sql("CREATE TABLE t (id int PRIMARY KEY, m money); INSERT INTO t VALUES (1, '-1234567.89'::numeric::money)");
+  assert.deepEqual(await sql('SELECT m::text FROM t'), [{ m: '-1.234.567,89 EUR' }], made.stderr);
+  const session = await connected(sourceOn(url), t);
+  const tail = new Tail(session);
+  await sql("INSERT INTO t VALUES (2, '-1234567.89'::numeric::money)");
+  await eventually(() => tail.rows.length === 1);
+  assert.deepEqual(tail.rows, ['c 0 public.t: 2 -$1,234,567.89']);
+  const [table] = session.tables;
+  assert.ok(table !== undefined);
+  const { rows } = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 1, maxBytes: 1 << 20, signal: new AbortController().signal });
+  assert.deepEqual(tupleTexts(rows.bytes, rows.starts[0] as number), ['1', '-$1,234,567.89']);
+  const parsed = parseConnectionUrl(url);
+  assert.ok(parsed.problem === undefined);
+  const replica = await PgConnection.open(parsed.target, { applicationName: 'tailrace-test' });
+  t.after(() => replica.close());
+  assert.deepEqual(await replica.query('SELECT $1::money::numeric::text AS n', ['-$1,234,567.89']), [{ n: '-1234567.89' }]);
 });
