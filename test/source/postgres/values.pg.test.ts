@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -166,6 +167,8 @@ test('2.K: money has one text, copied or streamed, whatever lc_monetary is, and 
   await chmod(locales, 0o755);
   await writeFile(join(locales, 'source'), localeSource);
   const made = spawnSync('localedef', ['-c', '-i', join(locales, 'source'), '-f', 'UTF-8', join(locales, 'xx_XX')], { encoding: 'utf8' });
+  // It warns of the categories that are not there; without charmaps (Debian: locales) it makes nothing.
+  if (!existsSync(join(locales, 'xx_XX', 'LC_MONETARY'))) return t.skip(`platform: localedef makes no locale on this machine: ${made.stderr}`);
   const server = await startPostgres({ locales }, t);
   const url = await server.createDatabase('shop');
   const sql = (text: string): Promise<Record<string, unknown>[]> => server.sql(text, [], 'shop');
