@@ -2,7 +2,7 @@ import { tableName, type TableSchema, type TableShape, type TableState } from '.
 import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../source/catalog.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { LookRecord, PartitionRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
-import { firstJobs } from './copy-jobs.ts';
+import { firstJob } from './copy-jobs.ts';
 import type { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
 import type { Target } from './event-encoder.ts';
@@ -54,11 +54,11 @@ export class CapturedTables {
 
   /** Tables that have come later: what is in them is copied, as of those that were there from the beginning. */
   add(tables: readonly TableShape[]): void {
-    const { snapshot, versions, catalog } = this.#options;
+    const { snapshot, versions, catalog, copy, copies } = this.#options;
     for (const table of tables) if (!this.#tables.has(table.relid)) this.#tables.set(table.relid, table);
     for (const table of snapshot === 'never' ? [] : tables) {
       if (versions.looked(table.relid) === undefined) this.#toCopy.add(table.relid);
-      else this.#copyFirst(table);
+      else copy(firstJob(table, copies.copies));
     }
     catalog.nudge();
   }
@@ -70,7 +70,7 @@ export class CapturedTables {
       const look = this.#options.versions.looked(table.relid);
       const state = look?.state ?? null;
       const { relid } = table;
-      return { shape: look?.schema ?? table, state, uncertain: this.#isUncertain(relid), truncated: this.#truncated.has(relid), unsettled: this.#gonePartitions(relid, state).length > 0 };
+      return { shape: look?.schema ?? table, state, uncertain: this.#isUncertain(relid), truncated: this.#truncated.has(relid), unsettled: this.#lacksPartition(relid, state) };
     });
   }
 
@@ -118,7 +118,7 @@ export class CapturedTables {
     return target;
   }
 
-  /** The stream brings rows of a partition; what the last look has found in the table is missed at the next one by itself. */
+  /** The stream brings rows of a partition. One that the last look has found needs no record: should it go, the next look misses it. */
   partition({ relid }: TableShape, partition: number): void {
     const { versions, catalog, record } = this.#options;
     const look = versions.looked(relid);
@@ -129,14 +129,14 @@ export class CapturedTables {
     catalog.nudge();
   }
 
-  /** Those that the stream has brought rows of and that are not in the table by this state of it. */
-  #gonePartitions(relid: number, state: TableState | null): readonly number[] {
-    return [...this.#options.versions.unsettled(relid)].filter((partition) => state === null || !this.#options.catalog.holds(state, partition));
+  /** Whether the stream has brought rows of a partition that is not in the table by this state of it. */
+  #lacksPartition(relid: number, state: TableState | null): boolean {
+    return [...this.#options.versions.unsettled(relid)].some((partition) => state === null || !this.#options.catalog.holds(state, partition));
   }
 
   /** At the commit of a look's watermark: these are the tables from here on. */
   async takeLook({ tables, gone }: Pick<CatalogLook, 'tables' | 'gone'>): Promise<void> {
-    const { versions } = this.#options;
+    const { versions, copy, copies } = this.#options;
     for (const relid of gone) this.#leave(relid);
     for (const table of tables) {
       const { shape, state } = table;
@@ -147,7 +147,7 @@ export class CapturedTables {
       const { schema } = target;
       const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);
       if (isNew || isDoubtful) this.#say(schema, isDoubtful);
-      if (this.#toCopy.delete(shape.relid) && !isDoubtful) this.#copyFirst(schema);
+      if (this.#toCopy.delete(shape.relid) && !isDoubtful) copy(firstJob(schema, copies.copies));
       const settled = versions.unsettled(shape.relid);
       const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state, settled: settled.size === 0 ? undefined : [...settled] };
       versions.look(look);
@@ -160,13 +160,8 @@ export class CapturedTables {
   /** What the look has found, and what the stream has brought until it is taken in. */
   #doubtOf({ shape, state, doubt }: TableLook): Doubt | null {
     if (this.#isUncertain(shape.relid)) return { reason: doubt?.reason ?? 'which of its columns rows were written for could not be told', surplus: true };
-    if (this.#gonePartitions(shape.relid, state).length > 0) return { reason: doubt?.reason ?? 'a partition came and went, and its rows without an event', surplus: true };
+    if (this.#lacksPartition(shape.relid, state)) return { reason: doubt?.reason ?? 'a partition came and went, and its rows without an event', surplus: true };
     return doubt;
-  }
-
-  #copyFirst(table: TableShape): void {
-    const { copy, copies } = this.#options;
-    for (const job of firstJobs([table], copies.copies)) copy(job);
   }
 
   /** A table that was dropped. What replicas lack of it comes by no copy any more, and they need to know (renewal.ts). */

@@ -32,9 +32,9 @@ export function copyJobs(of: {
   return jobs.filter((job) => job !== null);
 }
 
-/** Tables that have come later. One of the same name may have been there before. */
-export function firstJobs(tables: readonly TableShape[], copies: ReadonlyMap<string, SnapshotRecord>): readonly CopyJob[] {
-  return tables.map((table) => ({ table, sink: null, ask: null, resume: null, replaces: copies.has(copyKey(tableName(table), null)) }));
+/** Of a table that has come later. One of the same name may have been there before. */
+export function firstJob(table: TableShape, copies: ReadonlyMap<string, SnapshotRecord>): CopyJob {
+  return { table, sink: null, ask: null, resume: null, replaces: copies.has(copyKey(tableName(table), null)) };
 }
 
 /** The job as the orders want it: whoever begins a copy of a whole table anew answers whatever was ordered before. */

@@ -22,7 +22,7 @@ export function endBytes(end: Omit<EndRecord, 'parts'>, parts: readonly Part[]):
   return writer.word(words.end).copy();
 }
 
-/** The END that these bytes are, if it is one that `endText` has written; else null. */
+/** The END that these bytes are, if it is one that `endBytes` has written; else null. */
 export function readEnd({ bytes, start, end }: Slice): EndRecord | null {
   scanner.reset(bytes, start, end);
   const startId = scanner.after(words.type).text();

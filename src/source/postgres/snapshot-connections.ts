@@ -6,7 +6,7 @@ export interface SnapshotConnectionsOptions {
   readonly target: ConnectionTarget;
   readonly applicationName: string;
   readonly onLost: (error: unknown) => void;
-  /** Nobody waits any more for one that is being opened. */
+  /** The session is over: whoever waits for one that is being opened gets none. */
   readonly signal: AbortSignal;
 }
 
@@ -20,7 +20,6 @@ export class SnapshotConnections {
   /** Open and free; those that nobody has wanted for a while are closed. */
   #free: PgConnection[] = [];
   #idleTimer: NodeJS.Timeout | undefined;
-  #destroyed = false;
 
   constructor(options: SnapshotConnectionsOptions) {
     this.#options = options;
@@ -46,7 +45,7 @@ export class SnapshotConnections {
   async open(): Promise<PgConnection> {
     const { target, applicationName, onLost, signal } = this.#options;
     const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost, signal });
-    if (this.#destroyed) connection.destroy();
+    if (signal.aborted) connection.destroy();
     this.#all.add(connection);
     return connection;
   }
@@ -56,7 +55,6 @@ export class SnapshotConnections {
   }
 
   destroy(): void {
-    this.#destroyed = true;
     clearTimeout(this.#idleTimer);
     for (const connection of this.#all) connection.destroy();
     this.#all.clear();
