@@ -111,13 +111,12 @@ export class EndFollower {
   }
 
   /**
-   * The next steps that are there, up to about `maxBytes` of events, `maxSteps`, and `maxParts` in all of them; empty when there is
-   * none yet. A transaction that is larger than that comes alone.
+   * The next steps that are there, up to about `maxBytes` of events and `maxSteps`; empty when there is none yet. A
+   * transaction that is larger than `maxBytes` comes alone.
    */
-  async next(maxBytes: number, maxSteps: number, maxParts = Infinity): Promise<readonly Step[]> {
+  async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
     const steps: Step[] = [];
     let bytes = 0;
-    let parts = 0;
     // The end as it is now: a log that is written without pause must not keep what is there from being handed out.
     const range = await this.#reader.range(this.#topic, 0);
     if (this.#offset > range.end) await this.#fetch();
@@ -127,16 +126,14 @@ export class EndFollower {
       while (cursor.next()) {
         if (cursor.offset < this.#offset) continue;
         const record = decodeControl<TransactionRecord>(cursor.value, `${this.#topic} at offset ${cursor.offset}`);
-        const own = record.type === 'end' ? record.parts : [];
-        const size = own.reduce((sum, part) => sum + part.bytes, 0);
-        if (steps.length > 0 && (bytes + size > maxBytes || parts + own.length > maxParts || steps.length >= maxSteps)) return steps;
+        const size = record.type === 'end' ? record.parts.reduce((sum, part) => sum + part.bytes, 0) : 0;
+        if (steps.length > 0 && (bytes + size > maxBytes || steps.length >= maxSteps)) return steps;
         this.#offset = cursor.offset + 1;
         const end = this.#accept(record, cursor.offset);
         if (end === null) continue;
         steps.push(this.#step(end, cursor.offset));
         this.#afterGap = false;
         bytes += size;
-        parts += own.length;
       }
       if (cursor.nextOffset === from) break;
       this.#offset = Math.max(this.#offset, cursor.nextOffset);

@@ -70,13 +70,9 @@ export interface ReplayerProgress {
   readonly uncopied: readonly string[];
 }
 
-/** Source transactions share one at the replica up to this: a commit is waited for, so there should be few. */
-const batchBytes = 16 << 20;
-/** Where what comes of a batch is held until its end, or all of it may have to be done again row by row. */
-const batchBytesHeld = 4 << 20;
-/** ENDs, and what they name, are in memory until the end of a batch. */
+/** Source transactions share one at the replica up to this; a larger one is written in pieces of it, in one transaction still. */
+const batchBytes = 4 << 20;
 const batchSteps = 4096;
-const batchParts = 8192;
 /** What is read and written at a time: small enough that what is made a row dies young. */
 const pieceBytes = 1 << 20;
 /** A position that moves over nothing for the sink is written after this many milliseconds, or with the next batch. */
@@ -173,11 +169,9 @@ export class Replayer {
 
   /** Replays until the signal aborts; throws what the sink or the log throws, with nothing half applied. */
   async run(signal: AbortSignal): Promise<void> {
-    const { sink, onError } = this.#options;
-    const most = sink.inCommitOrder === true || onError === 'dead-letter' ? batchBytesHeld : batchBytes;
     try {
       while (!signal.aborted) {
-        const steps = await this.#follower.next(most, batchSteps, batchParts);
+        const steps = await this.#follower.next(batchBytes, batchSteps);
         const wanted = this.#wanted(steps);
         await this.#needed.check(this.#follower.captured);
         if (wanted.length > 0) await this.#take(wanted);

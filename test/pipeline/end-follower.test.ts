@@ -134,17 +134,6 @@ test('a batch ends at its limits of bytes and of steps, and a transaction that i
   assert.deepEqual(batches, [[1n, 2n], [3n], [4n], [5n, 6n]]);
 });
 
-test('a batch ends at its limit of parts, and a transaction that has more comes alone', async (t) => {
-  const log = await WrittenLog.open(t);
-  const of = (commit: bigint, before: bigint, parts: number): EndRecord =>
-    end(startA, at(1, commit), before === 0n ? origin : at(1, before), { parts: Array.from({ length: parts }, () => partOf(1, 0, 0, { bytes: 1 })) });
-  await log.write('shop.transaction', start(1, startA), of(1n, 0n, 2), of(2n, 1n, 1), of(3n, 2n, 1), of(4n, 3n, 9), of(5n, 4n, 3));
-  const reader = await follow(log);
-  const batches: bigint[][] = [];
-  for (let batch = await reader.next(100, 100, 3); batch.length > 0; batch = await reader.next(100, 100, 3)) batches.push(batch.map((step) => step.end.commitLsn));
-  assert.deepEqual(batches, [[1n, 2n], [3n], [4n], [5n]]);
-});
-
 test('a step says where its END stands: that is the next position\'s hint', async (t) => {
   const log = await WrittenLog.open(t);
   await log.write('shop.transaction', ...three);

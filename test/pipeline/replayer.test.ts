@@ -56,7 +56,7 @@ test('the replayer: many source transactions share one at the replica, table by 
 test('the replayer: a transaction larger than a batch comes alone and in pieces, and is seen whole or not at all', async (t) => {
   const { source, bench } = await settingOf(t);
   source.commit([insert(items, ['before', 'x'])]);
-  source.commit(Array.from({ length: 24 }, (_, n) => insert(n % 2 === 0 ? items : orders, [`${n}`, 'y'.repeat(800_000)])));
+  source.commit(Array.from({ length: 24 }, (_, n) => insert(n % 2 === 0 ? items : orders, [`${n}`, 'y'.repeat(400_000)])));
   source.commit([insert(items, ['behind', 'x'])]);
   await bench.acknowledged(source.lsn);
   const calls: string[] = [];
