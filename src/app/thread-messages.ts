@@ -141,6 +141,13 @@ interface AppendReply {
 export function reporterOver(port: MessagePort): SinkReporter {
   const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
   let next = 0;
+  let isClosed = false;
+  const closed = (): Error => new TailraceError('log-unwritable', 'the publisher, which writes the log, has ended');
+  port.on('close', () => {
+    isClosed = true;
+    for (const { reject } of waiting.values()) reject(closed());
+    waiting.clear();
+  });
   port.on('message', ({ id, error }: AppendReply) => {
     const request = waiting.get(id);
     waiting.delete(id);
@@ -150,6 +157,7 @@ export function reporterOver(port: MessagePort): SinkReporter {
   return {
     append: (topic, draft) =>
       new Promise((resolve, reject) => {
+        if (isClosed) return reject(closed());
         const id = next++;
         waiting.set(id, { resolve, reject });
         port.postMessage({ id, topic, key: draft.key, value: draft.value, ask: draft.ask } satisfies AppendRequest);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Codec } from '../codec/codec.ts';
 import type { Lsn } from '../event/lsn.ts';
 import type { Position } from '../event/position.ts';
@@ -78,6 +79,8 @@ const pieceBytes = 1 << 20;
 /** A position that moves over nothing for the sink is written after this many milliseconds, or with the next batch. */
 const idlePositionAfter = 3000;
 const reportInterval = 1000;
+/** The report before a stop waits for the log no longer than this. */
+const lastReportWithin = 2000;
 
 /**
  * Log → sink: follows the ENDs and hands the sink whole source transactions in commit order, many in one transaction of the
@@ -180,11 +183,12 @@ export class Replayer {
         if (this.#options.alone !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
         if (steps.length === 0 && !(await this.#advance())) await this.#follower.wait(signal);
         if (!this.#unfinished.isOpen) await this.#movePassedPosition(idlePositionAfter);
-        await this.#report();
+        await this.#report(reportInterval);
       }
       await this.#unfinished.giveUp();
       await this.#movePassedPosition(0);
     } finally {
+      if (signal.aborted) await this.#reportBeforeStop();
       await this.#session.abort().catch(() => undefined);
       await this.#session.close();
     }
@@ -301,13 +305,18 @@ export class Replayer {
   }
 
   /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */
-  async #report(): Promise<void> {
+  async #report(after: number): Promise<void> {
     const last = this.#last;
-    if (last === null || last === this.#reported || this.#passed !== null || Date.now() - this.#reportedAt < reportInterval) return;
+    if (last === null || last === this.#reported || this.#passed !== null || Date.now() - this.#reportedAt < after) return;
     this.#reported = last;
     this.#reportedAt = Date.now();
     const { startId, epoch, commitLsn, endLsn } = last.end;
     const value = encodeControl({ type: 'position', startId, epoch, commitLsn, endLsn, offset: last.offset });
     await this.#options.reporter.append('sink', { key: null, value });
+  }
+
+  /** Status and verify of a stopped pipeline have nothing else. A log that is away does not hold the stop up for it. */
+  async #reportBeforeStop(): Promise<void> {
+    await Promise.race([this.#report(0).catch(() => undefined), delay(lastReportWithin, undefined, { ref: false })]);
   }
 }

@@ -130,6 +130,45 @@ test('the replayer: what a sink reports is never ahead of its replica', { timeou
   }
 });
 
+test('the replayer: it says where it is before it stops, whenever it said so last; a log that does not answer holds up no stop', { timeout: 30_000 }, async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const { source, bench } = await settingOf(t);
+  const { publisher } = bench;
+  const said = async (): Promise<readonly bigint[]> =>
+    (await sinkRecords(publisher.reader, 'local')).filter((record) => record.type === 'position').map(({ commitLsn }) => commitLsn);
+  let sink = await bench.replay('local');
+  const first = source.commit([insert(items, ['1', 'x'])]);
+  await sink.reaches(first.endLsn);
+  const second = source.commit([insert(items, ['2', 'x'])]);
+  await sink.reaches(second.endLsn);
+  assert.ok(!(await said()).includes(second.commitLsn), 'by the clock it is too early');
+  assert.equal(await sink.stop(), null);
+  assert.equal((await said()).at(-1), second.commitLsn);
+  // In the middle of a batch: where it stands is before it.
+  const third = source.commit([insert(items, ['3', 'x'])]);
+  sink = await bench.replay('local', {
+    sink: watched(bench.sqlite().sink, [], () => {
+      if (source.lsn === third.endLsn) return;
+      void sink.stop();
+      throw new Error('the replica went away');
+    }),
+  });
+  await sink.reaches(third.endLsn);
+  const fourth = source.commit([insert(items, ['4', 'x'])]);
+  assert.match(String(await sink.ended()), /went away/);
+  assert.equal((await said()).at(-1), third.commitLsn);
+  // The log went away after it had said so once.
+  const alive = setInterval(() => {}, 1000);
+  t.after(() => clearInterval(alive));
+  let isAway = false;
+  sink = await bench.replay('local', { reporter: { append: (kind, draft) => (isAway ? new Promise(() => {}) : publisher.appendForSink('local', kind, draft)) } });
+  await sink.reaches(source.lsn);
+  await eventually(async () => (await said()).at(-1) === fourth.commitLsn);
+  isAway = true;
+  await sink.reaches(source.commit([insert(items, ['5', 'x'])]).endLsn);
+  assert.equal(await sink.stop(), null);
+});
+
 test('the replayer: a replica that was put back from a copy of its own is brought forward from there, each event once', async (t) => {
   const notes = tableOf('notes', 2, { key: [] });
   const source = new ScriptedSource([items, notes]);
