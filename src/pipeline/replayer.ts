@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Codec } from '../codec/codec.ts';
 import type { Lsn } from '../event/lsn.ts';
 import type { Position } from '../event/position.ts';
@@ -14,6 +13,7 @@ import { DeadLetters, isOfShape, isRefusal, type Written } from './dead-letters.
 import { EndFollower, isLink, positionOf, type Step } from './end-follower.ts';
 import { NeededTables } from './needed-tables.ts';
 import { refuseIncomplete } from './move/refusals.ts';
+import { PositionReports } from './position-reports.ts';
 import { findVoid } from './renewal.ts';
 import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
@@ -78,9 +78,6 @@ const batchSteps = 4096;
 const pieceBytes = 1 << 20;
 /** A position that moves over nothing for the sink is written after this many milliseconds, or with the next batch. */
 const idlePositionAfter = 3000;
-const reportInterval = 1000;
-/** The report before a stop waits for the log no longer than this. */
-const lastReportWithin = 2000;
 
 /**
  * Log → sink: follows the ENDs and hands the sink whole source transactions in commit order, many in one transaction of the
@@ -98,6 +95,7 @@ export class Replayer {
   readonly #events: TransactionReader;
   readonly #completer: RowCompleter | undefined;
   readonly #deadLetters: DeadLetters;
+  readonly #reports: PositionReports;
   readonly #own: SinkPart;
   readonly #unfinished: Unfinished;
   readonly #voids = new VoidEvents();
@@ -108,8 +106,6 @@ export class Replayer {
   #passed: { readonly step: Step; readonly since: number } | null = null;
   #commitTime = 0n;
   #applied = 0;
-  #reportedAt = 0;
-  #reported: Step | null = null;
 
   private constructor(
     options: ReplayerOptions,
@@ -129,6 +125,7 @@ export class Replayer {
     this.#newReader = () => new TransactionReader(reader, parts.schemas, codec, { signal: parts.signal, completer: this.#completer, voids: this.#voids });
     this.#events = this.#newReader();
     this.#deadLetters = new DeadLetters(options, parts.session);
+    this.#reports = new PositionReports(options.reporter);
     this.#unfinished = new Unfinished({
       own: this.#own, session: parts.session, position: positionOf,
       write: (batch) => this.#writeRuns(this.#runs(batch), (changes, run) => this.#deadLetters.write(changes, run)),
@@ -183,12 +180,12 @@ export class Replayer {
         if (this.#options.alone !== undefined && (steps.length === 0 || wanted.length < steps.length)) break;
         if (steps.length === 0 && !(await this.#advance())) await this.#follower.wait(signal);
         if (!this.#unfinished.isOpen) await this.#movePassedPosition(idlePositionAfter);
-        await this.#report(reportInterval);
+        if (this.#passed === null) await this.#reports.say(this.#last);
       }
       await this.#unfinished.giveUp();
       await this.#movePassedPosition(0);
     } finally {
-      if (signal.aborted) await this.#reportBeforeStop();
+      if (signal.aborted && this.#passed === null) await this.#reports.sayBeforeStop(this.#last);
       await this.#session.abort().catch(() => undefined);
       await this.#session.close();
     }
@@ -302,21 +299,5 @@ export class Replayer {
     const { step } = this.#passed;
     this.#passed = null;
     await this.#write(this.#runs([]), positionOf(step), async () => {});
-  }
-
-  /** Says in the sink's topic where it is: never ahead of its replica, for retention, status and verify. */
-  async #report(after: number): Promise<void> {
-    const last = this.#last;
-    if (last === null || last === this.#reported || this.#passed !== null || Date.now() - this.#reportedAt < after) return;
-    this.#reported = last;
-    this.#reportedAt = Date.now();
-    const { startId, epoch, commitLsn, endLsn } = last.end;
-    const value = encodeControl({ type: 'position', startId, epoch, commitLsn, endLsn, offset: last.offset });
-    await this.#options.reporter.append('sink', { key: null, value });
-  }
-
-  /** Status and verify of a stopped pipeline have nothing else. A log that is away does not hold the stop up for it. */
-  async #reportBeforeStop(): Promise<void> {
-    await Promise.race([this.#report(0).catch(() => undefined), delay(lastReportWithin, undefined, { ref: false })]);
   }
 }
