@@ -1,5 +1,5 @@
 import type { TableShape } from '../event/table.ts';
-import type { Chunk, SnapshotReader, Visibility, WholeTable } from '../source/source.ts';
+import type { Chunk, RowMemory, SnapshotReader, Visibility, WholeTable } from '../source/source.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { every, resolved } from './copy-rows.ts';
@@ -19,6 +19,8 @@ export interface ChunkWindow {
 
 export interface CopyTools {
   readonly reader: SnapshotReader;
+  /** Of who reads: one chunk at a time lies in it, until it is written. */
+  readonly memory: RowMemory;
   readonly streamed: StreamedTransactions;
   readonly signal: AbortSignal;
   /** Whether WAL at the source runs short. */
@@ -41,7 +43,7 @@ const chunkBytes = 4 << 20;
 
 /** Reads one chunk; resolves when the stream has come to its high watermark and the rows are written, or not. */
 export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Promise<Outcome> {
-  const { reader, streamed, signal, windows, watermarks } = tools;
+  const { reader, memory, streamed, signal, windows, watermarks } = tools;
   const { table } = copy.job;
   const mark = tools.newMark();
   const [low, high] = [`${mark}:low`, `${mark}:high`];
@@ -50,7 +52,7 @@ export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Pro
   const of = 'range' in piece
     ? { after: piece.range.after, until: piece.range.until, keys: null, maxRows: copy.rowsOf(piece.range, chunkBytes * 0.9) }
     : { after: null, keys: piece.keys.map(({ key }) => key), maxRows: Infinity };
-  const read = reader.chunk({ table, low, high, ...of, where: copy.job.where ?? null, maxBytes: chunkBytes, signal });
+  const read = reader.chunk({ table, low, high, ...of, where: copy.job.where ?? null, maxBytes: chunkBytes, memory, signal });
   watermarks.set(low, () => {
     // This watermark's own transaction has been counted by now and is no one's concern.
     window = { relid: table.relid, changes: new SnapshotWindow(table), mark: streamed.count - 1 };

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MessageChange, RowChange, TruncateChange } from '../event/change.ts';
 import type { TableShape } from '../event/table.ts';
-import type { SnapshotReader, SourceHealth } from '../source/source.ts';
+import type { RowMemory, SnapshotReader, SourceHealth } from '../source/source.ts';
 import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CopyOrderRecord, RereadRecord } from './control-records.ts';
@@ -35,6 +35,7 @@ export interface SnapshotterOptions {
 const retryDelay = 10_000;
 /** Stretches that a table is cut into for each worker: one that ends early then finds another. */
 const stretches = 4;
+const none = new Uint8Array(0);
 
 /**
  * Copies tables while their changes stream (PROTOCOL, Snapshots). It runs beside the stream: some workers each ask the source for
@@ -134,10 +135,14 @@ export class Snapshotter {
 
   async #work(): Promise<void> {
     const { signal } = this.#options;
+    const memory: RowMemory = { bytes: none };
     while (!signal.aborted) {
-      const task = this.#next();
-      if (task === null) await this.#wake.promise;
-      else await task();
+      const task = this.#next(memory);
+      if (task !== null) await task();
+      else {
+        memory.bytes = none;
+        await this.#wake.promise;
+      }
     }
   }
 
@@ -165,16 +170,16 @@ export class Snapshotter {
   }
 
   /** The first thing there is to do, in the order in which the copies were added. */
-  #next(): (() => Promise<void>) | null {
+  #next(memory: RowMemory): (() => Promise<void>) | null {
     if (this.#budget.isShort) return null;
     for (const copy of this.#copies) {
       if (this.#options.isPaused(copy.progress.table)) continue;
       if (copy.phase === 'ready') {
         copy.phase = 'opening';
-        return () => this.#guarded(copy, () => this.#open(copy));
+        return () => this.#guarded(copy, () => this.#open(copy, memory));
       }
       const piece = copy.phase === 'open' ? copy.take() : null;
-      if (piece !== null) return () => this.#guarded(copy, () => this.#read(copy, piece));
+      if (piece !== null) return () => this.#guarded(copy, () => this.#read(copy, piece, memory));
     }
     return null;
   }
@@ -215,14 +220,14 @@ export class Snapshotter {
     this.#changed();
   }
 
-  async #open(copy: Copy): Promise<void> {
+  async #open(copy: Copy, memory: RowMemory): Promise<void> {
     const { reader, logger, parallel } = this.#options;
     const { job, progress } = copy;
     progress.estimate = (await reader.estimate(job.table)) ?? null;
     progress.state = 'copying';
     logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'copying a table');
     if (job.table.key.length === 0) {
-      if ((await copyWhole(copy, this.#tools())).kind === 'written') this.#finish(copy);
+      if ((await copyWhole(copy, this.#tools(memory))).kind === 'written') this.#finish(copy);
       else copy.phase = 'ready';
       return;
     }
@@ -248,9 +253,9 @@ export class Snapshotter {
     await this.#options.reader.watermark(content);
   }
 
-  async #read(copy: Copy, piece: Piece): Promise<void> {
+  async #read(copy: Copy, piece: Piece, memory: RowMemory): Promise<void> {
     try {
-      const outcome = await copyChunk(copy, piece, this.#tools());
+      const outcome = await copyChunk(copy, piece, this.#tools(memory));
       if (outcome.kind === 'again') {
         copy.again(piece);
         this.#options.logger.debug({ table: copy.progress.table, why: outcome.why }, 'a chunk is read again');
@@ -287,10 +292,10 @@ export class Snapshotter {
     }
   }
 
-  #tools(): Parameters<typeof copyChunk>[2] {
+  #tools(memory: RowMemory): Parameters<typeof copyChunk>[2] {
     const { reader, streamed, signal, startId } = this.#options;
     return {
-      reader, streamed, signal, givesWay: () => this.#budget.isShort, windows: this.#windows, watermarks: this.#watermarks, waiting: this.#waiting,
+      reader, memory, streamed, signal, givesWay: () => this.#budget.isShort, windows: this.#windows, watermarks: this.#watermarks, waiting: this.#waiting,
       newMark: () => `${startId}:${++this.#count}`,
     };
   }

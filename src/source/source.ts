@@ -149,7 +149,14 @@ export interface ChunkRequest {
   readonly where?: string | null;
   readonly maxRows: number;
   readonly maxBytes: number;
+  /** Where the rows may be put: then they last until the next chunk is asked for with it. */
+  readonly memory?: RowMemory;
   readonly signal: AbortSignal;
+}
+
+/** Bytes that one chunk after the other is read into: a fresh block of some MiB a chunk is what the garbage collector then has to find. */
+export interface RowMemory {
+  bytes: Uint8Array;
 }
 
 export interface Chunk {

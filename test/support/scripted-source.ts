@@ -362,7 +362,7 @@ class ScriptedSnapshots implements SnapshotReader {
     const stable = shape === source.shape(request.table.relid);
     source.commit([message(watermarkPrefix, request.high)]);
     await source.onChunk('high', request);
-    return source.bend({ rows: blockOf(cut), visibility, stable, shape, last: request.keys !== null || texts.length < most }, request);
+    return source.bend({ rows: within(request.memory, blockOf(cut)), visibility, stable, shape, last: request.keys !== null || texts.length < most }, request);
   }
 
   async whole(table: TableShape): Promise<WholeTable> {
@@ -489,6 +489,14 @@ function applyKeyless(rows: Map<string, Texts>, old: Texts | null, next: Texts |
   }
   if (next !== null) rows.set(String(count), next);
   return count + 1;
+}
+
+/** The rows lie where the caller lets them, over those of the chunk before. */
+function within(memory: ChunkRequest['memory'], block: RowBlock): RowBlock {
+  if (memory === undefined) return block;
+  if (memory.bytes.length < block.length) memory.bytes = new Uint8Array(2 * block.length);
+  memory.bytes.set(block.bytes);
+  return { ...block, bytes: memory.bytes };
 }
 
 function blockOf(rows: readonly Texts[]): RowBlock {

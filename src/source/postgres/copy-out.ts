@@ -25,6 +25,8 @@ export interface CopyOutOptions {
   readonly onFull?: () => void;
   /** Reading waits while so many bytes of rows have not been taken. */
   readonly blockBytes?: number;
+  /** Where the first block begins. */
+  readonly bytes?: Uint8Array;
 }
 
 /**
@@ -47,7 +49,7 @@ export class CopyOut {
   constructor(text: string, options: CopyOutOptions) {
     this.#text = text;
     this.#options = options;
-    this.#rows = new CopyTextReader(options.columns);
+    this.#rows = new CopyTextReader(options.columns, options);
     // It may fail before anybody asks.
     this.#done.promise.catch(() => undefined);
   }

@@ -40,10 +40,11 @@ export class CopyTextReader {
   #isNull = false;
   #inEscape = false;
 
-  constructor(columns: number, capacity = 256 << 10) {
+  /** `bytes`: where the first block begins; it goes on elsewhere where that is too small. */
+  constructor(columns: number, { capacity = 256 << 10, bytes = new Uint8Array(0) }: { readonly capacity?: number; readonly bytes?: Uint8Array } = {}) {
     this.#columns = columns;
-    this.#bytes = new Uint8Array(0);
-    this.#view = viewOf(this.#bytes);
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
     this.#capacity = capacity;
   }
 

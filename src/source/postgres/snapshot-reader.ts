@@ -190,12 +190,18 @@ export class PostgresSnapshotReader implements SnapshotReader {
     const onFull = (): void => {
       cancelled = this.#options.control.query('SELECT pg_catalog.pg_cancel_backend($1)', [connection.pid]).catch(() => undefined);
     };
-    const copy = submit(connection.client, new CopyOut(text, { columns: shape.columns.length, maxBytes, onFull }));
+    const memory = request.memory ?? { bytes: new Uint8Array(0) };
+    const read = (rows: RowBlock): { readonly rows: RowBlock; readonly cut: boolean; readonly changed: false } => {
+      // What a huge row has made of it is not kept.
+      if (rows.bytes.length <= 2 * request.maxBytes) memory.bytes = rows.bytes;
+      return { rows, cut: copy.isCut, changed: false };
+    };
+    const copy = submit(connection.client, new CopyOut(text, { columns: shape.columns.length, maxBytes, onFull, bytes: memory.bytes }));
     try {
-      return { rows: await copy.all(), cut: copy.isCut, changed: false };
+      return read(await copy.all());
     } catch (error) {
       // Our own cancelling is no error; and a table that was renamed or altered since its state was read is read again.
-      if (copy.isCut && sqlstateOf(error) === '57014') return { rows: copy.taken(), cut: true, changed: false };
+      if (copy.isCut && sqlstateOf(error) === '57014') return read(copy.taken());
       if (!changedMeanwhile.has(sqlstateOf(error) ?? '')) throw error;
       return { rows: new CopyTextReader(0).take(), cut: false, changed: true };
     } finally {

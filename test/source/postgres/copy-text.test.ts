@@ -24,7 +24,7 @@ const rows: readonly Row[] = [['', null, 'a'], ['\\N', 'N', '\\'], ['\t\n\r\b\f\
 test('every escape, NULL and the empty text come back as they were, cut at every byte', () => {
   const text = copyText(rows);
   for (let cut = 0; cut <= text.length; cut++) {
-    const reader = new CopyTextReader(3, 16);
+    const reader = new CopyTextReader(3, { capacity: 16 });
     reader.push(text.subarray(0, cut), Infinity);
     reader.push(text.subarray(cut), Infinity);
     assert.deepEqual(rowsOf(reader.take()), rows, `cut at ${cut}`);
@@ -36,7 +36,7 @@ test('a copied row has byte for byte the form of a streamed one', () => {
     fc.property(
       fc.integer({ min: 1, max: 5 }).chain((width) => fc.array(fc.array(fc.option(fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0'))), { minLength: width, maxLength: width }), { minLength: 1, maxLength: 20 })),
       (any) => {
-        const reader = new CopyTextReader((any[0] as Row).length, 16);
+        const reader = new CopyTextReader((any[0] as Row).length, { capacity: 16 });
         reader.push(copyText(any), Infinity);
         const block = reader.take();
         assert.equal(block.count, any.length);
@@ -50,11 +50,27 @@ test('a copied row has byte for byte the form of a streamed one', () => {
 test('a block that is taken in the middle of a row leaves the beginning of that row to the next', () => {
   const text = copyText(rows);
   for (let cut = 0; cut <= text.length; cut++) {
-    const reader = new CopyTextReader(3, 16);
+    const reader = new CopyTextReader(3, { capacity: 16 });
     reader.push(text.subarray(0, cut), Infinity);
     const first = reader.take();
     reader.push(text.subarray(cut), Infinity);
     assert.deepEqual([...rowsOf(first), ...rowsOf(reader.take())], rows, `taken at ${cut}`);
+  }
+});
+
+test('a block begins in the bytes that are given, whatever is in them, and goes on elsewhere where they are too small', () => {
+  const text = copyText(rows);
+  for (const size of [0, 10, 100, text.length * 6 + 16]) {
+    const bytes = new Uint8Array(size).fill(0x6e);
+    const reader = new CopyTextReader(3, { bytes, capacity: 16 });
+    reader.push(text, Infinity);
+    const block = reader.take();
+    assert.deepEqual(rowsOf(block), rows);
+    assert.equal(block.bytes === bytes, size > text.length * 6);
+    // What comes next is not written over it.
+    reader.push(text, Infinity);
+    assert.deepEqual(rowsOf(reader.take()), rows);
+    assert.deepEqual(rowsOf(block), rows);
   }
 });
 

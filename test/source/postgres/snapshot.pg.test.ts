@@ -424,12 +424,26 @@ test('a copy is what it is whatever the chunks of the socket, and after an error
   assert.deepEqual(texts((await readChunk(session, table, { maxRows: 3 })).rows), expected.slice(0, 3));
 });
 
+test('the memory that a huge row has taken is not kept for the next chunk', async (t) => {
+  const { session } = await prepared(t, "CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k VALUES (1, 'a'), (2, repeat('x', 1000000))");
+  const memory = { bytes: new Uint8Array(100) };
+  const { bytes } = memory;
+  const chunk = await session.snapshots.chunk({ table: tableOf(session, 'k'), low: 'low', high: 'high', after: null, keys: null, maxRows: 100, maxBytes: 100_000, memory, signal });
+  assert.equal(chunk.rows.count, 2);
+  assert.equal(memory.bytes, bytes);
+});
+
 test('a chunk that is full gives up the rest, and says how far it came', async (t) => {
   const { session } = await prepared(t, "CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k SELECT g, repeat('x', 1000) FROM generate_series(1, 30000) g");
   const table = tableOf(session, 'k');
   const seen: string[] = [];
+  const memory = { bytes: new Uint8Array(0) };
   for (let after: readonly string[] | null = null; ; ) {
-    const chunk: Chunk = await session.snapshots.chunk({ table, low: 'low', high: 'high', after, keys: null, maxRows: 100_000, maxBytes: 1 << 22, signal });
+    const before = memory.bytes;
+    const chunk: Chunk = await session.snapshots.chunk({ table, low: 'low', high: 'high', after, keys: null, maxRows: 100_000, maxBytes: 1 << 22, memory, signal });
+    // Each in the memory of the one before.
+    assert.equal(chunk.rows.bytes, memory.bytes);
+    if (before.length > 0) assert.equal(memory.bytes, before);
     assert.ok(chunk.rows.length < 1.1 * (1 << 22), `${chunk.rows.length} bytes`);
     seen.push(...texts(chunk.rows).map(([id]) => String(id)));
     if (chunk.last) break;
