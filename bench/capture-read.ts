@@ -6,7 +6,8 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { silentLogger } from '../src/runtime/logger.ts';
-import { createPostgresSource, postgresSourceConfig } from '../src/source/postgres/index.ts';
+import { postgresSourceConfig } from '../src/source/postgres/config.ts';
+import { createPostgresSource } from '../src/source/postgres/index.ts';
 import { cpuSeconds } from './support/meter.ts';
 import { options } from './support/options.ts';
 import { benchServer } from './support/server.ts';

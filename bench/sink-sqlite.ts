@@ -11,7 +11,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { options } from './support/options.ts';
 import { tupleOf } from '../src/event/tuple.ts';
 import { silentLogger } from '../src/runtime/logger.ts';
-import { createSqliteSink, sqliteSinkConfig } from '../src/sink/sqlite/index.ts';
+import { sqliteSinkConfig } from '../src/sink/sqlite/config.ts';
+import { createSqliteSink } from '../src/sink/sqlite/index.ts';
 import type { TableOperation } from '../src/sink/sink.ts';
 import { positionAt, tableOf } from '../test/contract/sink-samples.ts';
 

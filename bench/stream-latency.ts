@@ -110,7 +110,7 @@ async function commit({ rowsPerTransaction: step, every }: Load, writer: pg.Clie
  */
 async function watch({ stream, reader }: Output, seen: Float64Array, step: number): Promise<void> {
   const topic = `${stream}.public.totals`;
-  const view = new EventView(reader, stream);
+  const view = await EventView.of(reader, stream);
   while (!(await reader.topics()).some((spec) => spec.topic === topic)) await delay(1);
   for (let offset = 0; seen.includes(0); await delay(1)) {
     const cursor = await reader.fetch(topic, 0, offset, 1 << 20);

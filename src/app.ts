@@ -6,9 +6,9 @@ import { RegistryServer } from './app/registry-http.ts';
 import type { PipelineConfig } from './config/pipeline-schema.ts';
 import type { PipelineStatus } from './pipeline/status.ts';
 import { serveHttp, type HttpAddress } from './runtime/http.ts';
-import { createLog } from './registry.ts';
+import { logs } from './registry.ts';
 import { TailraceError } from './runtime/errors.ts';
-import { silentLogger, type Logger } from './runtime/logger.ts';
+import type { Logger } from './runtime/logger.ts';
 
 export type { Parts } from './app/pipeline-host.ts';
 
@@ -64,7 +64,7 @@ export async function runPipelines(configs: readonly PipelineConfig[], options: 
 function requireManyWriters(configs: readonly PipelineConfig[], { publisher, streams, sinks }: Parts): void {
   if (publisher && streams && sinks === undefined) return;
   for (const { name, log } of configs) {
-    if (createLog(log, { pipeline: name, logger: silentLogger }).writers === 'many') continue;
+    if (logs[log.type].writers === 'many') continue;
     throw new TailraceError('usage', `the parts of the pipeline ${name} cannot be run apart: its log (${log.type}) is one process's`, { remedy: 'leave --role out, or let the topics live in Kafka (log: { type: kafka })' });
   }
 }

@@ -1,18 +1,13 @@
 import type { z } from 'zod';
-import { avroCodecConfig, createAvroCodec } from './codec/avro/index.ts';
 import type { Codec } from './codec/codec.ts';
-import { createJsonCodec, jsonCodecConfig } from './codec/json/index.ts';
-import { createTupleCodec, tupleCodecConfig } from './codec/tuple/index.ts';
-import { checkEmbeddedLog, createEmbeddedLog, embeddedLogClaims, embeddedLogConfig } from './log/embedded/index.ts';
-import { checkKafka, createKafkaLog, kafkaLogConfig } from './log/kafka/index.ts';
+import { embeddedLogClaims } from './log/embedded/claims.ts';
 import type { Log } from './log/log.ts';
 import type { Claim } from './runtime/claim.ts';
 import type { Finding } from './runtime/finding.ts';
 import type { Logger } from './runtime/logger.ts';
 import type { DdlPolicy, Sink } from './sink/sink.ts';
-import { createPostgresSink, postgresSinkConfig } from './sink/postgres/index.ts';
-import { createSqliteSink, sqliteSinkClaims, sqliteSinkConfig } from './sink/sqlite/index.ts';
-import { createPostgresSource, postgresSourceClaims, postgresSourceConfig } from './source/postgres/index.ts';
+import { sqliteSinkClaims } from './sink/sqlite/claims.ts';
+import { postgresSourceClaims } from './source/postgres/claims.ts';
 import type { Source } from './source/source.ts';
 
 /** What every plug-in gets beside its own part of the configuration. */
@@ -35,14 +30,15 @@ export interface SinkContext extends PluginContext {
 }
 
 /**
- * A plug-in: the schema of its own keys (`type` and a sink's common keys are added by config/) and how it is made. A new one
- * is a folder with an `index.ts` and one line in a table below.
+ * A plug-in: the schema of its own keys (`type` and a sink's common keys are added by config/) and how it is made. A new one is a
+ * folder with a `config.ts` and an `index.ts`, and one line in a table below. Either is loaded by whom it is needed: a thread makes do
+ * with what its pipeline names, and without schemas (docs/adr/0068-plug-ins-are-loaded-by-name.md).
  */
 interface Plugin<Schema extends z.ZodObject, Context, Made> {
-  readonly config: Schema;
-  create(config: z.output<Schema>, context: Context): Made;
+  config(): Promise<Schema>;
+  create(): Promise<(config: z.output<Schema>, context: Context) => Made>;
   /** What can be looked at from outside, where the thing made has no `check` of its own; changes nothing. */
-  check?(config: z.output<Schema>, context: PluginContext): readonly Finding[] | Promise<readonly Finding[]>;
+  check?(): Promise<(config: z.output<Schema>, context: PluginContext) => readonly Finding[] | Promise<readonly Finding[]>>;
   /** What no two of them may hold at once: a slot, a folder, a file. Compared over all pipelines of a run. */
   claims?(config: z.output<Schema>, context: { readonly pipeline: string }): readonly Claim[];
 }
@@ -55,6 +51,8 @@ interface SinkPlugin<Schema extends z.ZodObject> extends Plugin<Schema, SinkCont
 interface LogPlugin<Schema extends z.ZodObject> extends Plugin<Schema, LogContext, Log> {
   /** The format of a pipeline that names none. */
   readonly format: 'tuple' | 'json';
+  /** As the logs that it makes say of themselves. */
+  readonly writers: Log['writers'];
 }
 
 function codec<S extends z.ZodObject>(plugin: Plugin<S, PluginContext, Codec>): Plugin<S, PluginContext, Codec> {
@@ -71,27 +69,67 @@ function sink<S extends z.ZodObject>(plugin: SinkPlugin<S>): SinkPlugin<S> {
 }
 
 export const sources = {
-  postgres: source({ config: postgresSourceConfig, create: createPostgresSource, claims: postgresSourceClaims }),
+  postgres: source({
+    config: async () => (await import('./source/postgres/config.ts')).postgresSourceConfig,
+    create: async () => (await import('./source/postgres/index.ts')).createPostgresSource,
+    claims: postgresSourceClaims,
+  }),
 };
 
 export const logs = {
-  embedded: log({ config: embeddedLogConfig, format: 'tuple', create: createEmbeddedLog, check: checkEmbeddedLog, claims: embeddedLogClaims }),
-  kafka: log({ config: kafkaLogConfig, format: 'json', create: createKafkaLog, check: checkKafka }),
+  embedded: log({
+    format: 'tuple',
+    writers: 'one',
+    config: async () => (await import('./log/embedded/config.ts')).embeddedLogConfig,
+    create: async () => (await import('./log/embedded/index.ts')).createEmbeddedLog,
+    check: async () => (await import('./log/embedded/index.ts')).checkEmbeddedLog,
+    claims: embeddedLogClaims,
+  }),
+  kafka: log({
+    format: 'json',
+    writers: 'many',
+    config: async () => (await import('./log/kafka/config.ts')).kafkaLogConfig,
+    create: async () => (await import('./log/kafka/index.ts')).createKafkaLog,
+    check: async () => (await import('./log/kafka/index.ts')).checkKafka,
+  }),
 };
 
 export const sinks = {
-  postgres: sink({ config: postgresSinkConfig, place: 'url', create: createPostgresSink }),
-  sqlite: sink({ config: sqliteSinkConfig, place: 'path', create: createSqliteSink, claims: sqliteSinkClaims }),
+  postgres: sink({
+    place: 'url',
+    config: async () => (await import('./sink/postgres/config.ts')).postgresSinkConfig,
+    create: async () => (await import('./sink/postgres/index.ts')).createPostgresSink,
+  }),
+  sqlite: sink({
+    place: 'path',
+    config: async () => (await import('./sink/sqlite/config.ts')).sqliteSinkConfig,
+    create: async () => (await import('./sink/sqlite/index.ts')).createSqliteSink,
+    claims: sqliteSinkClaims,
+  }),
 };
 
 export const codecs = {
-  tuple: codec({ config: tupleCodecConfig, create: createTupleCodec }),
-  json: codec({ config: jsonCodecConfig, create: createJsonCodec }),
-  avro: codec({ config: avroCodecConfig, create: createAvroCodec }),
+  tuple: codec({
+    config: async () => (await import('./codec/tuple/config.ts')).tupleCodecConfig,
+    create: async () => (await import('./codec/tuple/index.ts')).createTupleCodec,
+  }),
+  json: codec({
+    config: async () => (await import('./codec/json/config.ts')).jsonCodecConfig,
+    create: async () => (await import('./codec/json/index.ts')).createJsonCodec,
+  }),
+  avro: codec({
+    config: async () => (await import('./codec/avro/config.ts')).avroCodecConfig,
+    create: async () => (await import('./codec/avro/index.ts')).createAvroCodec,
+  }),
 };
 
-type ConfigOf<Table extends Record<string, { readonly config: z.ZodObject }>> = {
-  [Type in keyof Table & string]: { readonly type: Type } & Readonly<z.output<Table[Type]['config']>>;
+/** The schemas of a table's plug-ins, by type. */
+export async function configsOf(table: Readonly<Record<string, { config(): Promise<z.ZodObject> }>>): Promise<Readonly<Record<string, z.ZodObject>>> {
+  return Object.fromEntries(await Promise.all(Object.entries(table).map(async ([type, plugin]) => [type, await plugin.config()] as const)));
+}
+
+type ConfigOf<Table extends Record<string, { config(): Promise<z.ZodObject> }>> = {
+  [Type in keyof Table & string]: { readonly type: Type } & Readonly<z.output<Awaited<ReturnType<Table[Type]['config']>>>>;
 }[keyof Table & string];
 
 export type SourceConfig = ConfigOf<typeof sources>;
@@ -100,26 +138,37 @@ export type OwnSinkConfig = ConfigOf<typeof sinks>;
 export type FormatConfig = ConfigOf<typeof codecs>;
 export type Format = FormatConfig['type'];
 
-export function createSource(config: SourceConfig, context: PluginContext): Source {
-  return sources[config.type].create(config, context);
+export function createSource(config: SourceConfig, context: PluginContext): Promise<Source> {
+  return made(sources[config.type], config, context);
 }
 
-export function createLog(config: LogConfig, context: LogContext): Log {
-  // As with sinks below: the discriminant has picked the entry.
-  const plugin = logs[config.type] as Plugin<z.ZodObject, LogContext, Log>;
-  return plugin.create(config, context);
+export function createLog(config: LogConfig, context: LogContext): Promise<Log> {
+  return made<LogContext, Log>(logs[config.type], config, context);
 }
 
-export function createSink(config: OwnSinkConfig, context: SinkContext): Sink {
-  // Each entry takes its own config; the discriminant has picked the right one, which the compiler cannot follow.
-  const plugin = sinks[config.type] as Plugin<z.ZodObject, SinkContext, Sink>;
-  return plugin.create(config, context);
+export function createSink(config: OwnSinkConfig, context: SinkContext): Promise<Sink> {
+  return made<SinkContext, Sink>(sinks[config.type], config, context);
+}
+
+export function createCodec(config: FormatConfig, context: PluginContext): Promise<Codec> {
+  return made<PluginContext, Codec>(codecs[config.type], config, context);
+}
+
+/** Each entry takes its own config; the discriminant has picked the right one, which the compiler cannot follow. */
+async function made<Context, Made>(plugin: unknown, config: object, context: Context): Promise<Made> {
+  const create = await (plugin as Plugin<z.ZodObject, Context, Made>).create();
+  return create(config as Record<string, unknown>, context);
+}
+
+/** Loads the code of these ahead of their use. */
+export async function loadCode({ log, format, sink }: { readonly log: LogConfig; readonly format: FormatConfig; readonly sink: OwnSinkConfig | undefined }): Promise<void> {
+  await Promise.all([logs[log.type].create(), codecs[format.type].create(), sink === undefined ? undefined : sinks[sink.type].create()]);
 }
 
 /** A log is no more than a place: it is looked at without being opened. */
 export async function checkLog(config: LogConfig, context: PluginContext): Promise<readonly Finding[]> {
-  const plugin = logs[config.type] as Plugin<z.ZodObject, LogContext, Log>;
-  return (await plugin.check?.(config, context)) ?? [];
+  const check = await (logs[config.type] as unknown as Plugin<z.ZodObject, LogContext, Log>).check?.();
+  return (await check?.(config, context)) ?? [];
 }
 
 /** Everything that a pipeline holds for itself, with the path of the key that says so. */
@@ -140,12 +189,7 @@ export function claimsOf(config: {
   });
 }
 
-export function createCodec(config: FormatConfig, context: PluginContext): Codec {
-  const plugin = codecs[config.type] as Plugin<z.ZodObject, PluginContext, Codec>;
-  return plugin.create(config, context);
-}
-
 /** One of each format, for whoever reads records of any: a record says which it is in. */
-export function everyCodec(context: PluginContext): readonly Codec[] {
-  return Object.values(codecs).map((plugin) => (plugin as Plugin<z.ZodObject, PluginContext, Codec>).create(plugin.config.parse({}), context));
+export function everyCodec(context: PluginContext): Promise<readonly Codec[]> {
+  return Promise.all(Object.values(codecs).map(async (plugin) => made<PluginContext, Codec>(plugin, (await plugin.config()).parse({}), context)));
 }

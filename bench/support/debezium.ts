@@ -1,7 +1,8 @@
 import type { Scope } from '../../test/support/postgres.ts';
 import { startConnect } from '../../test/support/kafka-connect.ts';
 import type { JavaProgram } from '../../test/support/java-program.ts';
-import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
+import { kafkaLogConfig } from '../../src/log/kafka/config.ts';
+import { createKafkaLog } from '../../src/log/kafka/index.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { cpuSeconds, peakMemory, serverCpuSeconds, type Cpu } from './meter.ts';

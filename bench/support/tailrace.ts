@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { createKafkaLog, kafkaLogConfig } from '../../src/log/kafka/index.ts';
+import { kafkaLogConfig } from '../../src/log/kafka/config.ts';
+import { createKafkaLog } from '../../src/log/kafka/index.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { freshName, type Arena, type Contender } from './contender.ts';
 import { BenchDaemon } from './daemon.ts';

@@ -1,10 +1,10 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import { matchesFilter } from '../event/table-pattern.ts';
 import type { TableSchema } from '../event/table.ts';
-import { checkLog, createCodec, createLog, createSink, createSource } from '../registry.ts';
+import { checkLog, createCodec, createSink, createSource, logs } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/finding.ts';
-import { silentLogger, type Logger } from '../runtime/logger.ts';
+import type { Logger } from '../runtime/logger.ts';
 import { refuseForeignLog } from '../pipeline/log-owner.ts';
 import { clashRemedy, topicClashes } from '../pipeline/topics.ts';
 import { loadStream, noOutputs, outputsOf } from './streams.ts';
@@ -19,11 +19,11 @@ export interface CheckedPart {
 /** Every problem of every part at once; changes nothing. A part that can't even be asked is a finding itself. */
 export async function checkPipeline(config: PipelineConfig, logger: Logger): Promise<readonly CheckedPart[]> {
   const context = { pipeline: config.name, logger };
-  const codec = createCodec(config.format, context);
+  const codec = await createCodec(config.format, context);
   let tables: readonly TableSchema[] = [];
   // First: what it captures is what the sinks are asked about. A shape that no log holds yet has no version.
   const source = await checked('source', async () => {
-    const found = await createSource(config.source, context).check();
+    const found = await (await createSource(config.source, context)).check();
     tables = found.tables.map((table) => ({ ...table, version: { epoch: 0, number: 0 } }));
     return [...found.findings, ...topicClashes(config.name, tables).map(topicFinding)];
   });
@@ -37,7 +37,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
     ...config.streams.map((stream) => checked(`stream ${stream.name}`, async () => (await loadStream(config, stream, noOutputs)).sink.check(await inputsOf(stream)))),
     ...config.sinks.map(async (sink) => {
       const its = (await inputsOf(sink)).filter((table) => matchesFilter(sink.tables, table));
-      return checked(`sink ${sink.name}`, () => createSink(sink, { ...context, sink: sink.name, ddl: config.ddl }).check(its));
+      return checked(`sink ${sink.name}`, async () => (await createSink(sink, { ...context, sink: sink.name, ddl: config.ddl })).check(its));
     }),
   ]);
   return [source, ...others];
@@ -45,8 +45,7 @@ export async function checkPipeline(config: PipelineConfig, logger: Logger): Pro
 
 /** Whose log it is; one that is not there yet is nobody's. */
 async function ownerFindings(config: PipelineConfig): Promise<readonly Finding[]> {
-  const log = createLog(config.log, { pipeline: config.name, logger: silentLogger });
-  if (log.writers !== 'one') return [];
+  if (logs[config.log.type].writers !== 'one') return [];
   try {
     refuseForeignLog(config.name, await withLogReader(config, (reader) => reader.topics()));
   } catch (error) {

@@ -70,7 +70,7 @@ async function walkAll(reader: LogReader, { config, topic, wanted, group }: Walk
   for (const partition of wanted) walks.push(await PartitionWalk.start(reader, { config, topic, partition, group }, options));
   // From where it begins it goes on the next time, even if nothing comes now.
   await group?.commit(topic, walks);
-  const view = new EventView(reader, writerOf(config.name, topic), { whole: options.whole === true });
+  const view = await EventView.of(reader, writerOf(config.name, topic), { whole: options.whole === true });
   let count = 0;
   while (!options.signal.aborted && count < options.max && walks.some((walk) => !walk.finished)) {
     let read = 0;

@@ -18,8 +18,8 @@ export async function withGroups<T>(config: PipelineConfig, use: (groups: Consum
   }
 }
 
-function openGroups(config: PipelineConfig): Promise<ConsumerGroups> {
-  return createLog(config.log, { pipeline: config.name, logger: commandLogger }).openGroups();
+async function openGroups(config: PipelineConfig): Promise<ConsumerGroups> {
+  return (await createLog(config.log, { pipeline: config.name, logger: commandLogger })).openGroups();
 }
 
 /** One consumer's hold on a group, and how far it has come. */

@@ -61,14 +61,17 @@ export class EventView {
   readonly #header = new HeaderReader();
   readonly #whole: WholeRows | null;
 
-  /** `pipeline`: or a stream's name among topics. `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
-  constructor(reader: LogReader, pipeline: string, { whole }: { readonly whole: boolean } = { whole: false }) {
+  private constructor(reader: LogReader, pipeline: string, { whole, codecs }: { readonly whole: boolean; readonly codecs: readonly Codec[] }) {
     this.#schemas = new SchemaReader(reader, topicNames(pipeline).schema);
     this.#shapes = new MergedShapes(reader, topicNames(pipeline).mergedShapes);
     // By the number in the record, not by the config: the topic says what it holds.
-    const all = everyCodec({ pipeline, logger: silentLogger });
-    this.#codecs = new Map(all.map((codec) => [codec.id, codec]));
+    this.#codecs = new Map(codecs.map((codec) => [codec.id, codec]));
     this.#whole = whole ? new WholeRows({ reader, schemas: this.#schemas, codec: (id) => this.#codecs.get(id) as Codec }) : null;
+  }
+
+  /** `pipeline`: or a stream's name among topics. `whole`: new rows are completed from what the log holds; records of a partition are to come in their order then. */
+  static async of(reader: LogReader, pipeline: string, { whole }: { readonly whole: boolean } = { whole: false }): Promise<EventView> {
+    return new EventView(reader, pipeline, { whole, codecs: await everyCodec({ pipeline, logger: silentLogger }) });
   }
 
   async view(topic: string, partition: number, cursor: RecordCursor): Promise<RecordView> {

@@ -26,7 +26,7 @@ export interface Delivery {
 export async function deliverJob({ config, job, run, logger, append }: Delivery): Promise<JobResult> {
   const own = config.sinks.find((sink) => sink.name === job.on);
   if (own === undefined) throw new TailraceError('internal', `there is no sink ${job.on}`);
-  const sink = createSink(own, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
+  const sink = await createSink(own, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
   if (sink.query === undefined) throw new TailraceError('job-query', `the replica of ${job.on} cannot be asked`);
   const { into } = job;
   const result = await sink.query({ sql: job.query, into: into.type === 'table' ? into.name : null, timeoutMs: job.timeout, maxBytes });

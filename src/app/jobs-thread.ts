@@ -82,7 +82,8 @@ class JobsThread {
   }
 
   async #lastRun(topic: string): Promise<JobRunRecord | null> {
-    const reader = await createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared: this.#data.shared }).openReader();
+    const log = await createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared: this.#data.shared });
+    const reader = await log.openReader();
     try {
       let last: JobRunRecord | null = null;
       for await (const cursor of records(reader, topic)) last = decodeControl<JobRunRecord>(cursor.value, `${topic} at offset ${cursor.offset}`);

@@ -1,11 +1,12 @@
 import type { PipelineConfig } from '../config/pipeline-schema.ts';
 import type { LogWriter } from '../log/log.ts';
-import { createLog } from '../registry.ts';
+import { createLog, logs } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import { commandLogger } from '../runtime/logger.ts';
 import { formatSize } from '../runtime/units.ts';
 import { askDaemon } from './control/ask-daemon.ts';
-import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
+import type { LogRequest } from './control/log-request.ts';
+import { performOnLog, type LogReply } from './log-requests.ts';
 
 /** A large topic is read twice, and written. */
 const longest = 24 * 3_600_000;
@@ -33,8 +34,7 @@ export class LogDoor {
   /** What was asked for is durable when this resolves. Throws `log-locked` where the log is another process's that takes no commands. */
   async ask(request: LogRequest): Promise<LogReply> {
     const { name: pipeline, log } = this.#config;
-    const opened = createLog(log, { pipeline, logger: commandLogger });
-    if (opened.writers === 'many') return performOnLog((this.#writer ??= await opened.openWriter()), request);
+    if (logs[log.type].writers === 'many') return performOnLog((this.#writer ??= await (await createLog(log, { pipeline, logger: commandLogger })).openWriter()), request);
     if (lengthOf(request) > longestForDaemon) return this.#withoutDaemon(request);
     try {
       return await askDaemon(this.#config, 'log', request, { runtimeFolder: this.#runtimeFolder, ...(request.do === 'compact' ? { timeoutMs: longest } : {}) });
@@ -66,7 +66,8 @@ function lengthOf(request: LogRequest): number {
 
 /** For what no daemon does for us: the pipeline must not run on a log that is one process's. */
 export async function withWriter<T>(config: PipelineConfig, use: (writer: LogWriter) => Promise<T>): Promise<T> {
-  const writer = await createLog(config.log, { pipeline: config.name, logger: commandLogger }).openWriter().catch((error: unknown) => {
+  const log = await createLog(config.log, { pipeline: config.name, logger: commandLogger });
+  const writer = await log.openWriter().catch((error: unknown) => {
     throw error instanceof TailraceError && error.code === 'log-locked' ? new TailraceError('log-locked', error.message, { cause: error, remedy: 'If it is the daemon, run the command on its machine, as its user and with the same TAILRACE_RUNTIME_DIR; for a topic of the pipeline itself, stop it first.' }) : error;
   });
   try {

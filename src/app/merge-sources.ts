@@ -53,7 +53,7 @@ export class SourceLogs {
   async of(config: PipelineConfig): Promise<SourceLog> {
     const known = this.#open.get(`pipeline ${config.name}`);
     if (known !== undefined) return known;
-    const reader = await createLog(config.log, { pipeline: config.name, logger: silentLogger }).openReader();
+    const reader = await (await createLog(config.log, { pipeline: config.name, logger: silentLogger })).openReader();
     return this.#keep(`pipeline ${config.name}`, { reader, pipelines: [config.name], folder: null });
   }
 
@@ -78,7 +78,8 @@ export class SourceLogs {
   async #folder(folder: string): Promise<SourceLog> {
     const known = this.#open.get(`folder ${folder}`);
     if (known !== undefined) return known;
-    const reader = await createLog({ type: 'embedded', ...logs.embedded.config.parse({ directory: folder }) }, { pipeline: '', logger: silentLogger }).openReader();
+    const log = await createLog({ type: 'embedded', ...(await logs.embedded.config()).parse({ directory: folder }) }, { pipeline: '', logger: silentLogger });
+    const reader = await log.openReader();
     const pipelines = (await reader.topics()).map(({ topic }) => topic).filter((topic) => /^[^.]+\.transaction$/.test(topic)).map((topic) => topic.slice(0, topic.indexOf('.')));
     return this.#keep(`folder ${folder}`, { reader, pipelines: pipelines.toSorted(), folder });
   }

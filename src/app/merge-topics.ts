@@ -68,8 +68,9 @@ export async function mergeTopics(configs: readonly PipelineConfig[], order: Mer
     const into = await logs.of(config);
     const sources: FoundSource[] = [];
     for (const spec of order.sources) sources.push(...(await logs.find(spec)));
-    const log = createLog(config.log, { pipeline: config.name, logger: commandLogger });
-    const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, isShared: log.writers === 'many', logId: await logIdOf(into.reader, config.name) });
+    const log = await createLog(config.log, { pipeline: config.name, logger: commandLogger });
+    const formats = new Map((await everyCodec({ pipeline: config.name, logger: silentLogger })).map(({ id, name }) => [id, name] as const));
+    const merge = new TopicMerge({ config, topic, reader: into.reader, door, sources, formats, isShared: log.writers === 'many', logId: await logIdOf(into.reader, config.name) });
     await merge.check();
     lead = await takeTurn(log, `merge.${topic.slice(config.name.length + 1)}`, order.onWaiting);
     return await merge.run(lead.lost, order.onProgress);
@@ -100,6 +101,8 @@ interface Parts {
   /** Where many may write, each append looks where the topic ends; else whoever writes does. */
   readonly isShared: boolean;
   readonly sources: readonly FoundSource[];
+  /** The formats' names by the number that stands in records. */
+  readonly formats: ReadonlyMap<number, string>;
 }
 
 /** What is merged of one writer: the topics of all arguments that are its. */
@@ -134,8 +137,8 @@ class TopicMerge {
       for (const spec of topics) {
         const codec = await codecOf(log.reader, spec);
         if (codec === null) continue;
-        if (known !== null && known.codec !== codec) refuseFormat(spec.topic, codec, `those of ${shortened(known.topic, 80)} in`, known.codec);
-        if (isForeign && formatName(codec) === 'avro') {
+        if (known !== null && known.codec !== codec) this.#refuseFormat(spec.topic, codec, `those of ${shortened(known.topic, 80)} in`, known.codec);
+        if (isForeign && this.#parts.formats.get(codec) === 'avro') {
           throw new TailraceError('usage', `the events of ${shortened(spec.topic, 80)} are in Avro, and of another log: they name their schemas by the ids of a registry that may be another`, { remedy: 'Merge them into a topic of their own log.' });
         }
         known = { topic: spec.topic, codec };
@@ -154,10 +157,15 @@ class TopicMerge {
     const merger = new Merger({
       sources: await this.#open(mark), codec: mark?.codec ?? null, end, onProgress,
       append: (records, at) => this.#append(records, at, lost),
-      refuseFormat: (of, codec, known) => refuseFormat(of, codec, 'what was merged before in', known),
+      refuseFormat: (of, codec, known) => this.#refuseFormat(of, codec, 'what was merged before in', known),
     });
     const merged = await merger.run();
     return { topic, merged, sources: sizes, before, after: await this.#size() };
+  }
+
+  #refuseFormat(topic: string, codec: number, others: string, known: number): never {
+    const name = (id: number): string => this.#parts.formats.get(id) ?? `number ${id}`;
+    throw new TailraceError('log-other-format', `the events of ${shortened(topic, 80)} are written as ${name(codec)}, and ${others} ${name(known)}`, { remedy: 'Topics are merged with others of their format only.' });
   }
 
   /** What the merged topic says: where it ends, and up to where each source is in it. */
@@ -252,14 +260,6 @@ async function codecOf(reader: LogReader, { topic, partitions }: TopicSpec): Pro
     while (cursor.next()) if (cursor.header(headerName, slice)) return new HeaderReader().reset(slice).codec;
   }
   return null;
-}
-
-function formatName(codec: number): string {
-  return everyCodec({ pipeline: '', logger: silentLogger }).find(({ id }) => id === codec)?.name ?? `number ${codec}`;
-}
-
-function refuseFormat(topic: string, codec: number, others: string, known: number): never {
-  throw new TailraceError('log-other-format', `the events of ${shortened(topic, 80)} are written as ${formatName(codec)}, and ${others} ${formatName(known)}`, { remedy: 'Topics are merged with others of their format only.' });
 }
 
 function overtaken(topic: string): TailraceError {

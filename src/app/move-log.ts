@@ -10,13 +10,13 @@ import { moveGroups } from './moved-groups.ts';
 export async function copyLog(from: PipelineConfig, to: PipelineConfig, onProgress: (moved: Moved) => void): Promise<void> {
   checkPair(from, to);
   const context = { pipeline: from.name, logger: commandLogger };
-  const { tombstones } = createCodec(from.format, context);
-  const source = createLog(from.log, context);
+  const { tombstones } = await createCodec(from.format, context);
+  const source = await createLog(from.log, context);
   // A path that is wrong is told, and no log is made there.
   await (await source.openReader()).close();
   await withLog(source, async (old) => {
     const { logId } = await lastStart(old.reader, from.name);
-    const target = createLog(to.log, { ...context, logId });
+    const target = await createLog(to.log, { ...context, logId });
     await withLog(target, async (made) => {
       const known = made.reader.logId;
       if (known !== undefined && known !== logId) throw new TailraceError('log-not-empty', `the log to copy to is another one (${known})`);

@@ -3,7 +3,7 @@ import { portableConfig } from '../config/portable.ts';
 import type { PipelineConfig, StreamConfig } from '../config/pipeline-schema.ts';
 import type { JobStatus, PipelineStatus } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
-import { createLog } from '../registry.ts';
+import { createLog, logs } from '../registry.ts';
 import { TailraceError } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CommandName, Handlers, PublisherCommand, ReplyOf, RequestOf } from './control/commands.ts';
@@ -69,7 +69,7 @@ export class PipelineHost {
   constructor(config: PipelineConfig, { logger, place, parts }: { readonly logger: Logger; readonly place: SocketPlace; readonly parts: Parts }) {
     this.#config = config;
     this.#parts = parts;
-    this.#manyWriters = createLog(config.log, { pipeline: config.name, logger }).writers === 'many';
+    this.#manyWriters = logs[config.log.type].writers === 'many';
     this.#logger = logger;
     this.#place = place;
     this.#ended = new Promise((resolve) => (this.#end = resolve));
@@ -192,7 +192,7 @@ export class PipelineHost {
     const data: SpreadThreadData = { role: 'spread', config: portableConfig(this.#config), logLevel: this.#logger.level, stream };
     const worker = this.#start(stream, 'spread-thread', data);
     const own = this.#config.streams.filter(isSpread).find(({ name }) => name === stream) as StreamConfig & { readonly shards: number };
-    const log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
+    const log = () => createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
     const membership = new SpreadMembership({ log, stream: own, post: (message) => worker.postMessage(message), logger: this.#logger });
     this.#memberships.push(membership);
     worker.on('message', (received: FromSink) => {

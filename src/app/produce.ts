@@ -6,7 +6,7 @@ import { shortened } from '../runtime/printable.ts';
 import { formatSize } from '../runtime/units.ts';
 import { InputLines } from './input-lines.ts';
 import { LogDoor } from './log-door.ts';
-import type { ProducedRecord } from './log-requests.ts';
+import type { ProducedRecord } from './control/log-request.ts';
 import type { LineReader } from './produced-records.ts';
 import { kindOf } from './topic-kind.ts';
 import { findTopic, withLogReader } from './topics.ts';

@@ -1,6 +1,6 @@
 import { TailraceError } from '../runtime/errors.ts';
 import { shortened } from '../runtime/printable.ts';
-import type { ProducedRecord } from './log-requests.ts';
+import type { ProducedRecord } from './control/log-request.ts';
 
 /** How a line is read; names and defaults are those of Kafka's console producer. */
 export interface LineFormat {

@@ -20,7 +20,8 @@ import type { Handlers, PublisherCommand } from './control/commands.ts';
 import { answerCall } from './control/thread-calls.ts';
 import { followersOf } from './followers.ts';
 import { serveAppends } from './job-port.ts';
-import { performOnLog, type LogReply, type LogRequest } from './log-requests.ts';
+import type { LogRequest } from './control/log-request.ts';
+import { performOnLog, type LogReply } from './log-requests.ts';
 import { isOthers } from './topic-kind.ts';
 import { serveOutputs } from './stream-port.ts';
 import { WalWatch } from './wal-watch.ts';
@@ -52,11 +53,17 @@ class PublisherThread {
   readonly #source: Source;
   readonly #wal: WalWatch;
 
-  constructor(data: PublisherThreadData) {
-    this.#config = configFromPortable(data.config);
-    this.#logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: this.#config.name });
-    this.#source = createSource(this.#config.source, { pipeline: this.#config.name, logger: this.#logger });
-    this.#wal = new WalWatch(this.#logger);
+  private constructor(config: PipelineConfig, { source, logger }: { readonly source: Source; readonly logger: Logger }) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#source = source;
+    this.#wal = new WalWatch(logger);
+  }
+
+  static async create(data: PublisherThreadData): Promise<PublisherThread> {
+    const config = configFromPortable(data.config);
+    const logger = createLogger({ level: data.logLevel as LogLevel }).child({ pipeline: config.name });
+    return new PublisherThread(config, { source: await createSource(config.source, { pipeline: config.name, logger }), logger });
   }
 
   async run(): Promise<void> {
@@ -141,8 +148,8 @@ class PublisherThread {
     const options: PublisherOptions = {
       pipeline: name,
       source: this.#source,
-      log: createLog(log, context),
-      codec: createCodec(format, context),
+      log: await createLog(log, context),
+      codec: await createCodec(format, context),
       snapshot: source.snapshot,
       onGap: this.#config.on_gap,
       sinks: followersOf(this.#config).map((follower) => follower.name),
@@ -250,4 +257,4 @@ function send(message: FromPublisher): void {
   parentPort?.postMessage(message);
 }
 
-await new PublisherThread(workerData as PublisherThreadData).run();
+await (await PublisherThread.create(workerData as PublisherThreadData)).run();

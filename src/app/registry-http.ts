@@ -65,7 +65,7 @@ class SchemaLog {
 
   async #read(): Promise<PipelineSchemas> {
     const { name, log, streams } = this.#config;
-    this.#reader ??= await createLog(log, { pipeline: name, logger: silentLogger }).openReader();
+    this.#reader ??= await (await createLog(log, { pipeline: name, logger: silentLogger })).openReader();
     const reader = this.#reader;
     const there = new Set((await reader.topics()).map(({ topic }) => topic));
     for (const { schema } of [topicNames(name), ...streams.map((stream) => streamTopics(name, stream.name))]) {

@@ -6,7 +6,7 @@ import { Replayer, type ReplayerOptions } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
 import { SinkTopicWriter } from '../pipeline/sink-topic-writer.ts';
 import { supervise, type Health } from '../pipeline/supervision.ts';
-import { createCodec, createLog } from '../registry.ts';
+import { createCodec, createLog, loadCode } from '../registry.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../runtime/logger.ts';
 import { reporterOver, reportOf, type FromSink, type LogOpen, type SinkReport, type SinkThreadData, type ToFollower } from './thread-messages.ts';
@@ -39,6 +39,7 @@ export async function runFollower(data: SinkThreadData, makeFollower: MakeFollow
     stop.abort(new TailraceError('internal', 'stopped'));
     begin.resolve(null);
   });
+  await thread.load();
   const open = await begin.promise;
   const error = open === null ? null : await thread.run(open, stop.signal);
   send({ kind: 'ended', exit: error === null ? 0 : exitCodeFor(error) });
@@ -66,9 +67,14 @@ class ReplayThread {
     this.#overPort = data.port === undefined ? null : reporterOver(data.port);
   }
 
+  load(): Promise<void> {
+    const { log, format, sinks } = this.#config;
+    return loadCode({ log, format, sink: this.#data.role === 'sink' ? sinks.find(({ name }) => name === this.#data.sink) : undefined });
+  }
+
   /** Resolves with the error that stopped it for good, or null after the signal. */
   async run({ shared }: LogOpen, stop: AbortSignal): Promise<unknown> {
-    const log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared });
+    const log = await createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger, shared });
     const timer = setInterval(() => this.#report(), reportInterval);
     const error = await supervise({ run: (signal, healthy) => this.#lead(log, signal, healthy), onHealth: (health, cause) => this.#heard(health, cause) }, stop);
     clearInterval(timer);
@@ -94,7 +100,7 @@ class ReplayThread {
 
   async #replay(log: Log, signal: AbortSignal, healthy: () => void): Promise<void> {
     const { sink: sinkName } = this.#data;
-    const codec = createCodec(this.#config.format, { pipeline: this.#config.name, logger: this.#logger });
+    const codec = await createCodec(this.#config.format, { pipeline: this.#config.name, logger: this.#logger });
     this.#follower ??= await this.#makeFollower({ config: this.#config, logger: this.#logger });
     const { topics } = this.#follower;
     const reader = await log.openReader();

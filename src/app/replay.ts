@@ -1,5 +1,5 @@
-import { configFromPortable, portableConfig } from '../config/portable.ts';
-import type { PipelineConfig } from '../config/pipeline-schema.ts';
+import { rawOf } from '../config/checked.ts';
+import { readConfig, type PipelineConfig } from '../config/pipeline-schema.ts';
 import { formatLsn, parseLsn, type Lsn } from '../event/lsn.ts';
 import { Replayer, type ReplayerProgress } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
@@ -53,13 +53,13 @@ export async function replaySink(config: PipelineConfig, request: ReplayRequest)
     throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(request.sink, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
   }
   const placed = elsewhere(config, own.name, request.to);
-  const sink = createSink(placed, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
+  const sink = await createSink(placed, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger });
   const topics = inputTopics(config.name, own);
   return withLogReader(config, async (reader) => {
     const { until, last, from } = await stretchOf(reader, topics.transaction, request);
     const replayer = await Replayer.open({
       topics, sinkName: own.name, sink, reader,
-      codec: createCodec(config.format, { pipeline: config.name, logger }), filter: own.tables, snapshot: config.source.snapshot, onError: 'stop', reporter: nobody, logger,
+      codec: await createCodec(config.format, { pipeline: config.name, logger }), filter: own.tables, snapshot: config.source.snapshot, onError: 'stop', reporter: nobody, logger,
       alone: { from, until },
     }, request.signal);
     const refusal = refusalOf(request, replayer.progress.position, last);
@@ -115,14 +115,14 @@ function pointText(point: ReplayPoint | null): string {
 
 /** The sink's configuration with another place: read again by its schema, because a place may be more than a text. */
 function elsewhere(config: PipelineConfig, name: string, to: string): PipelineConfig['sinks'][number] {
-  const portable = structuredClone(portableConfig(config)) as { sinks: Record<string, unknown>[] };
+  const raw = structuredClone(rawOf(config)) as { sinks: Record<string, unknown>[] };
   const index = config.sinks.findIndex((sink) => sink.name === name);
-  const own = portable.sinks[index] as Record<string, unknown>;
+  const own = raw.sinks[index] as Record<string, unknown>;
   const { place } = sinks[(config.sinks[index] as PipelineConfig['sinks'][number]).type];
   if (own[place] === to) throw new TailraceError('usage', `${place} of the sink ${name} is the same: its replica belongs to the running pipeline`, { remedy: 'Name another place with --to.' });
   own[place] = to;
   try {
-    return configFromPortable(portable).sinks[index] as PipelineConfig['sinks'][number];
+    return readConfig(raw).sinks[index] as PipelineConfig['sinks'][number];
   } catch (cause) {
     throw new TailraceError('usage', `--to is no ${place} for a sink of type ${String(own['type'])}`, { cause });
   }

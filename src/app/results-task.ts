@@ -102,7 +102,7 @@ export class ResultsTask implements SpreadTask {
         // What was asked before is found when the topics are taken.
         await asks.next();
         publisher = await StreamPublisher.open({
-          pipeline: config.name, stream: own.name, topics, writer, reader, turns, codec: createCodec(config.format, { pipeline: config.name, logger }),
+          pipeline: config.name, stream: own.name, topics, writer, reader, turns, codec: await createCodec(config.format, { pipeline: config.name, logger }),
           sinks: sinks.map(({ name }) => name), isOnlyWriter: log.writers === 'one',
         }, opening);
         ends.push(everySoOften(new Retention(publisher, retention, logger), logger));

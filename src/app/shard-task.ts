@@ -41,7 +41,7 @@ export class ShardTask implements SpreadTask {
       const sink = new ShardSink({ ...spread, index: this.#index, path: taskPath(this.#context, String(this.#index)), shapes: stateShapes, openLog });
       this.#replayer = await Replayer.open({
         sink, sinkName: name, topics, reader, reporter, filter: { include: tables.map(quotedPattern), exclude: [] }, needs: tables, onError: 'stop', snapshot: config.source.snapshot, logger,
-        codec: createCodec(config.format, { pipeline: config.name, logger }),
+        codec: await createCodec(config.format, { pipeline: config.name, logger }),
       }, signal);
       healthy();
       await this.#replayer.run(signal);

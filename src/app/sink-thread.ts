@@ -8,8 +8,8 @@ import type { SinkThreadData } from './thread-messages.ts';
 const data = workerData as SinkThreadData;
 
 /** The thread of one sink: it reads the log and writes its replica. */
-await runFollower(data, ({ config, logger }) => {
+await runFollower(data, async ({ config, logger }) => {
   const own = config.sinks.find((sink) => sink.name === data.sink);
   if (own === undefined) throw new TailraceError('internal', `there is no sink ${data.sink}`);
-  return { sink: createSink(own, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger }), topics: inputTopics(config.name, own), filter: own.tables, onError: own.on_error };
+  return { sink: await createSink(own, { pipeline: config.name, sink: own.name, ddl: config.ddl, logger }), topics: inputTopics(config.name, own), filter: own.tables, onError: own.on_error };
 });

@@ -19,7 +19,7 @@ const longestWait = 12_000;
 export async function forgetSink(config: PipelineConfig, name: string, logger: Logger): Promise<{ readonly replica: boolean; readonly log: boolean }> {
   const context = { pipeline: config.name, logger };
   const own = config.sinks.find((sink) => sink.name === name);
-  const log = createLog(config.log, context);
+  const log = await createLog(config.log, context);
   const lead = await log.lead(`sink.${name}`, AbortSignal.timeout(longestWait)).catch((error: unknown) => {
     if (error instanceof DOMException) throw new TailraceError('log-locked', `a worker runs the sink ${shortened(name, 60)}`);
     throw error;
@@ -30,7 +30,7 @@ export async function forgetSink(config: PipelineConfig, name: string, logger: L
     if (own === undefined && !inLog) {
       throw new TailraceError('usage', `the pipeline ${config.name} has no sink ${shortened(name, 60)}`, { remedy: `it has ${config.sinks.map((sink) => sink.name).join(', ') || 'none'}` });
     }
-    if (own !== undefined) await createSink(own, { ...context, sink: name, ddl: config.ddl }).forget();
+    if (own !== undefined) await (await createSink(own, { ...context, sink: name, ddl: config.ddl })).forget();
     if (inLog) await forgetTopics(writer, config.name, { name, stays: own !== undefined });
     return { replica: own !== undefined, log: inLog };
   } finally {

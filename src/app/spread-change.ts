@@ -18,7 +18,7 @@ const longestWait = 12_000;
  * `log-locked` while a worker has any of them.
  */
 export async function changeSpread(config: PipelineConfig, own: StreamConfig & { readonly shards: number }, of: { readonly change: 'reset' | 'keep'; readonly logger: Logger }): Promise<void> {
-  const log = createLog(config.log, { pipeline: config.name, logger: of.logger });
+  const log = await createLog(config.log, { pipeline: config.name, logger: of.logger });
   const context = await spreadContext(config, own.name, { log, logger: of.logger });
   await withAllTasks(log, own, async () => {
     if (of.change === 'reset') await forgetStates(context);

@@ -6,7 +6,7 @@ import { tasksOf } from './spread-streams.ts';
 import type { ToSpreadThread } from './thread-messages.ts';
 
 export interface MembershipOptions {
-  readonly log: Log;
+  readonly log: () => Promise<Log>;
   readonly stream: { readonly name: string; readonly shards: number };
   /** To the thread that does the tasks. */
   readonly post: (message: ToSpreadThread) => void;
@@ -35,9 +35,9 @@ export class SpreadMembership {
   join(): void {
     const { log, stream, logger } = this.#options;
     this.#sharing ??= supervise({
-      run: (signal, healthy) => {
+      run: async (signal, healthy) => {
         healthy();
-        return log.share(`stream.${stream.name}`, tasksOf(stream), (task, until) => this.#do(task, until), signal);
+        return (await log()).share(`stream.${stream.name}`, tasksOf(stream), (task, until) => this.#do(task, until), signal);
       },
       onHealth: (_, error) => { if (error !== null) logger.warn({ err: error, stream: stream.name }, 'the workers of the stream cannot be joined now; it is tried again'); },
     }, this.#stop.signal);

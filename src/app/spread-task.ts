@@ -46,7 +46,7 @@ export async function spreadContext(config: PipelineConfig, stream: string, { lo
   const own = config.streams.find((candidate) => candidate.name === stream);
   if (own === undefined || !isSpread(own)) throw new TailraceError('internal', `there is no stream ${stream} in shards`);
   const { definition, fingerprint } = await loadStreamModule(own.module);
-  const codec = createCodec(plainCodec, { pipeline: config.name, logger });
+  const codec = await createCodec(plainCodec, { pipeline: config.name, logger });
   return { config, own, spread: { name: own.name, definition, fingerprint, shards: own.shards }, tables: tablesOf(definition), log, codec, logger };
 }
 

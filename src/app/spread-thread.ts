@@ -17,7 +17,6 @@ class SpreadThread {
   readonly #data = workerData as SpreadThreadData;
   readonly #config = configFromPortable(this.#data.config);
   readonly #logger = createLogger({ level: this.#data.logLevel as LogLevel }).child({ pipeline: this.#config.name, stream: this.#data.stream });
-  readonly #log = createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
   readonly #tasks = new Map<string, { readonly task: SpreadTask; health: Health | { readonly state: 'starting' } }>();
   readonly #given = new Map<string, AbortController>();
   readonly #works = new Set<Promise<void>>();
@@ -29,7 +28,8 @@ class SpreadThread {
     const timer = setInterval(() => this.#report(), reportInterval);
     const error = await supervise({
       run: async (signal, healthy) => {
-        this.#context = await spreadContext(this.#config, this.#data.stream, { log: this.#log, logger: this.#logger });
+        const log = await createLog(this.#config.log, { pipeline: this.#config.name, logger: this.#logger });
+        this.#context = await spreadContext(this.#config, this.#data.stream, { log, logger: this.#logger });
         healthy();
         send({ kind: 'tasks-ready' });
         await new Promise((resolve) => { signal.addEventListener('abort', resolve, { once: true }); });

@@ -15,7 +15,7 @@ export async function changeStream(config: PipelineConfig, name: string, of: { r
   if (own === undefined) throw new TailraceError('internal', `there is no stream ${name}`);
   if (isSpread(own)) return changeSpread(config, own, of);
   const { sink } = await loadStream(config, own, noOutputs);
-  const writer = await createLog(config.log, { pipeline: config.name, logger: of.logger }).openWriter();
+  const writer = await (await createLog(config.log, { pipeline: config.name, logger: of.logger })).openWriter();
   try {
     await (of.change === 'reset' ? sink.forget() : sink.keep());
   } finally {

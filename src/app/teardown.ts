@@ -3,6 +3,6 @@ import { createSource } from '../registry.ts';
 import type { Logger } from '../runtime/logger.ts';
 
 /** Drops the slot and publication that Tailrace made; what was dropped, in words. */
-export function teardownSource(config: PipelineConfig, logger: Logger): Promise<readonly string[]> {
-  return createSource(config.source, { pipeline: config.name, logger }).teardown();
+export async function teardownSource(config: PipelineConfig, logger: Logger): Promise<readonly string[]> {
+  return (await createSource(config.source, { pipeline: config.name, logger })).teardown();
 }

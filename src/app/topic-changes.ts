@@ -3,7 +3,8 @@ import { TailraceError } from '../runtime/errors.ts';
 import { printable, shortened } from '../runtime/printable.ts';
 import { askDaemon } from './control/ask-daemon.ts';
 import { LogDoor, withWriter } from './log-door.ts';
-import { performOnLog, type LogRequest } from './log-requests.ts';
+import type { LogRequest } from './control/log-request.ts';
+import { performOnLog } from './log-requests.ts';
 import { kindOf, lossOf } from './topic-kind.ts';
 import { topicOwner } from './topics.ts';
 

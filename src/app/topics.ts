@@ -29,7 +29,7 @@ export interface PartitionDescription {
 
 /** Reads a pipeline's log, which another process may be writing. */
 export async function withLogReader<T>(config: PipelineConfig, use: (reader: LogReader) => Promise<T>): Promise<T> {
-  const reader = await createLog(config.log, { pipeline: config.name, logger: commandLogger }).openReader();
+  const reader = await (await createLog(config.log, { pipeline: config.name, logger: commandLogger })).openReader();
   try {
     return await use(reader);
   } finally {

@@ -5,7 +5,7 @@ import { statusError } from '../pipeline/supervision.ts';
 import type { StatusError } from '../pipeline/status.ts';
 import { PipelineVerifier, type VerifiedSink } from '../pipeline/verify/verify-sink.ts';
 import type { Phase } from '../pipeline/verify/verify-table.ts';
-import { checkLog, createCodec, createLog, createSink, createSource } from '../registry.ts';
+import { checkLog, createCodec, createSink, createSource, logs } from '../registry.ts';
 import { didYouMean } from '../runtime/did-you-mean.ts';
 import { exitCodeFor, TailraceError } from '../runtime/errors.ts';
 import { silentLogger } from '../runtime/logger.ts';
@@ -71,13 +71,13 @@ async function verifyPipeline(config: PipelineConfig, request: VerifyRequest, si
   const { name: pipeline } = config;
   const context = { pipeline, logger: silentLogger };
   await withLogReader(config, async (reader) => {
-    const source = await createSource(config.source, context).openVerifier();
+    const source = await (await createSource(config.source, context)).openVerifier();
     try {
       const verifier = await PipelineVerifier.open({
-        pipeline, source, reader, snapshot: config.source.snapshot, codec: createCodec(config.format, context),
+        pipeline, source, reader, snapshot: config.source.snapshot, codec: await createCodec(config.format, context),
         pattern: request.table ?? null, timeout: request.timeout, signal: request.signal,
         // The lock is what the daemon holds; looking at it is what `check` does too. Where there is none, the slot tells.
-        logInUse: async () => createLog(config.log, context).writers === 'one' && (await checkLog(config.log, context)).some(({ check }) => check === 'log-lock'),
+        logInUse: async () => logs[config.log.type].writers === 'one' && (await checkLog(config.log, context)).some(({ check }) => check === 'log-lock'),
         progress: (sink, table, phase, rows) => request.progress({ pipeline, sink, table, phase, rows: rows ?? null }),
         onTable: (sink, report) => request.onTable(pipeline, sink, report),
       });
@@ -85,7 +85,7 @@ async function verifyPipeline(config: PipelineConfig, request: VerifyRequest, si
         if (request.sink !== undefined && own.name !== request.sink) continue;
         // What a stream gives has no table at the source to be compared with.
         if (own.from !== undefined) continue;
-        const verified: VerifiedSink = { name: own.name, tables: own.tables, open: () => createSink(own, { ...context, sink: own.name, ddl: config.ddl }).openVerifier() };
+        const verified: VerifiedSink = { name: own.name, tables: own.tables, open: async () => (await createSink(own, { ...context, sink: own.name, ddl: config.ddl })).openVerifier() };
         const verification = await verifier.sink(verified);
         sinks.push(verification);
         request.onSink(pipeline, verification);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { splitPattern, type TableFilter } from '../event/table-pattern.ts';
 import { parseSchedule } from '../runtime/cron.ts';
 import { duration, size } from './units-schema.ts';
-import { codecs, logs, sinks, sources, type Format, type FormatConfig, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
+import { codecs, configsOf, logs, sinks, sources, type Format, type FormatConfig, type LogConfig, type OwnSinkConfig, type SourceConfig } from '../registry.ts';
 
 /** Pipeline and sink names become topics, slots and folders, which is why they are this narrow; a topic's parts are split at dots. */
 const namePattern = /^[a-z][a-z0-9_-]{0,39}$/;
@@ -157,7 +157,7 @@ export interface PipelineConfig {
 export type SinkConfig = OwnSinkConfig & SinkKeys;
 
 /** `json`, or `{ type: json }` with the format's own keys. */
-const formats = union(codecs, {});
+const formats = union(await configsOf(codecs), {});
 const formatSchema = z
   .union([z.enum(Object.keys(codecs) as [Format, ...Format[]]), formats])
   .transform((format) => (typeof format === 'string' ? formats.parse({ type: format }) : format));
@@ -174,8 +174,8 @@ export function withFormat(written: unknown): unknown {
 export const pipelineSchema = z
   .strictObject({
     name: name.describe('Names the pipeline: its topics, and the slot and publication that Tailrace makes (tailrace_<name>).'),
-    source: union(sources, sourceKeys).describe('Where the changes come from.'),
-    log: union(logs, logKeys).describe('Where the topics live.'),
+    source: union(await configsOf(sources), sourceKeys).describe('Where the changes come from.'),
+    log: union(await configsOf(logs), logKeys).describe('Where the topics live.'),
     format: formatSchema.optional().describe("How events are written: tuple, Postgres's own bytes; json, Debezium's envelope; or avro, that envelope in Avro. A name alone, or a map with `type` and what the format can be told. Without it tuple on the embedded log, and json on Kafka."),
     on_gap: z
       .enum(['stop', 'snapshot'])
@@ -187,15 +187,19 @@ export const pipelineSchema = z
       .describe('What sinks do when a table changes its shape: apply it; pause, that is stop before it and say what to run at the replica, and go on once that is done; or ignore it, so that replicas keep the columns that they have. A change of key always needs one of the first two.'),
     streams: z.array(streamSchema).default([]).describe('Continual calculations over the captured tables, whose results are tables of their own.'),
     jobs: z.array(jobSchema).default([]).describe('Queries that are run on a replica at set times, and whose results are kept.'),
-    sinks: z.array(union(sinks, sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
+    sinks: z.array(union(await configsOf(sinks), sinkKeys)).default([]).describe('The replicas that the topics are replayed into; each has its own pace and position.'),
   })
   .describe('A Tailrace pipeline: one source, one log, any number of sinks.');
 
-type PluginTable = Record<string, { readonly config: z.ZodObject }>;
+/** What a connector file's values mean; throws zod's error. */
+export function readConfig(raw: unknown): PipelineConfig {
+  // The schema is put together from the plug-ins' own, which the compiler cannot follow; the types say the same.
+  return pipelineSchema.parse(withFormat(raw)) as unknown as PipelineConfig;
+}
 
 /** One strict object for each type of plug-in, told apart by `type`; unknown keys are errors in each. */
-function union(plugins: PluginTable, common: z.ZodRawShape): z.ZodDiscriminatedUnion {
-  const options = Object.entries(plugins).map(([type, { config }]) => {
+function union(plugins: Readonly<Record<string, z.ZodObject>>, common: z.ZodRawShape): z.ZodDiscriminatedUnion {
+  const options = Object.entries(plugins).map(([type, config]) => {
     const missing = Object.entries(common).filter(([key]) => !Object.hasOwn(config.shape, key));
     return config.safeExtend({ type: z.literal(type), ...Object.fromEntries(missing) });
   });

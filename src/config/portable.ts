@@ -1,32 +1,23 @@
-import { TailraceError } from '../runtime/errors.ts';
-import { pipelineSchema, withFormat, type PipelineConfig } from './pipeline-schema.ts';
-
-/** What each config was made of. */
-const rawValues = new WeakMap<PipelineConfig, unknown>();
-
-/** The config that has passed its schema, frozen; `raw` is what it was made of. */
-export function checkedConfig(config: PipelineConfig, raw: unknown): PipelineConfig {
-  rawValues.set(deepFreeze(config), raw);
-  return config;
-}
+import { Secret } from '../runtime/secret.ts';
+import { deepFreeze } from './checked.ts';
+import type { PipelineConfig } from './pipeline-schema.ts';
 
 /**
- * The config as plain data that can be sent to a thread, where `configFromPortable` makes the same config of it again: a
- * `Secret` does not survive `postMessage`. Holds secrets in clear: for `workerData` and nothing else.
+ * The config as plain data that can be sent to a thread, where `configFromPortable` makes the same config of it again, without the
+ * schemas: a `Secret` does not survive `postMessage`, and travels as a map, which a config has nowhere. Holds secrets in clear: for
+ * `workerData` and nothing else.
  */
 export function portableConfig(config: PipelineConfig): unknown {
-  if (!rawValues.has(config)) throw new TailraceError('internal', 'a config that was not loaded here cannot be sent to a thread');
-  return rawValues.get(config);
+  return mapped(config, (value) => (value instanceof Secret ? new Map([['secret', value.reveal()]]) : undefined));
 }
 
 export function configFromPortable(portable: unknown): PipelineConfig {
-  return checkedConfig(pipelineSchema.parse(withFormat(portable)) as unknown as PipelineConfig, portable);
+  return deepFreeze(mapped(portable, (value) => (value instanceof Map ? new Secret(String(value.get('secret'))) : undefined))) as PipelineConfig;
 }
 
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const inner of Object.values(value)) deepFreeze(inner);
-  }
-  return value;
+/** A copy in which objects are what `replace` makes of them, where it does. */
+function mapped(value: unknown, replace: (value: object) => object | undefined): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((inner) => mapped(inner, replace));
+  return replace(value) ?? Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapped(inner, replace)]));
 }

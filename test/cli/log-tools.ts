@@ -27,7 +27,7 @@ export async function toolsOn(log: (directory: string) => string, name: string):
   await writeFile(file, `name: ${name}\nsource: { type: postgres, url: "postgres://u:p@127.0.0.1:1/x" }\nlog: ${log(join(directory, 'log'))}\n`);
   const config = requirePipelines([file], {})[0]?.config;
   assert.ok(config !== undefined);
-  const own = createLog(config.log, { pipeline: name, logger: silentLogger });
+  const own = await createLog(config.log, { pipeline: name, logger: silentLogger });
   const writer = await own.openWriter();
   for (const topic of ['transaction', 'schema', 'public.items']) await writer.createTopic({ topic: `${name}.${topic}`, partitions: 1 });
   await writer.close();

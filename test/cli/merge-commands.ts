@@ -48,7 +48,7 @@ export async function mergeStage(t: TestContext, { name, log, more = '', source 
   const config = requirePipelines([file], {})[0]?.config;
   assert.ok(config !== undefined);
   const context = { pipeline: name, logger: silentLogger };
-  const bench = await Bench.open(t, source, { pipeline: name, on: createLog(config.log, context), codec: createCodec(config.format, context), streams: [{ name: 'sales', sinks: [] }] });
+  const bench = await Bench.open(t, source, { pipeline: name, on: await createLog(config.log, context), codec: await createCodec(config.format, context), streams: [{ name: 'sales', sinks: [] }] });
   const run = (command: readonly string[], fake: Fake = {}): Promise<Said> => tailrace([...command, file], { ...fake, environment: { TAILRACE_RUNTIME_DIR: directory, ...fake.environment } });
   return {
     name, file, config, bench, source, run,

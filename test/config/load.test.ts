@@ -99,6 +99,7 @@ describe('a loaded config', () => {
     assert.deepEqual(copy, config);
     const [sink] = copy.sinks;
     assert.equal(sink?.type === 'postgres' && sink.url.reveal(), 'postgres://u:s3cr3t@db/x');
+    assert.throws(() => (copy.sinks as unknown[]).push('x'), TypeError);
   });
   test('a variable is converted where a switch is wanted', async () => {
     const config = await loaded(connector({ sinks: 'sinks: [{ name: a, type: sqlite, path: ./x, hold: "${H}" }]' }), { H: 'true' });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { KafkaLogConfig } from '../../src/log/kafka/index.ts';
+import type { KafkaLogConfig } from '../../src/log/kafka/config.ts';
 import { encodeControl } from '../../src/pipeline/control-json.ts';
 import type { EndRecord, StartRecord } from '../../src/pipeline/control-records.ts';
 import { appendRecord } from '../../src/pipeline/group.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Position } from '../../src/event/position.ts';
-import { createEmbeddedLog, embeddedLogConfig } from '../../src/log/embedded/index.ts';
+import { embeddedLogConfig } from '../../src/log/embedded/config.ts';
+import { createEmbeddedLog } from '../../src/log/embedded/index.ts';
 import type { LogReader } from '../../src/log/log.ts';
 import { encodeControl } from '../../src/pipeline/control-json.ts';
 import type { EndRecord, Place, StartRecord, TransactionRecord } from '../../src/pipeline/control-records.ts';

@@ -18,7 +18,7 @@ import { seeded } from '../support/workload.ts';
 
 process.env['NODE_ENV'] = 'test';
 
-const codec = createCodec({ type: 'tuple' } as FormatConfig, { pipeline: 'shop', logger: silentLogger });
+const codec = await createCodec({ type: 'tuple' } as FormatConfig, { pipeline: 'shop', logger: silentLogger });
 const topics = taskTopics('shop', 'sales', '0');
 const shapes = { pieces: piecesShape, rows: rowsShape, piece: pieceTuple };
 

@@ -39,7 +39,7 @@ export async function decodedByServer(database: TestDatabase, slot: string): Pro
 export async function decodedByLog(config: PipelineConfig): Promise<DecodedChanges> {
   return withLogReader(config, async (reader) => {
     const found = new Map<string, DecodedChange[]>();
-    const view = new EventView(reader, config.name);
+    const view = await EventView.of(reader, config.name);
     const own = ['transaction', 'schema', 'sink.', 'dead-letter.'].map((name) => `${config.name}.${name}`);
     const copies = await copiesOf(reader, `${config.name}.transaction`, view);
     for (const { topic } of await reader.topics()) {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { PipelineStatus } from '../../pipeline/status.ts';
-import { logRequest, type LogReply } from '../log-requests.ts';
+import type { LogReply } from '../log-requests.ts';
+import { logRequest } from './log-request.ts';
 
 /**
  * What a running daemon can be asked to do, a pipeline at a time. A command is a line in each of the two tables here, its

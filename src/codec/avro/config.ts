@@ -41,3 +41,5 @@ export const avroCodecConfig = z.strictObject({
 });
 
 export type RegistryConfig = z.output<typeof registry>;
+
+export type AvroCodecConfig = z.output<typeof avroCodecConfig>;

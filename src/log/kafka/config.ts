@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Secret } from '../../runtime/secret.ts';
 import { duration, size } from '../measures.ts';
-import { neededSettings } from './topics.ts';
+import { neededSettings } from './needed-settings.ts';
 
 const address = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:/,]+):\d{1,5}$/, 'a broker as host:port').meta({ examples: ['kafka-1:9092'] });
 const tableKey = z.string().regex(/^[^.]+\..+$/s, 'a source table as schema.table');

@@ -14,8 +14,6 @@ import { GroupShare } from './share.ts';
 import type { TopicRules } from './topics.ts';
 import { KafkaLogWriter } from './writer.ts';
 
-export { kafkaLogConfig, type KafkaLogConfig } from './config.ts';
-
 const connectTimeout = 10_000;
 const requestTimeout = 30_000;
 

@@ -2,6 +2,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import type { TopicSpec } from '../log.ts';
 import { Again, againOrThrow, type Cluster } from './cluster.ts';
 import { errorCode, isPassing, kafkaError } from './kafka-errors.ts';
+import { neededSettings } from './needed-settings.ts';
 import { alterConfigsApi, createPartitionsApi, createTopicsApi, deleteTopicsApi, describeConfigsApi, type DescribedConfig } from './protocol/cluster-apis.ts';
 
 /** How topics are made. */
@@ -18,18 +19,6 @@ export interface TopicRules {
 
 const never = '9223372036854775807';
 const timeout = 15_000;
-
-/**
- * What Tailrace's own doings depend on, whatever the broker's defaults: nothing goes by age or size but what Tailrace lets go of,
- * nothing is thinned out by key, no replica that lags takes the lead, and times are the source's, whose clock may be ahead.
- */
-export const neededSettings: Readonly<Record<string, string>> = {
-  'cleanup.policy': 'delete',
-  'retention.ms': '-1',
-  'retention.bytes': '-1',
-  'message.timestamp.type': 'CreateTime',
-  'unclean.leader.election.enable': 'false',
-};
 
 /** Brokers before 3.6 do not know it, and take any time. */
 const futureTimes = { 'message.timestamp.after.max.ms': never };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { TailraceError } from '../errors.ts';
 import { Secret } from '../secret.ts';
-import { parseConnectionUrl, TLS_MODES, type ConnectionTarget, type ParsedUrl } from './connection-url.ts';
+import { parseConnection } from './connection-target.ts';
+import { TLS_MODES } from './connection-url.ts';
 
 const path = z.string().min(1);
 
@@ -25,22 +25,11 @@ export type ConnectionKeys = z.output<z.ZodObject<typeof connectionKeys>>;
 
 /** The `refine` for an object with these keys: `z.strictObject({...connectionKeys, …}).refine(...checkConnection)`. */
 export const checkConnection: [(value: ConnectionKeys) => boolean, { path: string[]; error: (issue: { input?: unknown }) => string; when: (payload: { value: unknown }) => boolean }] = [
-  (value) => parse(value).problem === undefined,
+  (value) => parseConnection(value).problem === undefined,
   {
     path: ['url'],
-    error: (issue) => parse(issue.input as ConnectionKeys).problem ?? '',
+    error: (issue) => parseConnection(issue.input as ConnectionKeys).problem ?? '',
     // Beside other problems too, so that all are seen at once; only the URL itself has to be there.
     when: ({ value }) => (value as Partial<ConnectionKeys> | null)?.url instanceof Secret,
   },
 ];
-
-/** What the keys mean. Throws `config-invalid` where `checkConnection` would have found a problem. */
-export function connectionTarget(config: ConnectionKeys): ConnectionTarget {
-  const parsed = parse(config);
-  if (parsed.problem !== undefined) throw new TailraceError('config-invalid', `url: ${parsed.problem}`);
-  return parsed.target;
-}
-
-function parse({ url, sslmode, sslrootcert, sslcert, sslkey }: ConnectionKeys): ParsedUrl {
-  return parseConnectionUrl(url.reveal(), { sslmode, sslrootcert, sslcert, sslkey });
-}

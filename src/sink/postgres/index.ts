@@ -1,8 +1,6 @@
 import type { PostgresSinkConfig } from './config.ts';
 import { PostgresSink, type PostgresSinkContext } from './sink.ts';
 
-export { postgresSinkConfig, type PostgresSinkConfig } from './config.ts';
-
 export function createPostgresSink(config: PostgresSinkConfig, context: PostgresSinkContext): PostgresSink {
   return new PostgresSink(config, context);
 }

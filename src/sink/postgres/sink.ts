@@ -2,7 +2,7 @@ import type { TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { Logger } from '../../runtime/logger.ts';
-import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
+import { connectionTarget } from '../../runtime/postgres/connection-target.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { DdlPolicy, Sink } from '../sink.ts';
 import type { QueryResult, SinkQuery } from '../query.ts';

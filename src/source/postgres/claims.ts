@@ -1,6 +1,7 @@
 import type { Claim } from '../../runtime/claim.ts';
-import { connectionTarget } from '../../runtime/postgres/connection-config.ts';
-import { sourceNames, type PostgresSourceConfig } from './config.ts';
+import { connectionTarget } from '../../runtime/postgres/connection-target.ts';
+import type { PostgresSourceConfig } from './config.ts';
+import { sourceNames } from './names.ts';
 
 /** A slot's name is unique on its server, whatever the database, and a slot has one reader. */
 export function postgresSourceClaims(config: PostgresSourceConfig, { pipeline }: { readonly pipeline: string }): readonly Claim[] {

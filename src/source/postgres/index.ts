@@ -2,9 +2,6 @@ import type { Source } from '../source.ts';
 import type { PostgresSourceConfig } from './config.ts';
 import { PostgresSource, type PostgresSourceContext } from './postgres-source.ts';
 
-export { postgresSourceClaims } from './claims.ts';
-export { postgresSourceConfig, sourceNames } from './config.ts';
-
 export function createPostgresSource(config: PostgresSourceConfig, context: PostgresSourceContext): Source {
   return new PostgresSource(config, context);
 }

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { embeddedLogConfig, createEmbeddedLog } from '../../../src/log/embedded/index.ts';
+import { embeddedLogConfig } from '../../../src/log/embedded/config.ts';
+import { createEmbeddedLog } from '../../../src/log/embedded/index.ts';
 import { openEmbeddedLog } from '../../../src/log/embedded/embedded-log.ts';
 import { tempDirectory } from '../../support/temp.ts';
 

@@ -1,4 +1,5 @@
-import { kafkaLogConfig, createKafkaLog, type KafkaLogConfig } from '../../../src/log/kafka/index.ts';
+import { kafkaLogConfig, type KafkaLogConfig } from '../../../src/log/kafka/config.ts';
+import { createKafkaLog } from '../../../src/log/kafka/index.ts';
 import type { Log, LogReader, LogWriter, TopicSpec } from '../../../src/log/log.ts';
 import { silentLogger } from '../../../src/runtime/logger.ts';
 import { freshPipelineName } from '../../support/kafka.ts';

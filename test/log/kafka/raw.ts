@@ -1,5 +1,6 @@
 import { Cluster } from '../../../src/log/kafka/cluster.ts';
-import { clusterOptions, kafkaLogConfig } from '../../../src/log/kafka/index.ts';
+import { kafkaLogConfig } from '../../../src/log/kafka/config.ts';
+import { clusterOptions } from '../../../src/log/kafka/index.ts';
 import { deleteRecordsApi } from '../../../src/log/kafka/protocol/record-apis.ts';
 import type { Api } from '../../../src/log/kafka/protocol/wire.ts';
 import { deleteTopics } from '../../../src/log/kafka/topics.ts';

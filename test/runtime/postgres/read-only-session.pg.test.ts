@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-config.ts';
+import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { openReadOnlySession } from '../../../src/runtime/postgres/read-only-session.ts';
 import { sqlstateOf } from '../../../src/runtime/postgres/sqlstate.ts';
 import { Secret } from '../../../src/runtime/secret.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { codeFor, sinkError } from '../../../src/sink/postgres/errors.ts';
-import { postgresSinkConfig } from '../../../src/sink/postgres/index.ts';
+import { postgresSinkConfig } from '../../../src/sink/postgres/config.ts';
 import { leftOutColumns, targetName } from '../../../src/sink/postgres/target-name.ts';
 import { tableOf } from '../../contract/sink-samples.ts';
 

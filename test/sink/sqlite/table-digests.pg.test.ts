@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { TableDigests } from '../../../src/event/digest.ts';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-config.ts';
+import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
 import { PostgresTableDigests } from '../../../src/runtime/postgres/table-digests.ts';
 import { Secret } from '../../../src/runtime/secret.ts';

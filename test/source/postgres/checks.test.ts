@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CatalogTable } from '../../../src/source/postgres/catalog.ts';
 import { runChecks } from '../../../src/source/postgres/checks/run.ts';
-import { sourceNames } from '../../../src/source/postgres/config.ts';
+import { sourceNames } from '../../../src/source/postgres/names.ts';
 import type { ServerFacts } from '../../../src/source/postgres/facts.ts';
 import type { Survey } from '../../../src/source/postgres/prepare.ts';
 import type { PublicationState } from '../../../src/source/postgres/publication.ts';

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { rowText } from '../../../src/event/row-text.ts';
 import type { TableShape } from '../../../src/event/table.ts';
 import { shortMd5 } from '../../../src/runtime/md5.ts';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-config.ts';
+import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { Secret } from '../../../src/runtime/secret.ts';
 import { openPostgresSourceVerifier } from '../../../src/source/postgres/verifier.ts';
 import type { SourceDigests, SourceVerifier } from '../../../src/source/verifier.ts';
