@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import { BenchDaemon } from './support/daemon.ts';
 import { serverCpuSeconds, until, type Cpu } from './support/meter.ts';
 import { numberBehind, rowsOf } from './support/options.ts';
@@ -15,6 +16,7 @@ import { machine, printRuns, type Run } from './support/table.ts';
 import { inserts, rowTable } from './support/workloads.ts';
 
 const rows = rowsOf({ short: 500_000, full: 2_000_000 });
+const probes = new Map<string, pg.Client>();
 const parallel = numberBehind('--parallel') ?? 2;
 const source = await benchServer();
 const target = await benchServer();
@@ -35,13 +37,14 @@ sinks:
       daemon.start();
       await daemon.streaming();
       // To count rows again and again would be no small work for the server that is being measured: first the table must be about as large as the other.
+      const all = await pagesOf('dumped');
       await until(async () => {
-        await delay(100);
-        return (await pagesOf('replica')) >= 0.95 * (await pagesOf('dumped'));
+        await delay(50);
+        return (await pagesOf('replica')) >= 0.95 * all;
       });
       await until(async () => {
-        await delay(100);
-        return Number((await target.sql<{ n: string }>('SELECT count(*) AS n FROM rows', [], 'replica').catch(() => [{ n: '0' }]))[0]?.n) === rows;
+        await delay(50);
+        return (await ask('replica', 'SELECT count(*) AS n FROM rows')) === rows;
       });
     };
     const runs = [
@@ -54,6 +57,7 @@ sinks:
     await daemon.remove();
   }
 } finally {
+  for (const probe of probes.values()) await probe.end();
   await source.remove();
   await target.remove();
 }
@@ -66,8 +70,18 @@ async function pipe(): Promise<void> {
   await target.sql('ALTER TABLE rows ADD PRIMARY KEY (id)', [], 'dumped');
 }
 
-async function pagesOf(database: string): Promise<number> {
-  return Number((await target.sql<{ n: string }>("SELECT pg_relation_size(to_regclass('rows')) / 8192 AS n", [], database))[0]?.n ?? 0);
+function pagesOf(database: string): Promise<number> {
+  return ask(database, "SELECT coalesce(pg_relation_size(to_regclass('rows')) / 8192, 0) AS n");
+}
+
+/** Over one connection: one a question was half a microsecond a row of the server that is measured. */
+async function ask(database: string, question: string): Promise<number> {
+  let probe = probes.get(database);
+  if (probe === undefined) {
+    probes.set(database, (probe = new pg.Client(target.url(database))));
+    await probe.connect();
+  }
+  return Number((await probe.query<{ n: string }>(question)).rows[0]?.n);
 }
 
 async function timed(what: string, work: () => Promise<void>, cpu: () => Cpu): Promise<Run> {
