@@ -4,6 +4,15 @@ import type { ConnectionTarget } from './connection-url.ts';
 import { failureKind, sqlstateOf } from './sqlstate.ts';
 
 const closeDeadlineMs = 2000;
+/** Statements that a session keeps prepared, at most: those that it asks first are those that it asks again. */
+const mostPrepared = 16;
+
+export interface SessionOptions extends ConnectOptions {
+  /** Called once, when the session ends without `close`: 57P01 is heard here even when no statement runs. */
+  readonly onLost?: ((error: unknown) => void) | undefined;
+  /** Statements with parameters are kept prepared, for a session that asks the same again and again. */
+  readonly prepares?: boolean;
+}
 
 /**
  * One ordinary session. Statements wait for each other, so that any part of a program may ask at any time; `exclusively` keeps
@@ -12,29 +21,28 @@ const closeDeadlineMs = 2000;
 export class PgConnection {
   readonly client: pg.Client;
   readonly #onLost: (error: unknown) => void;
+  /** Names by text; null where none is kept. */
+  readonly #prepared: Map<string, string> | null;
   #tail: Promise<unknown> = Promise.resolve();
   #lost = false;
   #closing = false;
 
-  private constructor(client: pg.Client, onLost: (error: unknown) => void) {
+  private constructor(client: pg.Client, { onLost, prepares }: { readonly onLost: (error: unknown) => void; readonly prepares: boolean }) {
     this.client = client;
     this.#onLost = onLost;
+    this.#prepared = prepares ? new Map() : null;
     client.on('error', (error) => this.#lose(error));
     client.on('end', () => this.#lose(codedError('ECONNRESET', 'the server closed the connection')));
   }
 
-  /** `onLost` is called once, when the session ends without `close`: 57P01 is heard here even when no statement runs. */
-  static async open(
-    target: ConnectionTarget,
-    options: ConnectOptions & { readonly onLost?: ((error: unknown) => void) | undefined },
-  ): Promise<PgConnection> {
+  static async open(target: ConnectionTarget, options: SessionOptions): Promise<PgConnection> {
     let opened = false;
     const connection = await connectPostgres(target, options, async (config) => {
       const client = new pg.Client(config);
       // Until the session has its own: an error event that nobody hears ends the process.
       client.on('error', () => {});
       await client.connect();
-      const made = new PgConnection(client, (error) => opened && options.onLost?.(error));
+      const made = new PgConnection(client, { onLost: (error) => opened && options.onLost?.(error), prepares: options.prepares === true });
       // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
       await made.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
       // So that a statement of ours that waits does not outlive us. Not every platform has it.
@@ -84,7 +92,8 @@ export class PgConnection {
 
   async #ask<Row extends pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
     try {
-      const result = await this.client.query<Row>(text, params === undefined ? undefined : [...params]);
+      const name = params === undefined ? undefined : this.#nameOf(text);
+      const result = await this.client.query<Row>({ text, ...(name === undefined ? {} : { name }), ...(params === undefined ? {} : { values: [...params] }) });
       return result.rows;
     } catch (error) {
       const named = this.#lost || this.#closing ? asConnectionError(error) : error;
@@ -92,6 +101,12 @@ export class PgConnection {
       if (failureKind(named) === 'unreachable' && sqlstateOf(named)?.startsWith('53') !== true) this.#lose(named);
       throw named;
     }
+  }
+
+  #nameOf(text: string): string | undefined {
+    const prepared = this.#prepared;
+    if (prepared !== null && prepared.size < mostPrepared && !prepared.has(text)) prepared.set(text, `tailrace_${prepared.size}`);
+    return prepared?.get(text);
   }
 
   #lose(error: unknown): void {

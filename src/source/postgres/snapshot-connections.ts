@@ -44,7 +44,7 @@ export class SnapshotConnections {
   /** One that is not shared: whoever opened it releases it. */
   async open(): Promise<PgConnection> {
     const { target, applicationName, onLost, signal } = this.#options;
-    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, onLost, signal });
+    const connection = await PgConnection.open(target, { applicationName, settings: guestSettings, prepares: true, onLost, signal });
     if (signal.aborted) connection.destroy();
     this.#all.add(connection);
     return connection;
