@@ -3,14 +3,14 @@ import type { TableSchema } from '../../event/table.ts';
 import { sqlstateOf } from '../../runtime/postgres/sqlstate.ts';
 import type { TableChanges } from '../sink.ts';
 import { Bag, type Copies } from './bag.ts';
-import { CopyText } from './copy-text.ts';
 import { codeFor } from './errors.ts';
 import { Fold, type Folded } from './fold.ts';
 import { newImage, oldImage, type Image } from './images.ts';
+import { RowCopier } from './row-copier.ts';
 import type { RowWriter } from './row-writer.ts';
 import type { Sender, Sent } from './sender.ts';
 import {
-  copyInto, copyIntoStage, createStage, deleteStaged, deleteStagedCopies, stageName, updateStaged, upsertStaged,
+  createStage, deleteStaged, deleteStagedCopies, stageName, updateStaged, upsertStaged,
 } from './statements.ts';
 import type { Target } from './target.ts';
 import type { Outcome } from './wire.ts';
@@ -44,6 +44,8 @@ interface Part {
 /** Parts are collected up to so many bytes of rows, or so many parts: of many tables each has a few. */
 const groupBytes = 256 << 10;
 const groupParts = 32;
+/** Of one COPY that takes part after part: its rows are on their way meanwhile. */
+const copyBytes = 1 << 20;
 
 /**
  * Writes many changes of one table at once. Inserts alone go by COPY straight into the table; everything else is folded and goes
@@ -54,6 +56,7 @@ const groupParts = 32;
 export class BatchWriter {
   readonly #sender: Sender;
   readonly #rows: RowWriter;
+  readonly #copier: RowCopier;
   /** Collected behind the savepoint, and on its way where it was posted. */
   #group: Part[] = [];
   #groupBytes = 0;
@@ -62,6 +65,7 @@ export class BatchWriter {
   constructor(sender: Sender, rows: RowWriter) {
     this.#sender = sender;
     this.#rows = rows;
+    this.#copier = new RowCopier(sender);
   }
 
   /** What becomes of the changes may be known only at a later `write`, or at `settle`. */
@@ -75,7 +79,7 @@ export class BatchWriter {
   async settle(): Promise<void> {
     const group = this.#group;
     if (group.length === 0) return;
-    if (!this.#posted) await this.#sender.post();
+    if (!this.#posted) await this.#post();
     this.#forget();
     const refused = this.#judge(group, await this.#sender.answer());
     if (refused === undefined) return;
@@ -102,6 +106,7 @@ export class BatchWriter {
     this.#group = [];
     this.#groupBytes = 0;
     this.#posted = false;
+    this.#copier.forget();
   }
 
   #isCopied(target: Target, changes: Rows): boolean {
@@ -116,30 +121,7 @@ export class BatchWriter {
       if (changes.some((change) => change.op === 'r')) target.copyReads = false;
       await this.#writeFolded(target, changes, coverage);
     };
-    await this.#attempt({ target, changes, coverage, again, body: () => this.#copyChanges(target, changes) });
-  }
-
-  /** The hot path: nothing is made a row. */
-  async #copyChanges(target: Target, changes: Rows): Promise<void> {
-    const { wire } = this.#sender;
-    const copyText = new CopyText({ leftOut: target.leftOut });
-    this.#sender.run(copyInto(target), { kind: 'batch', target, expected: null });
-    for (const change of changes) {
-      copyText.append(wire.copyBuffer, change.bytes, change.newAt, change.end);
-      if (wire.copyFull && !(await wire.copied())) break;
-    }
-    wire.endCopy();
-  }
-
-  async #copyRows(target: Target, images: readonly Image[]): Promise<void> {
-    const { wire } = this.#sender;
-    const copyText = new CopyText({ leftOut: target.leftOut });
-    this.#sender.run(copyInto(target), { kind: 'batch', target, expected: null });
-    for (const { bytes, at, end } of images) {
-      copyText.append(wire.copyBuffer, bytes, at, end);
-      if (wire.copyFull && !(await wire.copied())) break;
-    }
-    wire.endCopy();
+    await this.#attempt({ target, changes, coverage, again, body: () => this.#copier.changes(target, changes) });
   }
 
   async #writeFolded(target: Target, changes: Rows, coverage: Coverage): Promise<void> {
@@ -187,14 +169,14 @@ export class BatchWriter {
   async #writeGroups(target: Target, folded: Folded, apart: boolean): Promise<void> {
     const { inserts, upserts } = folded;
     await this.#stage(target, apart ? folded : { ...folded, upserts: [...upserts, ...inserts] });
-    if (apart) await this.#copyRows(target, inserts);
+    if (apart) await this.#copier.images(target, inserts);
   }
 
   async #stage(target: Target, folded: Folded): Promise<void> {
     const { deletes, expectedDeletes, upserts, updates } = folded;
     const groups: [op: number, rows: readonly Image[]][] = [[DELETE, deletes], [EXPECTED_DELETE, expectedDeletes], [UPSERT, upserts]];
     for (const [i, { rows }] of updates.entries()) groups.push([UPDATE + i, rows]);
-    await this.#copyIntoStage(target, groups);
+    await this.#copier.staged(target, groups);
     const run = (text: string, expected: number | null): void => this.#sender.run(text, { kind: 'batch', target, expected });
     if (deletes.length > 0) run(deleteStaged(target, DELETE), null);
     if (expectedDeletes.length > 0) run(deleteStaged(target, EXPECTED_DELETE), expectedDeletes.length);
@@ -208,29 +190,16 @@ export class BatchWriter {
     const { deletes, inserts } = bag.result();
     const body = async (): Promise<void> => {
       if (deletes.length > 0) await this.#stageDeletes(target, deletes);
-      if (inserts.length > 0) await this.#copyRows(target, inserts.flatMap(({ image, count }) => Array.from({ length: count }, () => image)));
+      if (inserts.length > 0) await this.#copier.images(target, inserts.flatMap(({ image, count }) => Array.from({ length: count }, () => image)));
     };
     const again = (): Promise<void> => this.#oneByOne(target, changes, coverage);
     await this.#attempt({ target, changes, coverage, again, staged: deletes.length > 0, body });
   }
 
   async #stageDeletes(target: Target, deletes: readonly Copies[]): Promise<void> {
-    await this.#copyIntoStage(target, deletes.map(({ image, count }) => [count, [image]]));
+    await this.#copier.staged(target, deletes.map(({ image, count }) => [count, [image]]));
     const expected = deletes.reduce((sum, { count }) => sum + count, 0);
     this.#sender.run(deleteStagedCopies(target), { kind: 'batch', target, expected });
-  }
-
-  async #copyIntoStage(target: Target, groups: readonly (readonly [op: number, rows: readonly Image[]])[]): Promise<void> {
-    const { wire } = this.#sender;
-    this.#sender.run(copyIntoStage(target), { kind: 'batch', target, expected: null });
-    for (const [op, rows] of groups) {
-      const copyText = new CopyText({ leftOut: target.leftOut, first: op });
-      for (const { bytes, at, end } of rows) {
-        copyText.append(wire.copyBuffer, bytes, at, end);
-        if (wire.copyFull && !(await wire.copied())) return wire.endCopy();
-      }
-    }
-    wire.endCopy();
   }
 
   /** Collects `body` behind a savepoint, and sends it when enough has come together. Where the rows are refused, `settle` does `again`. */
@@ -239,13 +208,19 @@ export class BatchWriter {
     // What must be hit is counted by table.
     if (this.#posted || (staged && this.#group.some((other) => other.staged && other.target === target))) await this.settle();
     if (this.#group.length === 0) this.#sender.run(`SAVEPOINT ${savepoint}`);
+    if (staged) this.#copier.end();
     this.#group.push({ target, changes, coverage, again, staged, stage: target.stage });
     if (staged) this.#prepareStage(target);
     await part.body();
     for (const change of changes) this.#groupBytes += change.end - Math.max(change.oldAt, change.newAt);
-    if (this.#groupBytes < groupBytes && this.#group.length < groupParts) return;
-    await this.#sender.post();
+    if (this.#groupBytes < (this.#copier.isOpen ? copyBytes : groupBytes) && this.#group.length < groupParts) return;
+    await this.#post();
     this.#posted = true;
+  }
+
+  async #post(): Promise<void> {
+    this.#copier.end();
+    await this.#sender.post();
   }
 
   /**

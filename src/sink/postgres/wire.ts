@@ -60,6 +60,10 @@ export class Wire<Tag> {
   #posted: Waiting<Tag>[] = [];
   /** Resolves when the socket is done with the buffer that was sent last. */
   #writing: Promise<void> = Promise.resolve();
+  /** Buffers that the socket is not done with. */
+  #unsent = 0;
+  /** Whether what was sent ends with a Sync. */
+  #asked = false;
   #lost = false;
   #bindAt = 0;
   #copyAt = -1;
@@ -78,9 +82,9 @@ export class Wire<Tag> {
     return this.#lost;
   }
 
-  /** Whether an answer is waited for. */
+  /** Whether the server is waited for: for an answer, or until it takes what is sent. In the middle of a COPY it waits for us. */
   get busy(): boolean {
-    return this.#flight?.over === false;
+    return this.#flight?.over === false && (this.#asked || this.#unsent > 0);
   }
 
   get idle(): boolean {
@@ -167,6 +171,7 @@ export class Wire<Tag> {
     this.#out.endMessage(this.#out.beginMessage(SYNC));
     this.#posted = this.#waiting;
     this.#waiting = [];
+    this.#asked = true;
     await this.#send();
   }
 
@@ -175,6 +180,7 @@ export class Wire<Tag> {
     const flight = this.#flight as Flight;
     await flight.settled;
     this.#flight = undefined;
+    this.#asked = false;
     return this.#outcome(flight, this.#posted);
   }
 
@@ -221,7 +227,10 @@ export class Wire<Tag> {
     const full = this.#out;
     const stream = await this.#flight.started;
     // Without a stream the connection was lost before our turn, and the flight has its error.
-    if (stream !== undefined) this.#writing = writeTo(stream, full.bytes.subarray(0, full.length));
+    if (stream !== undefined) {
+      this.#unsent++;
+      this.#writing = writeTo(stream, full.bytes.subarray(0, full.length)).finally(() => this.#unsent--);
+    }
     // Two buffers: one fills while the other drains. The write before this one must be over before its buffer is filled again.
     await before;
     this.#out = this.#spare;

@@ -14,7 +14,7 @@ import { eventually } from '../../support/wait.ts';
 import { emptyDatabase, endSessions, rowsOf, sinkOf } from './harness.ts';
 
 const table = tableOf({ columns: [['id', 'integer'], ['name', 'text']] });
-const many = (from: number, count: number): TableOperation[] => Array.from({ length: count }, (_, i) => insert(table, [String(from + i), 'x'.repeat(200)]));
+const many = (from: number, count: number, of = table): TableOperation[] => Array.from({ length: count }, (_, i) => insert(of, [String(from + i), 'x'.repeat(200)]));
 
 /** What a logger wrote. */
 function heard(): { readonly lines: string[]; readonly logger: ReturnType<typeof createLogger> } {
@@ -148,6 +148,25 @@ test('batches that are sent together stand each for itself when one is refused, 
   })(), { code: 'sink-data', message: /three.*\(999\)/ });
   await session.abort();
   assert.equal((await rowsOf(database, one)).length, 180);
+});
+
+test('rows for one table that come in several writes go into it by one COPY, and each write stands for itself when one is refused', async (t) => {
+  const database = await emptyDatabase();
+  await database.sql(`CREATE TABLE people (id int PRIMARY KEY, name text); CREATE TABLE statements (n int);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.statements VALUES (1); RETURN NULL; END $$;
+    CREATE TRIGGER note AFTER INSERT ON people EXECUTE FUNCTION note(); ALTER TABLE people ENABLE ALWAYS TRIGGER note`);
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, many(0, 500)), changes(table, many(500, 3000)), changes(table, many(3500, 500)));
+  assert.deepEqual(await database.sql('SELECT count(*)::int AS n FROM statements'), [{ n: 1 }]);
+  // Another table, and what is staged, end it.
+  const other = tableOf({ name: 'other', columns: [['id', 'integer'], ['name', 'text']] });
+  const updates = Array.from({ length: 60 }, (_, i) => update(table, [String(i), 'new']));
+  await apply(session, positionAt(2), changes(table, many(4000, 100)), changes(other, many(0, 100, other)), changes(table, many(4100, 100)), changes(table, [...updates, ...many(4200, 100)]), changes(table, many(4300, 100)));
+  await apply(session, positionAt(3), changes(table, many(4400, 100)), changes(table, [...many(4500, 100), insert(table, ['7', 'again'])]), changes(table, many(4600, 3000)));
+  const found = await rowsOf(database, table);
+  assert.equal(found.length, 7600);
+  assert.deepEqual(found.filter(([, name]) => name === 'new' || name === 'again').length, 60);
+  assert.equal((await rowsOf(database, other)).length, 100);
 });
 
 test('a session that was ended by the server connects again and goes on where it stood', async (t) => {
