@@ -77,7 +77,8 @@ export interface TransactionCommit {
 export interface PartitionMet {
   readonly op: 'partition';
   readonly table: TableShape;
-  readonly partition: number;
+  /** As the source tells its partitions apart. */
+  readonly partition: string;
 }
 
 /** The server has sent everything up to `walEnd` that concerns us. */

@@ -105,10 +105,14 @@ export class CapturedTables {
     return shapes;
   }
 
-  /** Looks that are over and done with once this group is durable: until then they are made again after a crash. */
+  /**
+   * Looks that are over and done with once this group is durable: until then they are made again after a crash. Their records are written
+   * now, and settle nothing that was met since.
+   */
   confirmed(group: Group): readonly LookRecord[] {
     const count = this.#unconfirmed.findIndex((each) => each.group !== group);
-    return this.#unconfirmed.splice(0, count < 0 ? this.#unconfirmed.length : count).flatMap(({ looks }) => looks);
+    const looks = this.#unconfirmed.splice(0, count < 0 ? this.#unconfirmed.length : count).flatMap((each) => each.looks);
+    return looks.map((look) => ({ ...look, settled: look.settled?.filter((partition) => !this.#options.versions.unsettled(look.relid).has(String(partition))) }));
   }
 
   /** The stream has come to a shape that was not met before. */
@@ -118,10 +122,13 @@ export class CapturedTables {
     return target;
   }
 
-  /** The stream brings rows of a partition. One that the last look has found needs no record: should it go, the next look misses it. */
-  partition({ relid }: TableShape, partition: number): void {
+  /**
+   * The stream, or a copy, brings rows of a partition. One that the last look has found needs no record: should it go, the next look misses it.
+   * So it is after a crash where that look stands in the log.
+   */
+  partition({ relid }: TableShape, partition: string): void {
     const { versions, catalog, record } = this.#options;
-    const look = versions.looked(relid);
+    const look = this.#isLogged(relid) ? versions.looked(relid) : undefined;
     if (versions.unsettled(relid).has(partition) || (look !== undefined && catalog.holds(look.state, partition))) return;
     const met: PartitionRecord = { type: 'partition', relid, partition };
     versions.meet(met);
@@ -129,7 +136,12 @@ export class CapturedTables {
     catalog.nudge();
   }
 
-  /** Whether the stream has brought rows of a partition that is not in the table by this state of it. */
+  /** Whether the last look at the table stands in the log. */
+  #isLogged(relid: number): boolean {
+    return ![this.#looks, ...this.#unconfirmed.map((each) => each.looks)].some((looks) => looks.some((look) => look.relid === relid));
+  }
+
+  /** Whether events have rows of a partition that is not in the table by this state of it. */
   #lacksPartition(relid: number, state: TableState | null): boolean {
     return [...this.#options.versions.unsettled(relid)].some((partition) => state === null || !this.#options.catalog.holds(state, partition));
   }

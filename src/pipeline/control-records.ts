@@ -191,17 +191,18 @@ export interface LookRecord {
   /** The source's own; null when the table is not there any more. */
   readonly state: TableState | null;
   /** Partitions of `partition` records that this look has settled. */
-  readonly settled?: readonly number[] | undefined;
+  readonly settled?: readonly PartitionRecord['partition'][] | undefined;
 }
 
 /**
- * Events from here on hold rows of a partition that no look had found in the table yet (PROTOCOL, Shape). Should it be gone by the next one, then
+ * Events from here on, of the stream or of a copy, hold rows of a partition that no look had found in the table yet (PROTOCOL, Shape). Should it be gone by the next one, then
  * without an event. It counts until a look settles it.
  */
 export interface PartitionRecord {
   readonly type: 'partition';
   readonly relid: number;
-  readonly partition: number;
+  /** As the source tells it; the streamed ones were numbers in logs that earlier versions wrote. */
+  readonly partition: string | number;
 }
 
 export type SchemaTopicRecord = VersionRecord | SnapshotRecord | RereadRecord | CopyOrderRecord | LookRecord | PartitionRecord;

@@ -33,7 +33,8 @@ export interface CopyTools {
 }
 
 export type Outcome =
-  | { readonly kind: 'written' | 'dropped' }
+  /** `dropped`: the copy wants it no more; `gone`: the table is not there any more. */
+  | { readonly kind: 'written' | 'dropped' | 'gone' }
   | { readonly kind: 'again'; readonly why: string }
   /** The table is told by another key than its copy began with: what is left of the order of that means nothing. */
   | { readonly kind: 'rekeyed'; readonly shape: TableShape };
@@ -69,6 +70,7 @@ export async function copyChunk(copy: Copy, piece: Piece, tools: CopyTools): Pro
   tools.waiting.add(written.reject);
   try {
     const chunk = await read;
+    if (chunk === null) return { kind: 'gone' };
     (window as ChunkWindow | null)?.changes.arrived(chunk.rows);
     return await written.promise;
   } finally {
@@ -92,6 +94,7 @@ async function writeChunk(
   await writer.writeCopy({
     shape: chunk.shape,
     truncate: false,
+    partitions: chunk.rows.count === 0 ? [] : chunk.partitions,
     blocks: [resolved(chunk.rows, window.changes, (rows) => { copy.progress.rows += rows; })],
     record: (place) => copy.advance(piece, chunk, place),
   });
@@ -125,22 +128,24 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
         written.reject(error);
         return null;
       });
-      if (whole === null) return;
+      // Where it failed nobody hears this.
+      if (whole === null) return written.resolve({ kind: 'gone' });
       failpoint('snapshot.whole_read');
       copy.progress.holdsPublishing = true;
       try {
         await writer.writeCopy(wholePiece(copy, whole, tools.givesWay));
         written.resolve({ kind: 'written' });
       } catch (error) {
-        const given = error === gaveWay;
+        const given = error === gaveWay || error === joined;
         if (!given && !(error instanceof TailraceError && error.code.startsWith('source-'))) throw error;
         writer.discardCopy();
         copy.progress.rows = 0;
         copy.progress.retries++;
-        if (given) written.resolve({ kind: 'again', why: 'WAL at the source ran short' });
+        if (given) written.resolve({ kind: 'again', why: (error as Error).message });
         else written.reject(error);
       } finally {
         copy.progress.holdsPublishing = false;
+        await whole.close();
       }
     };
   });
@@ -154,8 +159,9 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
   }
 }
 
-/** Thrown out of the reading of a copy in one piece, which holds up the stream, so that the stream can catch up. */
-const gaveWay = new Error('gave way');
+/** Thrown out of the reading of a copy in one piece, which holds up the stream: so that the stream can catch up, and where what was read counts for nothing. */
+const gaveWay = new Error('WAL at the source ran short');
+const joined = new Error('a partition came while it was read');
 
 function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): CopyPiece {
   const { shape, visibility, lsn } = whole;
@@ -163,12 +169,18 @@ function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): Cop
     shape,
     // Rows of this table may have been streamed before: without a key only emptying makes the copy exact.
     truncate: true,
-    blocks: every(whole, (rows) => {
+    partitions: whole.partitions,
+    blocks: stable(whole, (rows) => {
       copy.progress.rows += rows;
       if (givesWay()) throw gaveWay;
     }),
     record: (place) => copy.inOnePiece(place, { ...textsOf(visibility), lsn }),
   };
+}
+
+async function* stable(whole: WholeTable, count: (rows: number) => void): ReturnType<typeof every> {
+  yield* every(whole, count);
+  if (!(await whole.isStable())) throw joined;
 }
 
 /** It may be rejected, by the end of the stream, before anybody awaits it. */
@@ -182,11 +194,11 @@ function textsOf({ xmin, xmax, running }: Visibility): { readonly xmin: string; 
   return { xmin: xmin.toString(), xmax: xmax.toString(), running: running.map(String) };
 }
 
-/** A snapshot of the whole table in which everything streamed so far is visible. */
-async function visibleWhole(copy: Copy, mark: number, { reader, signal, streamed }: CopyTools): Promise<WholeTable> {
+/** A snapshot of the whole table in which everything streamed so far is visible; null when the table is gone. */
+async function visibleWhole(copy: Copy, mark: number, { reader, signal, streamed }: CopyTools): Promise<WholeTable | null> {
   for (;;) {
     const whole = await reader.whole(copy.job.table, signal);
-    if (streamed.allVisible(mark, whole.visibility)) return whole;
+    if (whole === null || streamed.allVisible(mark, whole.visibility)) return whole;
     await whole.close();
   }
 }

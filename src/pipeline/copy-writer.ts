@@ -19,6 +19,8 @@ export interface CopyPiece {
   readonly truncate: boolean;
   /** By blocks, so that no promise is made a row. */
   readonly blocks: AsyncIterable<Iterable<RowRef>> | Iterable<Iterable<RowRef>>;
+  /** The source's partitions that the rows may be of. */
+  readonly partitions: readonly string[];
   /** Called with the transaction's place once all rows are written, because only then their number is known. */
   readonly record: (place: Place) => SnapshotRecord;
 }

@@ -85,8 +85,9 @@ export class Copy {
     this.#record = job.resume;
     this.#ranges = (job.resume?.ranges ?? [whole]).map(openRange);
     for (const key of job.resume?.rereads ?? []) this.#reread(key);
+    if (job.stopped === true) this.phase = 'over';
     this.progress = {
-      table: tableName(job.table), sink: job.sink, state: 'waiting', rows: job.resume?.rows ?? 0, estimate: null, retries: 0,
+      table: tableName(job.table), sink: job.sink, state: job.stopped === true ? 'stopped' : 'waiting', rows: job.resume?.rows ?? 0, estimate: null, retries: 0,
       waitingFor: null, where: job.where ?? null, holdsPublishing: false, error: null,
     };
   }

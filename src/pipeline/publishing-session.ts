@@ -294,6 +294,8 @@ export class PublishingSession {
         if (this.#feeder.isFull) await this.#feeder.makeRoom();
       }
     }
+    // With the END, without which the rows are nobody's.
+    for (const partition of piece.partitions) this.#tables.partition(shape, partition);
     const record = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
     // A table without rows is to be there, too.
     if (record.first) this.#tables.announce(target.schema);

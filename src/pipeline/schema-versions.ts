@@ -10,8 +10,8 @@ export class SchemaVersions {
   readonly #named = new Map<string, TableSchema>();
   readonly #looks = new Map<number, Look>();
   readonly #gone = new Set<number>();
-  /** By relid, the partitions that the stream has brought rows of and no look has settled. */
-  readonly #partitions = new Map<number, Set<number>>();
+  /** By relid, the partitions that events have rows of and no look has settled. */
+  readonly #partitions = new Map<number, Set<string>>();
   #epoch = 0;
   #next = 1;
 
@@ -34,18 +34,18 @@ export class SchemaVersions {
   }
 
   look({ relid, version, state, settled = [] }: LookRecord): void {
-    for (const partition of settled) this.#partitions.get(relid)?.delete(partition);
+    for (const partition of settled) this.#partitions.get(relid)?.delete(String(partition));
     const schema = this.get(version);
     if (state === null) this.#gone.add(relid);
     else if (schema !== undefined) this.#looks.set(relid, { schema, state, uncertain: false });
   }
 
   meet({ relid, partition }: PartitionRecord): void {
-    this.#partitions.set(relid, (this.#partitions.get(relid) ?? new Set()).add(partition));
+    this.#partitions.set(relid, (this.#partitions.get(relid) ?? new Set()).add(String(partition)));
   }
 
-  /** Partitions that the stream has brought rows of and no look has settled. */
-  unsettled(relid: number): ReadonlySet<number> {
+  /** Partitions that events have rows of and no look has settled. */
+  unsettled(relid: number): ReadonlySet<string> {
     return this.#partitions.get(relid) ?? none;
   }
 
@@ -112,7 +112,7 @@ export class SchemaVersions {
   }
 }
 
-const none: ReadonlySet<number> = new Set();
+const none: ReadonlySet<string> = new Set();
 
 interface Look {
   readonly schema: TableSchema;

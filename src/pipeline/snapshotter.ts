@@ -6,7 +6,7 @@ import { actionFor } from '../runtime/errors.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { CopyOrderRecord, RereadRecord } from './control-records.ts';
 import { isSameCopy } from './copy-jobs.ts';
-import { copyChunk, copyWhole, type ChunkWindow } from './copy-pieces.ts';
+import { copyChunk, copyWhole, type ChunkWindow, type Outcome } from './copy-pieces.ts';
 import type { CopyWriter } from './copy-writer.ts';
 import { Copy, type CopyJob, type CopyProgress, type Piece } from './copy.ts';
 import { statusError } from './supervision.ts';
@@ -84,11 +84,7 @@ export class Snapshotter {
     const replaces = job.replaces || others.some((other) => other.job.replaces && !other.hasBegun);
     const copy = new Copy({ ...job, replaces }, { newId: () => `${startId}:${++this.#count}`, transactionOffset });
     this.#copies.push(copy);
-    if (job.stopped === true) {
-      copy.phase = 'over';
-      copy.progress.state = 'stopped';
-      return;
-    }
+    if (copy.phase === 'over') return;
     this.#active.set(job.table.relid, [...(this.#active.get(job.table.relid) ?? []), copy]);
     void this.#enter(copy);
   }
@@ -195,13 +191,8 @@ export class Snapshotter {
       copy.fail(statusError(error));
       logger.error({ err: error, table: copy.progress.table }, 'a table cannot be copied; it is tried again');
       // Not awaited: the worker has other tables.
-      void delay(retryDelay, undefined, { signal }).then(() => this.#retry(copy), () => undefined);
+      void delay(retryDelay, undefined, { signal }).then(() => copy.retry()).then(() => this.#changed(), () => undefined);
     }
-    this.#changed();
-  }
-
-  #retry(copy: Copy): void {
-    copy.retry();
     this.#changed();
   }
 
@@ -212,8 +203,7 @@ export class Snapshotter {
     try {
       if (job.resume === null) await reader.entered(job.table, { signal, onWait: (session) => { progress.waitingFor = session; } });
     } catch (error) {
-      this.#failed.reject(error);
-      return;
+      return this.#failed.reject(error);
     }
     progress.waitingFor = null;
     if (copy.phase === 'waiting') copy.phase = 'ready';
@@ -226,11 +216,7 @@ export class Snapshotter {
     progress.estimate = (await reader.estimate(job.table)) ?? null;
     progress.state = 'copying';
     logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'copying a table');
-    if (job.table.key.length === 0) {
-      if ((await copyWhole(copy, this.#tools(memory))).kind === 'written') this.#finish(copy);
-      else copy.phase = 'ready';
-      return;
-    }
+    if (job.table.key.length === 0) return this.#came(copy, await copyWhole(copy, this.#tools(memory)), () => { copy.phase = 'ready'; });
     if (!copy.hasBegun) {
       if (parallel > 1) copy.split(await reader.boundaries(job.table, parallel * stretches));
       await this.#begin(copy);
@@ -248,22 +234,27 @@ export class Snapshotter {
     const { table, replaces } = copy.job;
     this.#watermarks.set(content, () => async (writer) => {
       if (copy.phase === 'over') return;
-      await writer.writeCopy({ shape: table, begins: true, truncate: replaces, blocks: [], record: (place) => copy.begin(place) });
+      await writer.writeCopy({ shape: table, begins: true, truncate: replaces, partitions: [], blocks: [], record: (place) => copy.begin(place) });
     });
     await this.#options.reader.watermark(content);
   }
 
   async #read(copy: Copy, piece: Piece, memory: RowMemory): Promise<void> {
     try {
-      const outcome = await copyChunk(copy, piece, this.#tools(memory));
-      if (outcome.kind === 'again') {
-        copy.again(piece);
-        this.#options.logger.debug({ table: copy.progress.table, why: outcome.why }, 'a chunk is read again');
-      } else if (outcome.kind === 'rekeyed') this.#rekeyed(copy, outcome.shape);
+      this.#came(copy, await copyChunk(copy, piece, this.#tools(memory)), () => copy.again(piece));
     } finally {
       copy.release(piece);
     }
-    if (copy.isComplete) this.#finish(copy);
+  }
+
+  /** What a piece has come to. */
+  #came(copy: Copy, outcome: Outcome, again: () => void): void {
+    if (outcome.kind === 'again') {
+      again();
+      this.#options.logger.debug({ table: copy.progress.table, why: outcome.why }, 'rows are read again');
+    } else if (outcome.kind === 'rekeyed') this.#rekeyed(copy, outcome.shape);
+    else if (outcome.kind === 'gone') this.#gone(copy);
+    else if (copy.isComplete) this.#finish(copy);
   }
 
   /** What the copy has of the old key's order means nothing: it begins anew; one of some rows alone, which takes nothing away, ends. */
@@ -273,6 +264,14 @@ export class Snapshotter {
     if (!isOfSome) return this.add({ ...copy.job, table, resume: null, replaces: true });
     this.#end(copy);
     copy.progress.state = 'stopped';
+  }
+
+  /** Its table was dropped, which ends this copy and no other: replicas keep what they have got of it. What becomes of the table the catalog's watch tells. */
+  #gone(copy: Copy): void {
+    if (copy.phase === 'over') return;
+    this.#end(copy);
+    this.#copies.splice(this.#copies.indexOf(copy), 1);
+    this.#options.logger.warn({ table: copy.progress.table, sink: copy.job.sink ?? undefined, rows: copy.progress.rows }, 'a table was dropped while it was being copied: its copy ends');
   }
 
   #finish(copy: Copy): void {

@@ -18,8 +18,8 @@ export interface CatalogReader {
   nudge(): void;
   /** Reads the tables that differ from what is known, with a watermark of this content. */
   look(content: string, tables: readonly KnownTable[]): Promise<CatalogLook>;
-  /** Whether by this state a table's rows are those of the partition, too. */
-  holds(state: TableState, partition: number): boolean;
+  /** Whether by this state a table's rows are those of the partition, too: of `PartitionMet` or of `Chunk.partitions`. */
+  holds(state: TableState, partition: string): boolean;
   /** The look's watermark was reached in the stream, and its tables are what is known from here on. */
   accept(tables: readonly TableLook[]): void;
 }
@@ -34,7 +34,7 @@ export interface KnownTable {
   readonly uncertain: boolean;
   /** Since the last look the stream has brought a truncate of it. */
   readonly truncated: boolean;
-  /** The stream has brought rows of partitions that the last look did not find in it. */
+  /** The stream or a copy has brought rows of partitions that the last look did not find in it. */
   readonly unsettled: boolean;
 }
 

@@ -111,18 +111,18 @@ export interface SnapshotReader {
   /**
    * Low watermark, rows in key order up to about `maxBytes` and `maxRows`, high watermark. The caller compares the chunk's
    * snapshot and shapes with what it streamed and reads again when it must. May be called while others are being read: each
-   * takes a connection of its own.
+   * takes a connection of its own. Null when the table is not there any more.
    */
-  chunk(request: ChunkRequest): Promise<Chunk>;
+  chunk(request: ChunkRequest): Promise<Chunk | null>;
   /** Throws `usage` unless it is one condition that the rows of the table can be asked for. */
   checkWhere(table: TableShape, where: string): Promise<void>;
-  /** Keys that cut the table into about `parts` equal stretches, in key order; none where it is small or nothing is known. */
+  /** Keys that cut the table into about `parts` equal stretches, in key order; none where it is small, gone, or nothing is known. */
   boundaries(table: TableShape, parts: number): Promise<readonly (readonly string[])[]>;
   /**
    * Every row of a table without a key, in one REPEATABLE READ snapshot, in blocks of about 1 MiB. `visibility` is known before
-   * the first block.
+   * the first block. Null when the table is not there any more.
    */
-  whole(table: TableShape, signal: AbortSignal): Promise<WholeTable>;
+  whole(table: TableShape, signal: AbortSignal): Promise<WholeTable | null>;
   /** Reltuples-like estimate for progress displays; undefined when unknown. */
   estimate(table: TableShape): Promise<number | undefined>;
 }
@@ -164,6 +164,8 @@ export interface Chunk {
   readonly visibility: Visibility;
   /** Whether the catalog's state of the table was the same at the low watermark, in the chunk's snapshot and at the high one. */
   readonly stable: boolean;
+  /** The partitions whose rows may be among the chunk's, as `CatalogReader.holds` knows them. */
+  readonly partitions: readonly string[];
   /** The table as the chunk saw it; its rows have these columns. */
   readonly shape: TableShape;
   /** Nothing of what was asked for lies behind the last row of this chunk. */
@@ -191,6 +193,10 @@ export interface WholeTable {
   /** An LSN read after the snapshot was taken: transactions that commit behind it are not visible in it. */
   readonly lsn: Lsn;
   blocks(): AsyncIterable<RowBlock>;
-  /** Gives the snapshot up without reading it; harmless after the last block. */
+  /** As of a chunk. */
+  readonly partitions: readonly string[];
+  /** To be asked behind the last block: whether the rows are of no other partitions. Else they count for nothing. */
+  isStable(): Promise<boolean>;
+  /** Gives the snapshot up, read or not. */
   close(): Promise<void>;
 }

@@ -3,7 +3,8 @@ import { test, type TestContext } from 'node:test';
 import type { SourceItem } from '../../src/event/change.ts';
 import type { Lsn } from '../../src/event/lsn.ts';
 import { tupleTexts } from '../../src/event/tuple.ts';
-import { watermarkPrefix, type RowBlock, type Source, type SourceSession } from '../../src/source/source.ts';
+import { watermarkPrefix, type Chunk, type RowBlock, type Source, type SourceSession } from '../../src/source/source.ts';
+import { there } from '../support/there.ts';
 import { eventually } from '../support/wait.ts';
 
 /** A source with a table `items (id int primary key, v text)` and a table `plain (v text)` without a key; both empty at first. */
@@ -143,7 +144,7 @@ export function sourceContract(name: string, make: MakeSource): void {
     const seen: string[] = [];
     let after: readonly string[] | null = null;
     for (let n = 0, last = false; !last; n++) {
-      const chunk = await snapshots.chunk({ table, low: `${n} low`, high: `${n} high`, after, keys: null, maxRows: 3, maxBytes: 1 << 20, signal });
+      const chunk: Chunk = there(await snapshots.chunk({ table, low: `${n} low`, high: `${n} high`, after, keys: null, maxRows: 3, maxBytes: 1 << 20, signal }));
       assert.equal(chunk.shape, table);
       assert.equal(chunk.stable, true);
       seen.push(texts(chunk.rows).join(' '));
@@ -161,9 +162,9 @@ export function sourceContract(name: string, make: MakeSource): void {
     const { session } = await opened(source, t);
     const table = session.tables.find((candidate) => candidate.name === 'items');
     assert.ok(table !== undefined);
-    const chunk = await session.snapshots.chunk({
+    const chunk = there(await session.snapshots.chunk({
       table, low: 'l', high: 'h', after: null, keys: [['3'], ['1'], ['99']], maxRows: 10, maxBytes: 1 << 20, signal: new AbortController().signal,
-    });
+    }));
     assert.deepEqual(texts(chunk.rows), ['1=a', '3=c']);
   });
 
@@ -172,9 +173,9 @@ export function sourceContract(name: string, make: MakeSource): void {
     const { session } = await opened(source, t);
     const table = session.tables.find((candidate) => candidate.name === 'items');
     assert.ok(table !== undefined);
-    const read = (after: readonly string[] | null) => session.snapshots.chunk({
+    const read = async (after: readonly string[] | null) => there(await session.snapshots.chunk({
       table, low: 'l', high: 'h', after, keys: null, maxRows: 1000, maxBytes: 50_000, signal: new AbortController().signal,
-    });
+    }));
     const first = await read(null);
     assert.equal(first.last, false);
     assert.ok(first.rows.length >= 50_000 && first.rows.length < 60_000, String(first.rows.length));
@@ -187,7 +188,7 @@ export function sourceContract(name: string, make: MakeSource): void {
     const { session } = await opened(source, t);
     const table = session.tables.find((candidate) => candidate.name === 'plain');
     assert.ok(table !== undefined);
-    const whole = await session.snapshots.whole(table, new AbortController().signal);
+    const whole = there(await session.snapshots.whole(table, new AbortController().signal));
     await writePlain(['later']);
     const seen: string[] = [];
     for await (const block of whole.blocks()) seen.push(...texts(block));

@@ -159,3 +159,35 @@ test('P21, P22: rights that go and policies that come while a table is copied co
   await daemon.streaming();
   await setting.equal(['wide', 'other']);
 });
+
+test('a table that is dropped while it is copied ends its copy and nothing else, by chunks and in one piece', { timeout: 240_000 }, async (t) => {
+  const setting = await ledgerSetting(t, { schema: `${schema}; CREATE TABLE bag (v text); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO bag VALUES ('twin'), ('twin')` });
+  const { source, replica, daemon } = setting;
+  const copyOf = async (table: string): Promise<TableCopyStatus | undefined> => (await daemon.status()).snapshot.findLast((copy) => copy.table === table);
+  const holder = await connection(t, source);
+  daemon.start();
+  await eventually(async () => ((await copyOf('public.wide'))?.rows ?? 0) > 3000, { what: 'some rows', timeoutMs: 60_000 });
+  // Its next stretch waits for the table, and finds it gone.
+  await holder.query('BEGIN; LOCK TABLE wide IN ACCESS EXCLUSIVE MODE');
+  assert.equal((await copyOf('public.wide'))?.state, 'copying');
+  await holder.query('DROP TABLE wide; COMMIT');
+  await daemon.streaming();
+  await source.sql('INSERT INTO other VALUES (1)');
+  await setting.equal(['other', 'bag']);
+  await holder.query('BEGIN; LOCK TABLE bag IN ACCESS EXCLUSIVE MODE');
+  const { code, err } = await tailrace(['snapshot', 'public.bag', daemon.file]);
+  assert.equal(code, 0, err);
+  await eventually(async () => (await source.sql("SELECT FROM pg_locks WHERE relation = 'bag'::regclass AND NOT granted")).length > 0, { what: 'the copy to wait for the table' });
+  await holder.query('DROP TABLE bag; COMMIT');
+  await daemon.streaming();
+  await source.sql('INSERT INTO other VALUES (2)');
+  await setting.equal(['other']);
+  await eventually(() => daemon.output.split('a table was dropped at the source').length === 3, { what: 'the second look' });
+  // Replicas keep both as they were, and the daemon says that and nothing else: no connection was lost.
+  assert.deepEqual((await daemon.status()).snapshot.map(({ table }) => table), ['public.other']);
+  const [left] = await replica.sql<{ wide: number; bag: number }>('SELECT (SELECT count(*)::int FROM wide) AS wide, (SELECT count(*)::int FROM bag) AS bag');
+  assert.ok(left !== undefined && left.wide > 0 && left.wide < 30_000 && left.bag === 2, JSON.stringify(left));
+  const said = daemon.output.split('\n').filter((line) => /"level":"(warn|error)"/.test(line)).map((line) => (JSON.parse(line) as { msg: string }).msg.replace(/:.*/, ''));
+  assert.deepEqual([...new Set(said)].toSorted(), ['a table was dropped at the source', 'a table was dropped while it was being copied']);
+  assert.equal(said.length, 4);
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TableShape, TableState } from '../../src/event/table.ts';
 import { CapturedTables } from '../../src/pipeline/captured-tables.ts';
-import { origin, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
+import { origin, type LookRecord, type SchemaTopicRecord, type SnapshotRecord, type StartRecord } from '../../src/pipeline/control-records.ts';
 import { copyJobs } from '../../src/pipeline/copy-jobs.ts';
 import { CopyOrders } from '../../src/pipeline/copy-orders.ts';
 import { CopyRecords } from '../../src/pipeline/copy-records.ts';
@@ -28,7 +28,7 @@ interface Captured {
 }
 
 /** A state says of itself which partitions' rows are the table's. */
-const holds = (state: TableState, partition: number): boolean => (state['holds'] as readonly number[]).includes(partition);
+const holds = (state: TableState, partition: string): boolean => (state['holds'] as readonly string[]).includes(partition);
 
 function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 'initial'): Captured {
   const start: StartRecord = { type: 'start', logId: 'l', epoch: 1, startId: 's', systemIdentifier: '1', timeline: 1, slot: 'x', tables: [], continues: null, gap: null };
@@ -87,26 +87,50 @@ for (const [what, doubt] of [['none of its own', null], ['one that would have le
 }
 
 /** What a look finds of a table whose rows are those of these partitions. */
-const found = (shape: TableShape, partitions: readonly number[]): TableLook => ({ shape, state: { holds: partitions }, doubt: null });
+const found = (shape: TableShape, partitions: readonly string[]): TableLook => ({ shape, state: { holds: partitions }, doubt: null });
+/** The END of a look is durable: what is written of the look now. */
+function logged(tables: CapturedTables): readonly LookRecord[] {
+  const group = {} as Group;
+  tables.ended(group);
+  return tables.confirmed(group);
+}
 const doneWith = (jobs: CopyJob[]): unknown[] => jobs.splice(0).map(({ table, replaces }) => [table.name, replaces]);
 
 test('R12: rows of a partition that no look has found in its table are taken back, also where it came and went in between, and a crash forgets none', async () => {
   const { tables, versions, jobs, records } = captured([items]);
-  await tables.takeLook({ tables: [found(items, [7])], gone: [] });
-  tables.partition(items, 7);
+  await tables.takeLook({ tables: [found(items, ['7'])], gone: [] });
+  logged(tables);
+  tables.partition(items, '7');
   assert.equal(tables.looked()[0]?.unsettled, false, 'the last look has it: should it go, the next one tells');
-  tables.partition(items, 8);
-  tables.partition(items, 8);
-  tables.partition(items, 9);
-  assert.deepEqual(records.splice(0), [8, 9].map((partition) => ({ type: 'partition', relid: items.relid, partition })));
+  tables.partition(items, '8');
+  tables.partition(items, '8');
+  tables.partition(items, '9');
+  assert.deepEqual(records.splice(0), ['8', '9'].map((partition) => ({ type: 'partition', relid: items.relid, partition })));
   assert.equal(tables.looked()[0]?.unsettled, true);
   // What a crash leaves, and a life that finds the table as the look had it.
-  assert.deepEqual([...versions.unsettled(items.relid)], [8, 9]);
-  await tables.takeLook({ tables: [found(items, [7, 8])], gone: [] });
+  assert.deepEqual([...versions.unsettled(items.relid)], ['8', '9']);
+  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
   assert.deepEqual(doneWith(jobs), [['items', true]]);
   assert.equal(tables.looked()[0]?.unsettled, false, 'it is copied again once');
-  await tables.takeLook({ tables: [found(items, [7, 8])], gone: [] });
+  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
   assert.deepEqual(doneWith(jobs), []);
+});
+
+test('R12: a look whose record does not stand in the log yet vouches for no partition, and settles none that was met behind it', async () => {
+  const { tables, versions, records } = captured([items]);
+  tables.partition(items, '7');
+  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
+  assert.deepEqual([...versions.unsettled(items.relid)], []);
+  // A crash now leaves the log without that look, and with rows of both.
+  for (const partition of ['7', '8']) tables.partition(items, partition);
+  assert.deepEqual(records.splice(0).map((record) => record.type === 'partition' && record.partition), ['7', '7', '8']);
+  assert.equal(tables.looked()[0]?.unsettled, false, 'nothing is to be looked at for their sake');
+  const [look] = logged(tables);
+  assert.deepEqual(look?.settled, []);
+  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
+  assert.deepEqual(logged(tables)[0]?.settled, ['7', '8']);
+  tables.partition(items, '8');
+  assert.deepEqual(records, []);
 });
 
 test('R12: the first copy of a table that has come later begins behind the first look at it, and takes the place of nothing unless rows have gone', async () => {
@@ -115,7 +139,7 @@ test('R12: the first copy of a table that has come later begins behind the first
   tables.add([later, other]);
   assert.deepEqual(doneWith(jobs), []);
   await tables.meet(other);
-  tables.partition(other, 5);
+  tables.partition(other, '5');
   await tables.takeLook({ tables: [found(later, []), found(other, [])], gone: [] });
   assert.deepEqual(doneWith(jobs), [['later', false], ['other', true]]);
   await tables.takeLook({ tables: [found(later, [])], gone: [] });
@@ -130,11 +154,12 @@ test('R12: the first copy of a table that has come later begins behind the first
 
 test('R12: what of partitions stands in the log counts in the next life, but for what a look has settled', () => {
   const version = { epoch: 1, number: 1 };
+  // Earlier versions wrote numbers.
   const met = (partition: number) => ({ type: 'partition', relid: items.relid, partition }) as const;
   const versions = new SchemaVersions([
     { type: 'version', version, shape: items, registered: undefined }, met(7), met(8),
     // The look's own record comes once its END is durable: behind what was met meanwhile.
-    met(9), { type: 'look', relid: items.relid, version, state: { holds: [7] }, settled: [7, 8] },
+    met(9), { type: 'look', relid: items.relid, version, state: { holds: [7] }, settled: ['7', 8] },
   ]);
-  assert.deepEqual([...versions.unsettled(items.relid)], [9]);
+  assert.deepEqual([...versions.unsettled(items.relid)], ['9']);
 });

@@ -188,6 +188,30 @@ test('latecomers: a table new to a sink that has passed its copy gets one of its
   assert.equal((await asks()).length, 1);
 });
 
+test('latecomers: a table that is dropped while a sink is given a copy of its own of it, and made again, comes to that sink; no connection is lost over it', async (t) => {
+  const { source, bench } = await settingOf(t, [items, orders]);
+  await bench.start();
+  await copied(bench);
+  const early = await bench.replay('local', { filter: only(items) });
+  await equal(source, early, items);
+  await early.stop();
+  const again = tableOf('orders', 2);
+  const reading = Promise.withResolvers<void>();
+  source.onChunk = (phase, { table }) => {
+    if (phase !== 'low' || table.relid !== orders.relid) return;
+    source.onChunk = () => {};
+    source.tables = [items, again];
+    source.commit([insert(again, ['9', 'made again'])], { unsent: true });
+    reading.resolve();
+  };
+  const sink = await bench.replay('local', { filter: only(items, orders) });
+  await reading.promise;
+  await equal(source, sink, items, again);
+  source.commit([update(again, ['9', 'then']), insert(items, ['7', 'streamed'])]);
+  await equal(source, sink, items, again);
+  assert.equal(source.sessions.length, 1);
+});
+
 test('latecomers: a sink empties the table that it is given a copy of its own of', async (t) => {
   const { source, bench } = await settingOf(t, [items, notes]);
   await bench.start();

@@ -73,7 +73,7 @@ class QuietSource implements Source {
           watermark(high);
           const bytes = tupleOf(['1']);
           const visibility = { xmin: 800n, xmax: 800n, running: [] };
-          return { rows: { bytes, starts: new Uint32Array([0]), count: 1, length: bytes.length }, visibility, stable: true, shape: table, last: true };
+          return { rows: { bytes, starts: new Uint32Array([0]), count: 1, length: bytes.length }, visibility, stable: true, partitions: [], shape: table, last: true };
         },
       },
     };

@@ -302,7 +302,7 @@ export class ScriptedSession implements SourceSession {
 
   discover(): Promise<readonly TableShape[]> {
     const tables = this.#source.tables.filter((table) => !this.tables.includes(table));
-    this.tables = [...this.tables, ...tables];
+    this.tables = [...this.tables.filter((before) => !tables.some((table) => table.name === before.name)), ...tables];
     return Promise.resolve(tables);
   }
 
@@ -341,12 +341,13 @@ class ScriptedSnapshots implements SnapshotReader {
     return { lsn: this.#source.lsn };
   }
 
-  async chunk(request: ChunkRequest): Promise<Chunk> {
+  async chunk(request: ChunkRequest): Promise<Chunk | null> {
     const source = this.#source;
     await turn();
     source.chunks.push(request);
     source.commit([message(watermarkPrefix, request.low)]);
     await source.onChunk('low', request);
+    if (!source.tables.some(({ relid }) => relid === request.table.relid)) return null;
     const shape = source.shape(request.table.relid);
     const texts = source.rows(shape.relid).filter((row) => {
       const key = keyOf(shape, row);
@@ -362,10 +363,10 @@ class ScriptedSnapshots implements SnapshotReader {
     const stable = shape === source.shape(request.table.relid);
     source.commit([message(watermarkPrefix, request.high)]);
     await source.onChunk('high', request);
-    return source.bend({ rows: within(request.memory, blockOf(cut)), visibility, stable, shape, last: request.keys !== null || texts.length < most }, request);
+    return source.bend({ rows: within(request.memory, blockOf(cut)), visibility, stable, partitions: [], shape, last: request.keys !== null || texts.length < most }, request);
   }
 
-  async whole(table: TableShape): Promise<WholeTable> {
+  async whole(table: TableShape): Promise<WholeTable | null> {
     const source = this.#source;
     await turn();
     const rows = source.rows(table.relid);
@@ -374,6 +375,8 @@ class ScriptedSnapshots implements SnapshotReader {
     const lsn = source.lsn;
     return {
       visibility, lsn, shape: source.shape(table.relid),
+      partitions: [],
+      isStable: () => Promise.resolve(true),
       blocks: async function* () {
         await turn();
         for (let i = 0; i < rows.length; i += 2) {

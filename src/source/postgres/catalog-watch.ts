@@ -81,8 +81,10 @@ export class CatalogWatch implements CatalogReader {
     });
   }
 
-  holds(state: TableState, partition: number): boolean {
-    return readState(state)?.files[String(partition)] !== undefined;
+  holds(state: TableState, partition: string): boolean {
+    const known = readState(state);
+    const [oid = '', ...place] = partition.split(':');
+    return place.length === 0 ? known?.files[oid] !== undefined : known?.links?.[oid] === place.join(':');
   }
 
   accept(tables: readonly TableLook[]): void {

@@ -54,11 +54,11 @@ interface Options {
   readonly publication: string;
 }
 
-/** The table and what it is a partition of; and what is a partition of it. */
+/** The table and what it is a partition of; and what is a partition of it. One that DETACH … CONCURRENTLY has taken out is sent as a table of its own. */
 const roots = `(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition
-  JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) SELECT up.oid FROM up)`;
+  JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid AND NOT i.inhdetachpending) SELECT up.oid FROM up)`;
 const down = `down(oid) AS (SELECT c.oid UNION ALL SELECT i.inhrelid FROM down JOIN pg_catalog.pg_class k ON k.oid = down.oid AND k.relkind = 'p'
-  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid)`;
+  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid AND NOT i.inhdetachpending)`;
 const files = `(WITH RECURSIVE ${down}
   SELECT pg_catalog.json_object_agg(f.oid, f.relfilenode || f.relpersistence ORDER BY f.oid) FROM down JOIN pg_catalog.pg_class f ON f.oid = down.oid WHERE f.relkind <> 'p')`;
 

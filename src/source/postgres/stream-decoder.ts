@@ -215,7 +215,7 @@ export class StreamDecoder {
     const relid = readUint32(bytes, at + 1);
     const table = this.#shape(relid);
     if (this.#described !== -1) {
-      if (table !== null && this.#described !== relid && this.#describedBefore === relid) items.push({ op: 'partition', table, partition: this.#described });
+      if (table !== null && this.#described !== relid && this.#describedBefore === relid) items.push({ op: 'partition', table, partition: String(this.#described) });
       this.#described = -1;
     }
     return table;

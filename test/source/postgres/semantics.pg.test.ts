@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { SourceItem } from '../../../src/event/change.ts';
 import type { TableShape } from '../../../src/event/table.ts';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, describeRow, sourceOn, Tail } from './support.ts';
 
@@ -145,7 +146,7 @@ test('names of every kind arrive as they are', async (t) => {
   ]);
   const [table] = session.tables;
   assert.ok(table !== undefined);
-  const chunk = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 9, maxBytes: 1 << 20, signal: new AbortController().signal });
+  const chunk = there(await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 9, maxBytes: 1 << 20, signal: new AbortController().signal }));
   assert.equal(chunk.rows.count, 1);
 });
 
@@ -157,7 +158,7 @@ test('whose rows a partitioned table brings is told in front of the first of eac
   await database.sql('TRUNCATE a, b; INSERT INTO a VALUES (1)');
   await database.sql('INSERT INTO b VALUES (1); INSERT INTO p VALUES (1), (2); INSERT INTO highest VALUES (901); UPDATE p SET id = 902 WHERE id = 1; DELETE FROM low; INSERT INTO a VALUES (2)');
   await rowsBefore(tail, database);
-  const oids = await database.sql<{ oid: number }>("SELECT unnest(ARRAY['low'::regclass, 'highest'])::oid::int8::int AS oid");
+  const oids = await database.sql<{ oid: string }>("SELECT unnest(ARRAY['low'::regclass, 'highest'])::oid::text AS oid");
   const met = tail.items.flatMap((item, at) => (item.op === 'partition' ? [[item.table.name, item.partition, describeRow(tail.items[at + 1] as SourceItem)]] : []));
   assert.deepEqual(met, [['p', oids[0]?.oid, 'c 1 public.p: 1'], ['p', oids[1]?.oid, 'c 3 public.p: 901']]);
 });

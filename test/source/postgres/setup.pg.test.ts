@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import pg from 'pg';
 import { freshDatabase, startPostgres, type TestDatabase } from '../../support/postgres.ts';
+import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail } from './support.ts';
 
@@ -200,7 +201,7 @@ test('a transaction that is open while the slot is made comes whole, or was ther
   t.after(() => session.close());
   const [table] = session.tables;
   assert.ok(table !== undefined);
-  const chunk = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal });
+  const chunk = there(await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal }));
   assert.equal(chunk.rows.count, 2);
 });
 
@@ -277,7 +278,7 @@ test('a role with no more than the rights that are needed can do everything', as
   const [table] = session.tables;
   assert.ok(table !== undefined);
   await session.snapshots.entered(table, { signal, onWait: () => {} });
-  const chunk = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal });
+  const chunk = there(await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal }));
   assert.equal(chunk.rows.count, 1);
   await database.sql('INSERT INTO s.a VALUES (2)');
   await eventually(() => tail.rows.includes('c 0 s.a: 2'));

@@ -6,6 +6,7 @@ import { tupleTexts } from '../../../src/event/tuple.ts';
 import type { Chunk, RowBlock, SourceSession } from '../../../src/source/source.ts';
 import { freshDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail, type SourceOptions } from './support.ts';
 
@@ -21,10 +22,10 @@ function tableOf(session: SourceSession, name: string): TableShape {
   return table;
 }
 
-function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; until?: readonly string[]; maxRows?: number; keys?: readonly (readonly string[])[]; where?: string } = {}): Promise<Chunk> {
-  return session.snapshots.chunk({
+async function readChunk(session: SourceSession, table: TableShape, options: { after?: readonly string[] | null; until?: readonly string[]; maxRows?: number; keys?: readonly (readonly string[])[]; where?: string } = {}): Promise<Chunk> {
+  return there(await session.snapshots.chunk({
     table, low: 'low', high: 'high', after: options.after ?? null, until: options.until ?? null, keys: options.keys ?? null, where: options.where ?? null, maxRows: options.maxRows ?? 1000, maxBytes: 1 << 24, signal,
-  });
+  }));
 }
 
 /** Every row, by chunks of `maxRows`, as the texts of its first column. */
@@ -295,10 +296,26 @@ test('a transaction of another database is not waited for', async (t) => {
   await writer.end();
 });
 
-test('a table that is dropped while it is copied is an error to connect again after', async (t) => {
-  const { database, session } = await prepared(t, 'CREATE TABLE k (id int PRIMARY KEY)');
-  await database.sql('DROP TABLE k');
-  await assert.rejects(readChunk(session, tableOf(session, 'k')), { code: 'source-unreachable', message: /was dropped while it was being copied/ });
+test('a table that is dropped is gone to whoever copies it, wherever they are in that', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql('CREATE TABLE k (id int PRIMARY KEY); CREATE TABLE bag (id int); ALTER TABLE bag REPLICA IDENTITY FULL');
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const session = await connected(sourceOn(proxy.through(database.url)), t);
+  const [k, bag] = [tableOf(session, 'k'), tableOf(session, 'bag')];
+  const request = { table: k, low: 'low', high: 'high', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal };
+  // Behind the snapshot of the chunk, and in front of everything that is asked in it.
+  const between = proxy.holdAfter('pg_current_snapshot()');
+  const reading = session.snapshots.chunk(request);
+  const goOn = await between;
+  await database.sql('DROP TABLE k, bag');
+  goOn();
+  assert.notEqual((await reading)?.stable, true);
+  assert.equal(await session.snapshots.chunk(request), null);
+  assert.equal(await session.snapshots.whole(bag, signal), null);
+  assert.deepEqual(await session.snapshots.boundaries(k, 4), []);
+  const open = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+  await eventually(async () => (await database.sql(open)).length === 0);
 });
 
 test('the texts of a key that cannot be one are an error without the text', async (t) => {
@@ -310,7 +327,7 @@ test('the texts of a key that cannot be one are an error without the text', asyn
 test('a whole table is read in blocks, at the moment of its snapshot', async (t) => {
   const { database, session } = await prepared(t, `CREATE TABLE k (id int, v text); ALTER TABLE k REPLICA IDENTITY FULL;
     INSERT INTO k SELECT g, repeat('x', 1000) FROM generate_series(1, 3000) g`);
-  const whole = await session.snapshots.whole(tableOf(session, 'k'), signal);
+  const whole = there(await session.snapshots.whole(tableOf(session, 'k'), signal));
   await database.sql('DELETE FROM k');
   const ids: string[] = [];
   let blocks = 0;
@@ -324,7 +341,7 @@ test('a whole table is read in blocks, at the moment of its snapshot', async (t)
 
 test('a whole table that is given up leaves no transaction behind', async (t) => {
   const { database, session } = await prepared(t, 'CREATE TABLE k (id int); ALTER TABLE k REPLICA IDENTITY FULL');
-  const whole = await session.snapshots.whole(tableOf(session, 'k'), signal);
+  const whole = there(await session.snapshots.whole(tableOf(session, 'k'), signal));
   const open = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
   assert.equal((await database.sql(open)).length, 1);
   await whole.close();
@@ -428,7 +445,7 @@ test('the memory that a huge row has taken is not kept for the next chunk', asyn
   const { session } = await prepared(t, "CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k VALUES (1, 'a'), (2, repeat('x', 1000000))");
   const memory = { bytes: new Uint8Array(100) };
   const { bytes } = memory;
-  const chunk = await session.snapshots.chunk({ table: tableOf(session, 'k'), low: 'low', high: 'high', after: null, keys: null, maxRows: 100, maxBytes: 100_000, memory, signal });
+  const chunk = there(await session.snapshots.chunk({ table: tableOf(session, 'k'), low: 'low', high: 'high', after: null, keys: null, maxRows: 100, maxBytes: 100_000, memory, signal }));
   assert.equal(chunk.rows.count, 2);
   assert.equal(memory.bytes, bytes);
 });
@@ -440,7 +457,7 @@ test('a chunk that is full gives up the rest, and says how far it came', async (
   const memory = { bytes: new Uint8Array(0) };
   for (let after: readonly string[] | null = null; ; ) {
     const before = memory.bytes;
-    const chunk: Chunk = await session.snapshots.chunk({ table, low: 'low', high: 'high', after, keys: null, maxRows: 100_000, maxBytes: 1 << 22, memory, signal });
+    const chunk: Chunk = there(await session.snapshots.chunk({ table, low: 'low', high: 'high', after, keys: null, maxRows: 100_000, maxBytes: 1 << 22, memory, signal }));
     // Each in the memory of the one before.
     assert.equal(chunk.rows.bytes, memory.bytes);
     if (before.length > 0) assert.equal(memory.bytes, before);
@@ -450,4 +467,55 @@ test('a chunk that is full gives up the rest, and says how far it came', async (
     after = [seen.at(-1) as string];
   }
   assert.deepEqual(seen, Array.from({ length: 30_000 }, (_, i) => String(i + 1)));
+});
+
+test('a chunk says whose rows it may have: partitions, at any depth and each by its place in the table', async (t) => {
+  const { database, session } = await prepared(t, `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (100);
+    CREATE TABLE high PARTITION OF p FOR VALUES FROM (100) TO (1000) PARTITION BY RANGE (id); CREATE TABLE highest PARTITION OF high FOR VALUES FROM (900) TO (1000); CREATE TABLE alone (id int PRIMARY KEY)`);
+  const [p, alone] = [tableOf(session, 'p'), tableOf(session, 'alone')];
+  const oids = async (...names: readonly string[]): Promise<string[]> => (await database.sql<{ oid: string }>('SELECT n::regclass::oid::text AS oid FROM unnest($1::text[]) n', [names])).map(({ oid }) => oid);
+  const before = (await readChunk(session, p)).partitions;
+  assert.deepEqual(before.map((partition) => partition.replace(/:.*/, '')).toSorted(), (await oids('low', 'high', 'highest')).toSorted());
+  assert.deepEqual((await readChunk(session, p)).partitions, before);
+  assert.deepEqual((await readChunk(session, alone)).partitions, []);
+  await database.sql('ALTER TABLE p DETACH PARTITION low; ALTER TABLE p ATTACH PARTITION low FOR VALUES FROM (0) TO (100)');
+  const after = (await readChunk(session, p)).partitions;
+  assert.deepEqual([after.length, after.filter((partition) => before.includes(partition)).length], [3, 2], 'it is in another place now');
+});
+
+test('rows of a partition that was attached behind the snapshot that they were read in make it unstable, also where it went before anybody could see it', async (t) => {
+  const database = await freshDatabase(t);
+  await database.sql(`CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (100000); INSERT INTO p SELECT g, repeat('x', 1000) FROM generate_series(1, 10000) g;
+    CREATE TABLE first (id int PRIMARY KEY, v text); INSERT INTO first VALUES (-1, 'there before'); CREATE TABLE bag (v text) PARTITION BY LIST (v); ALTER TABLE bag REPLICA IDENTITY FULL; CREATE TABLE other (v text); INSERT INTO other VALUES ('there before')`);
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const connect = (): Promise<SourceSession> => connected(sourceOn(proxy.through(database.url)), t);
+  for (const [maxRows, maxBytes] of [[100, 1 << 20], [100_000, 1 << 16]] as const) {
+    // What is asked for the first time is sent in words.
+    const session = await connect();
+    const p = tableOf(session, 'p');
+    // Everything about the table has been asked, and no row yet.
+    const asked = proxy.holdAfter('amopstrategy');
+    const reading = session.snapshots.chunk({ table: p, low: 'low', high: 'high', after: null, keys: null, maxRows, maxBytes, signal });
+    const read = await asked;
+    await database.sql('ALTER TABLE p ATTACH PARTITION first FOR VALUES FROM (-100) TO (0)');
+    // Where it is cut, the locks go with the cancelling: what is asked only then comes too late.
+    const over = proxy.holdAfter(maxRows === 100 ? 'ROLLBACK' : 'pg_cancel_backend');
+    read();
+    await Promise.race([over, reading]);
+    await database.sql('ALTER TABLE p DETACH PARTITION first');
+    void over.then((goOn) => goOn());
+    const chunk = there(await reading);
+    assert.deepEqual([texts(chunk.rows)[0], chunk.stable], [['-1', 'there before'], false]);
+    assert.equal((await readChunk(session, p)).stable, true);
+  }
+  const session = await connect();
+  for (const [partition, stable] of [['other', false], [null, true]] as const) {
+    const whole = there(await session.snapshots.whole(tableOf(session, 'bag'), signal));
+    if (partition !== null) await database.sql(`ALTER TABLE bag ATTACH PARTITION ${partition} DEFAULT`);
+    const seen: unknown[] = [];
+    for await (const block of whole.blocks()) seen.push(...texts(block));
+    assert.deepEqual([seen, await whole.isStable()], [[['there before']], stable]);
+    await whole.close();
+  }
 });

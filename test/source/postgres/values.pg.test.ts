@@ -9,6 +9,7 @@ import { parseConnectionUrl } from '../../../src/runtime/postgres/connection-url
 import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
 import { freshDatabase, startPostgres } from '../../support/postgres.ts';
 import { tempDirectory } from '../../support/temp.ts';
+import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail } from './support.ts';
 
@@ -96,9 +97,9 @@ test('a value has one text, streamed or copied, whatever the database is set to'
   await eventually(() => tail.items.filter((item) => item.op === 'c').length === rows);
   const [table] = session.tables;
   assert.ok(table !== undefined);
-  const { rows: copied } = await session.snapshots.chunk({
+  const { rows: copied } = there(await session.snapshots.chunk({
     table, low: 'l', high: 'h', after: null, keys: null, maxRows: 100, maxBytes: 1 << 30, signal: new AbortController().signal,
-  });
+  }));
   assert.equal(copied.count, rows);
   const streamed = tail.items.flatMap((item) => (item.op === 'c' ? [item] : []));
   for (const [i, item] of streamed.entries()) {
@@ -182,7 +183,7 @@ test('2.K: money has one text, copied or streamed, whatever lc_monetary is, and 
   assert.deepEqual(tail.rows, ['c 0 public.t: 2 -$1,234,567.89']);
   const [table] = session.tables;
   assert.ok(table !== undefined);
-  const { rows } = await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 1, maxBytes: 1 << 20, signal: new AbortController().signal });
+  const { rows } = there(await session.snapshots.chunk({ table, low: 'l', high: 'h', after: null, keys: null, maxRows: 1, maxBytes: 1 << 20, signal: new AbortController().signal }));
   assert.deepEqual(tupleTexts(rows.bytes, rows.starts[0] as number), ['1', '-$1,234,567.89']);
   const parsed = parseConnectionUrl(url);
   assert.ok(parsed.problem === undefined);

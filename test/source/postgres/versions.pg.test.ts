@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { tupleTexts } from '../../../src/event/tuple.ts';
 import { startPostgres, type PostgresVersion } from '../../support/postgres.ts';
+import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail } from './support.ts';
 
@@ -32,7 +33,7 @@ for (const version of versions) {
     assert.deepEqual(a.columns.map((column) => column.name), ['id', 'v', ...(version === '18' ? ['twice'] : [])]);
     const signal = AbortSignal.timeout(60_000);
     await session.snapshots.entered(a, { signal, onWait: () => {} });
-    const chunk = await session.snapshots.chunk({ table: a, low: 'low', high: 'high', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal });
+    const chunk = there(await session.snapshots.chunk({ table: a, low: 'low', high: 'high', after: null, keys: null, maxRows: 10, maxBytes: 1 << 20, signal }));
     assert.equal(chunk.shape, a);
     assert.deepEqual([0, 1].map((i) => tupleTexts(chunk.rows.bytes, chunk.rows.starts[i] as number)), [['1', 'old', ...twice(1)], ['2', null, ...twice(2)]]);
     await sql("BEGIN; INSERT INTO a VALUES (3, 'x'); INSERT INTO p VALUES (7); UPDATE plain SET v = ''; INSERT INTO plain VALUES ('y'); DELETE FROM plain; TRUNCATE p; COMMIT");
@@ -44,7 +45,7 @@ for (const version of versions) {
       `c 0 public.a: ${['3', 'x', ...twice(3)].join(' ')}`, 'c 1 public.p: 7', 'c 2 public.plain: y', 'd 3 public.plain: [full y]', 't 4 public.p', added,
     ]);
     const [leaf] = await sql("SELECT 'p0'::regclass::oid::int8::int AS oid");
-    assert.deepEqual(tail.items.filter((item) => item.op === 'partition').map(({ table, partition }) => [table.name, partition]), [['p', leaf?.['oid']]]);
+    assert.deepEqual(tail.items.filter((item) => item.op === 'partition').map(({ table, partition }) => [table.name, partition]), [['p', String(leaf?.['oid'])]]);
     const end = tail.commits().at(-1)?.endLsn ?? 0n;
     session.acknowledge(end);
     assert.ok((await session.health()).walHeldBytes >= 0);
