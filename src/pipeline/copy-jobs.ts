@@ -11,22 +11,17 @@ export interface CopyAsk {
   readonly id: string;
 }
 
-/** What is still to be copied: tables without a complete copy, and what sinks asked for. */
+/** What is still to be copied: tables without a complete copy, and what commands asked for. */
 export function copyJobs(of: {
   readonly orders: CopyOrders;
   readonly tables: readonly TableShape[];
   readonly snapshot: 'initial' | 'never';
   readonly copies: ReadonlyMap<string, SnapshotRecord>;
-  /** In the order in which they were asked. */
-  readonly asks: readonly CopyAsk[];
 }): readonly CopyJob[] {
   // With `snapshot: never` only what a gap has left is copied.
   const due = of.tables.filter((table) => of.snapshot === 'initial' || of.copies.has(copyKey(tableName(table), null)) || of.orders.whole(tableName(table)) !== null);
-  // A sink's newest ask for a table is the one that counts.
-  const asks = new Map(of.asks.map((ask) => [copyKey(ask.table, ask.sink), ask]));
   const jobs = [
     ...due.map((table) => unfinished(table, { sink: null, ask: of.orders.whole(tableName(table)) }, of.copies)),
-    ...[...asks.values()].map((ask) => askedJob(ask, of.tables, of.copies)),
     ...of.orders.someRows().map((order) => orderedJob(order, of.tables, of.copies)),
   ];
   return jobs.filter((job) => job !== null);

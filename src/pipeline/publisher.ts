@@ -9,7 +9,7 @@ import { failpoint } from '../runtime/failpoint.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { encodeControl } from './control-json.ts';
 import { origin, type EndRecord, type Place, type SinkRecord, type StartRecord } from './control-records.ts';
-import { askedJob, copyJobs, type CopyAsk } from './copy-jobs.ts';
+import { copyJobs, type CopyAsk } from './copy-jobs.ts';
 import type { CurrentStart } from './current-start.ts';
 import { continuesAt, findGap } from './gap.ts';
 import { refuseIncomplete, refuseMoved } from './move/refusals.ts';
@@ -252,8 +252,9 @@ export class Publisher {
       copyParallel: this.#options.copyParallel, logger: this.#options.logger, signal: until.signal,
     });
     const asks = new SinkAsks(this.#reader, this.#topics, this.#options.sinks);
-    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders, asks: await asks.next() });
+    const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders });
     for (const job of jobs) publishing.copy(job);
+    for (const ask of await asks.next()) publishing.ask(ask);
     this.#session = publishing;
     until.streaming();
     await Promise.all([publishing.run(), this.#follow(asks, publishing)]);
@@ -285,11 +286,8 @@ export class Publisher {
   }
 
   #asked(ask: CopyAsk): void {
-    const session = this.#session;
     // Without a connection the ask stands in the sink's topic, and is found there when the slot is taken next.
-    if (session === null) return;
-    const job = askedJob(ask, session.tables, session.copies);
-    if (job !== null) session.copy(job);
+    this.#session?.ask(ask);
   }
 
   async #appendTransactionRecord(record: StartRecord | EndRecord): Promise<Written> {

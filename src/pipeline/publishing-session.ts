@@ -6,7 +6,7 @@ import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
 import { encodeControl } from './control-json.ts';
 import type { CopyOrderRecord, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
-import { answering, orderedJob } from './copy-jobs.ts';
+import { answering, askedJob, orderedJob, type CopyAsk } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyPiece } from './copy-writer.ts';
@@ -20,6 +20,7 @@ import type { PublishingOptions } from './publishing-options.ts';
 import { ShapeWatch } from './shape-watch.ts';
 import { Snapshotter } from './snapshotter.ts';
 import { discoverTables } from './table-discovery.ts';
+import { copyKey } from './log-state.ts';
 import { Targets } from './targets.ts';
 import { StreamedTransactions } from './visibility.ts';
 
@@ -42,6 +43,7 @@ export class PublishingSession {
 
   readonly #feeder: GroupFeeder;
   #failure: { readonly error: unknown } | null = null;
+  readonly #asks = new Map<string, CopyAsk>();
 
   readonly #ends: EndChain;
   /** The end LSN of the last durable END. */
@@ -118,6 +120,17 @@ export class PublishingSession {
     this.#snapshotter.add(answering(job, this.orders));
   }
 
+  /** A sink wants a copy of its own. Its newest ask for a table is the one that counts. */
+  ask(ask: CopyAsk): void {
+    this.#asks.set(copyKey(ask.table, ask.sink), ask);
+    this.#answer(ask, this.tables);
+  }
+
+  #answer(ask: CopyAsk, tables: readonly TableShape[]): void {
+    const job = askedJob(ask, tables, this.copies);
+    if (job !== null) this.copy(job);
+  }
+
   /** Does what a command has asked for; it is in the log already. */
   order(order: CopyOrderRecord): void {
     this.orders.take(order);
@@ -159,6 +172,8 @@ export class PublishingSession {
   #discovered(tables: readonly TableShape[]): void {
     this.#start.captures(this.tables.map(tableName));
     this.#tables.add(tables);
+    // What was asked for while no table had that name, or by a copy of the one before it, which went.
+    for (const ask of this.#asks.values()) this.#answer(ask, tables);
   }
 
   /** Aborts when the stream has ended, whyever. */

@@ -212,6 +212,24 @@ test('latecomers: a table that is dropped while a sink is given a copy of its ow
   assert.equal(source.sessions.length, 1);
 });
 
+test('latecomers: what a sink asks for while the table is gone it gets when a table of that name is made', async (t) => {
+  const { source, bench } = await settingOf(t, [items, orders]);
+  await bench.start();
+  await copied(bench);
+  const early = await bench.replay('local', { filter: only(items) });
+  await equal(source, early, items);
+  await early.stop();
+  await bench.disconnect();
+  source.tables = [items];
+  await bench.start();
+  const sink = await bench.replay('local', { filter: only(items, orders) });
+  assert.deepEqual(sink.replayer.progress.awaiting, ['public.orders']);
+  const again = tableOf('orders', 2);
+  source.commit([insert(again, ['9', 'made again'])], { unsent: true });
+  source.tables = [items, again];
+  await equal(source, sink, items, again);
+});
+
 test('latecomers: a sink empties the table that it is given a copy of its own of', async (t) => {
   const { source, bench } = await settingOf(t, [items, notes]);
   await bench.start();

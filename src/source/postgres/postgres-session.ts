@@ -1,6 +1,6 @@
 import type { SourceItem } from '../../event/change.ts';
 import type { Lsn } from '../../event/lsn.ts';
-import type { TableShape } from '../../event/table.ts';
+import { tableName, type TableShape } from '../../event/table.ts';
 import type { Finding } from '../../runtime/finding.ts';
 import type { PgConnection } from '../../runtime/postgres/connection.ts';
 import type { CatalogReader, KnownTable } from '../catalog.ts';
@@ -83,7 +83,9 @@ export class PostgresSession implements SourceSession {
     const { tables, running } = await watch.look();
     if (tables.length === 0) return tables;
     snapshots.entering(tables, running);
-    this.#tables = [...this.#tables, ...tables];
+    // One that was dropped and made again is another table.
+    const names = new Set(tables.map(tableName));
+    this.#tables = [...this.#tables.filter((table) => !names.has(tableName(table))), ...tables];
     return tables;
   }
 
