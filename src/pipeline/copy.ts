@@ -163,7 +163,8 @@ export class Copy {
    */
   changed(change: RowChange): boolean {
     const { table } = this.job;
-    if (this.#record === null || table.key.length === 0 || (change.op !== 'u' && change.op !== 'c') || change.oldKind === 'full') return false;
+    // Behind its last record readers have every row, and what changes its key takes the rest of it along.
+    if (this.#record === null || this.isComplete || table.key.length === 0 || (change.op !== 'u' && change.op !== 'c') || change.oldKind === 'full') return false;
     if (!isPartial(change.bytes, change.newAt) || (change.op === 'u' && !isKeyChange(change.table, change))) return false;
     const key = newKeyTexts(change.table, change);
     this.#reread(key);

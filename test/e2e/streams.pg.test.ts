@@ -40,6 +40,9 @@ sinks:
   return { database, replica, daemon, equal };
 }
 
+/** By them time in joins stands, and what is late is told. */
+const copies = (daemon: TestDaemon): string => daemon.output.split('\n').filter((line) => /a table/.test(line)).join('\n');
+
 /** A stream that begins now computes from the same log what the one did that was killed again and again: what was late is no matter of chance. */
 async function afresh(daemon: TestDaemon, replica: TestDatabase): Promise<void> {
   assert.equal(await daemon.stop(), 0);
@@ -68,7 +71,7 @@ async function afresh(daemon: TestDaemon, replica: TestDatabase): Promise<void> 
       [killed, whole] = [texts(await replica.sql(query)), unhurt(query)];
       return killed.length > 20 && isDeepStrictEqual(whole, killed);
     };
-    await eventually(same, { what: `the same ${table}`, timeoutMs: 120_000 }).catch(() => assert.deepEqual(whole, killed, `${table}; the daemon said ${daemon.output.slice(-2000)}`));
+    await eventually(same, { what: `the same ${table}`, timeoutMs: 120_000 }).catch(() => assert.deepEqual(whole, killed, `${table}; tables were copied so: ${copies(daemon)}; the daemon said ${daemon.output.slice(-2000)}`));
   }
 }
 

@@ -91,6 +91,17 @@ test('snapshots: a key that changes again while it is read again is read once mo
   same(sink, it.source);
 });
 
+test('snapshots: a copy that is complete stays so: a key that moves right behind its last chunk is not read again, nor after a restart', async (t) => {
+  const it = await world(t, [1, 2]);
+  it.source.together = Infinity;
+  it.during('high', 0, () => void it.source.commit([rekey(items, row(1), ['7', 'new', undefined])]));
+  const sink = await it.run();
+  await it.bench.restart();
+  await copied(it.bench);
+  assert.deepEqual(it.source.chunks.map(({ keys }) => keys), [null]);
+  same(sink, it.source);
+});
+
 test('snapshots: a truncate in the window makes the chunk be read again', async (t) => {
   const it = await world(t, [1, 2]);
   it.during('read', 0, () => void it.source.commit([truncate(items)]));

@@ -55,6 +55,8 @@ export class ScriptedSource implements Source {
   readonly chunks: ChunkRequest[] = [];
   /** Items a batch at most. */
   pieces = Number.POSITIVE_INFINITY;
+  /** Transactions a batch at most, of those that are there. */
+  together = 1;
   /** Items that are still delivered before the connection is lost; null: it lasts. */
   lostAfter: number | null = null;
   /** Transactions are delivered only up to this many of the WAL. */
@@ -271,9 +273,10 @@ export class ScriptedSession implements SourceSession {
         await new Promise<void>((resolve) => (this.#wake = resolve));
         continue;
       }
-      next++;
-      if (transaction.commitLsn < this.server.confirmedFlush || !source.streams(transaction)) continue;
-      yield* this.#inPieces(transaction.items);
+      const batch = source.wal.slice(next, Math.min(next + source.together, source.deliverUpTo, spoken?.behind ?? source.wal.length));
+      next += batch.length;
+      const sent = batch.filter((each) => each.commitLsn >= this.server.confirmedFlush && source.streams(each));
+      if (sent.length > 0) yield* this.#inPieces(sent.flatMap(({ items }) => items));
     }
   }
 
