@@ -1,7 +1,7 @@
 import { tableName, type TableSchema, type TableShape, type TableState } from '../event/table.ts';
 import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../source/catalog.ts';
 import type { Logger } from '../runtime/logger.ts';
-import type { LookRecord, PartitionRecord, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
+import type { LookRecord, PartitionRecord, Place, SchemaTopicRecord, ShapePart, SnapshotRecord, StartRecord } from './control-records.ts';
 import { firstJob } from './copy-jobs.ts';
 import type { CopyRecords } from './copy-records.ts';
 import type { CopyJob } from './copy.ts';
@@ -21,6 +21,8 @@ export interface CapturedTablesOptions {
   readonly snapshot: 'initial' | 'never';
   readonly start: StartRecord;
   readonly copies: CopyRecords;
+  /** Of the transaction that is being streamed. */
+  readonly place: () => Place;
   /** Adds a record for `schema` to the group that is being filled. */
   readonly record: (record: SchemaTopicRecord) => void;
   readonly copy: (job: CopyJob) => void;
@@ -245,9 +247,9 @@ export class CapturedTables {
    * void one says that there may be rows to be taken away.
    */
   #void(schema: TableSchema): void {
-    const { copies, record, start } = this.#options;
+    const { copies, record, start, place } = this.#options;
     const before = copies.copies.get(copyKey(tableName(schema), null)) ?? noCopy(tableName(schema));
-    const voided: SnapshotRecord = { ...before, id: `${start.startId}:void:${++this.#voided}`, relid: noRelation, confirmed: true };
+    const voided: SnapshotRecord = { ...before, id: `${start.startId}:void:${++this.#voided}`, relid: noRelation, confirmed: true, place: place() };
     copies.void(voided);
     record(voided);
   }

@@ -148,7 +148,7 @@ export interface SnapshotRecord {
   readonly rereads: readonly Key[];
   /** Where the END that confirms it is looked for: not below this offset of `transaction`. */
   readonly from: number;
-  /** The place of that END. */
+  /** The place of that END; of a copy that counts no longer mostly that of the transaction from which on. */
   readonly place: Place;
   /** The place of the first END of this copy: where a new sink begins. */
   readonly begin: Place;

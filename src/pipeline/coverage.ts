@@ -1,14 +1,23 @@
 import { isAfter } from '../event/position.ts';
 import { origin, type EndRecord, type Place, type SnapshotRecord } from './control-records.ts';
-import { copyKey } from './log-state.ts';
+import { copyKey, noRelation } from './log-state.ts';
 
 /** What a sink does with a table's events at a place; the last three are `TableChanges.coverage`. */
 export type Coverage = 'pass-over' | 'complete' | 'copying' | 'partial';
 
-interface TableState {
-  /** Where the newest copy that concerns this sink began and ended, as far as it was passed or is known from `schema`. */
+type Copies = ReadonlyMap<string, SnapshotRecord>;
+
+/** Where the newest copy that concerns this sink began and ended. */
+interface Span {
   begin: Place | null;
   done: Place | null;
+}
+
+interface TableState {
+  /** As far as it was passed or is known from `schema`. */
+  readonly known: Span;
+  /** By what the log had said up to where the sink is, and nothing later. */
+  readonly passed: Span;
   /** Events before this place are passed over. */
   since: Place;
   /** Only a copy addressed to this sink opens the table. */
@@ -22,19 +31,22 @@ interface TableState {
 export class CoverageMap {
   readonly #sink: string;
   readonly #snapshot: 'initial' | 'never';
-  readonly #copies: ReadonlyMap<string, SnapshotRecord>;
+  readonly #copies: Copies;
+  readonly #passed: Copies;
   readonly #tables = new Map<string, TableState>();
 
-  constructor(sink: string, snapshot: 'initial' | 'never', copies: ReadonlyMap<string, SnapshotRecord>) {
+  /** `copies`: all that `schema` has when the sink opens; `passed`: those of them that it had where the sink's position is. */
+  constructor(sink: string, snapshot: 'initial' | 'never', { copies, passed }: { readonly copies: Copies; readonly passed: Copies }) {
     this.#sink = sink;
     this.#snapshot = snapshot;
     this.#copies = copies;
+    this.#passed = passed;
   }
 
   /** The newest copy of the table that concerns this sink, as `schema` had it when the sink opened. */
-  copy(table: string): SnapshotRecord | null {
-    const forAll = this.#copies.get(copyKey(table, null)) ?? null;
-    const forMe = this.#copies.get(copyKey(table, this.#sink)) ?? null;
+  copy(table: string, copies = this.#copies): SnapshotRecord | null {
+    const forAll = copies.get(copyKey(table, null)) ?? null;
+    const forMe = copies.get(copyKey(table, this.#sink)) ?? null;
     if (forAll === null || forMe === null) return forMe ?? forAll;
     return isAfter(forMe.begin, forAll.begin) ? forMe : forAll;
   }
@@ -51,7 +63,7 @@ export class CoverageMap {
 
   /** Whether a copy was begun, and whether it was passed to its end, with which the table is whole. */
   copyOf(table: string): 'none' | 'begun' | 'done' {
-    const { begin, done } = this.#state(table);
+    const { begin, done } = this.#state(table).known;
     return begin === null ? 'none' : done === null ? 'begun' : 'done';
   }
 
@@ -67,24 +79,24 @@ export class CoverageMap {
 
   /** Behind a gap every table is copied anew: until then a row may be missing that the source has. */
   forgetCopies(): void {
-    for (const state of this.#tables.values()) state.done = null;
+    for (const { known, passed } of this.#tables.values()) known.done = passed.done = null;
   }
 
   /** Notes what an END says of a copy; call it before asking for the END's own coverage. */
   pass(end: EndRecord): void {
     const { snapshot } = end;
-    for (const { table, doubtful } of end.shapes ?? []) if (doubtful) this.#state(table).done = null;
+    for (const { table, doubtful } of end.shapes ?? []) if (doubtful) this.#state(table).known.done = this.#state(table).passed.done = null;
     if (snapshot === null || !this.concerns(end)) return;
     const state = this.#state(snapshot.table);
     if (state.awaiting && snapshot.sink !== this.#sink) return;
     const place = { epoch: end.epoch, commitLsn: end.commitLsn };
     if (snapshot.first) {
-      state.begin = place;
-      state.done = null;
+      state.known.begin = state.passed.begin = place;
+      state.known.done = state.passed.done = null;
       if (state.awaiting) state.since = place;
       state.awaiting = false;
     }
-    if (snapshot.last) state.done = place;
+    if (snapshot.last) state.known.done = state.passed.done = place;
   }
 
   /** Whether the END's events are for this sink at all. */
@@ -93,7 +105,19 @@ export class CoverageMap {
   }
 
   at(table: string, place: Place): Coverage {
-    const { begin, done, since, awaiting } = this.#state(table);
+    return this.#by('known', table, place);
+  }
+
+  /**
+   * Whether the table was copied when the log was written up to there: the same wherever reading began, which `at` is not. What comes in the
+   * log behind the place must not have been passed yet.
+   */
+  isCopied(table: string, place: Place): boolean {
+    return ['complete', 'partial'].includes(this.#by('passed', table, place));
+  }
+
+  #by(span: 'known' | 'passed', table: string, place: Place): Coverage {
+    const { since, awaiting, [span]: { begin, done } } = this.#state(table);
     if (awaiting || isAfter(since, place)) return 'pass-over';
     if (begin === null) return this.#snapshot === 'never' ? 'partial' : 'copying';
     return done === null || !isAfter(place, done) ? 'copying' : 'complete';
@@ -102,12 +126,14 @@ export class CoverageMap {
   #state(table: string): TableState {
     let state = this.#tables.get(table);
     if (state === undefined) {
-      const copy = this.copy(table);
-      // A copy that was declared void has no relation.
-      const done = copy !== null && copy.relid !== 0 && copy.last ? copy.place : null;
-      state = { begin: copy?.begin ?? null, done, since: origin, awaiting: false };
+      state = { known: spanOf(this.copy(table)), passed: spanOf(this.copy(table, this.#passed)), since: origin, awaiting: false };
       this.#tables.set(table, state);
     }
     return state;
   }
+}
+
+/** A copy that was declared void has no relation. */
+function spanOf(copy: SnapshotRecord | null): Span {
+  return { begin: copy?.begin ?? null, done: copy !== null && copy.relid !== noRelation && copy.last ? copy.place : null };
 }

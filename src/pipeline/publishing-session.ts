@@ -5,7 +5,7 @@ import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
 import { encodeControl } from './control-json.ts';
-import type { CopyOrderRecord, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
+import type { CopyOrderRecord, Place, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
 import { answering, askedJob, orderedJob, type CopyAsk } from './copy-jobs.ts';
 import type { CopyOrders } from './copy-orders.ts';
 import { CopyRecords } from './copy-records.ts';
@@ -78,7 +78,7 @@ export class PublishingSession {
     });
     this.#tables = new CapturedTables({
       ...options, tables: session.tables, targets: this.#targets, copies: this.#records, record: (record) => this.#addSchemaRecord(record),
-      copy: (job) => this.copy(job), catalog: session.catalog,
+      copy: (job) => this.copy(job), catalog: session.catalog, place: () => this.#place,
     });
     this.#watch = new ShapeWatch({
       catalog: session.catalog, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
@@ -311,11 +311,16 @@ export class PublishingSession {
     }
     // With the END, without which the rows are nobody's.
     for (const partition of piece.partitions) this.#tables.partition(shape, partition);
-    const record = piece.record({ epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n });
+    const record = piece.record(this.#place);
     // A table without rows is to be there, too.
     if (record.first) this.#tables.announce(target.schema);
     this.#records.carry(record);
     this.#addSchemaRecord(record);
+  }
+
+  /** Of the transaction that is being streamed. */
+  get #place(): Place {
+    return { epoch: this.#start.record.epoch, commitLsn: this.#transaction?.commitLsn ?? 0n };
   }
 
   #addSchemaRecord(record: SchemaTopicRecord): void {

@@ -31,6 +31,12 @@ export function togetherOf(steps: readonly Step[], inCommitOrder: boolean): read
   return parts;
 }
 
+/** Cut in front of each that says how far a copy is: what is asked of the copies at a transaction must not know of later ones. */
+export function stretchesOf(steps: readonly Step[]): readonly (readonly Step[])[] {
+  const cuts = steps.flatMap(({ end, afterGap }, i) => (i > 0 && (afterGap || end.snapshot?.first === true || end.snapshot?.last === true || end.shapes !== undefined) ? [i] : []));
+  return [0, ...cuts].map((from, i) => steps.slice(from, cuts[i]));
+}
+
 export interface RunOptions {
   readonly newReader: () => TransactionReader;
   /** For going table by table; null for one transaction after the other. */

@@ -5,8 +5,7 @@ import { TailraceError } from '../runtime/errors.ts';
 import { origin, type EndRecord, type Place } from './control-records.ts';
 import { CoverageMap } from './coverage.ts';
 import { EndFollower, isLink } from './end-follower.ts';
-import { readSchemaState } from './log-state.ts';
-import { oldestPlace } from './sink-start.ts';
+import { copiesAt, oldestPlace } from './sink-start.ts';
 import type { TopicNames } from './topics.ts';
 
 export interface ReplayStartOptions {
@@ -27,9 +26,8 @@ export interface ReplayStartOptions {
  */
 export async function startFromLog(options: ReplayStartOptions): Promise<CoverageMap> {
   const { reader, topics, sink, snapshot, position } = options;
-  const at = position ?? options.copiesAt;
-  const { copies } = await readSchemaState(reader, topics, (place) => !isAfter(place, at));
-  const coverage = new CoverageMap(sink, snapshot, copies);
+  const copies = await copiesAt(position ?? options.copiesAt, { reader, topics });
+  const coverage = new CoverageMap(sink, snapshot, { copies, passed: position === null ? new Map() : copies });
   const oldest = await oldestPlace(reader, topics.transaction);
   for (const table of options.tables) {
     const name = tableName(table);

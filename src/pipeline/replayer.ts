@@ -15,7 +15,7 @@ import { NeededTables } from './needed-tables.ts';
 import { refuseIncomplete } from './move/refusals.ts';
 import { PositionReports } from './position-reports.ts';
 import { findVoid } from './renewal.ts';
-import { ahead, runsOf, togetherOf, type ReplayPart } from './replay-parts.ts';
+import { ahead, runsOf, stretchesOf, togetherOf, type ReplayPart } from './replay-parts.ts';
 import { SchemaReader } from './schema-reader.ts';
 import { SinkPart } from './sink-part.ts';
 import { startFromLog } from './replay-start.ts';
@@ -205,13 +205,17 @@ export class Replayer {
   async #take(steps: readonly Step[]): Promise<void> {
     const [first, ...others] = steps;
     const changes = first === undefined ? null : await this.#unfinished.finish(first);
-    if (first === undefined || changes === null) return this.#takeWhole(steps);
+    if (first === undefined || changes === null) return this.#takeStretches(steps);
     this.#commitTime = first.end.commitTime;
     this.#applied += changes;
     this.#passed = null;
     this.#last = first;
     this.#voids.passed(first.end);
-    if (others.length > 0) await this.#takeWhole(others);
+    if (others.length > 0) await this.#takeStretches(others);
+  }
+
+  async #takeStretches(steps: readonly Step[]): Promise<void> {
+    for (const stretch of this.#options.sink.inCommitOrder === true ? stretchesOf(steps) : [steps]) await this.#takeWhole(stretch);
   }
 
   async #takeWhole(steps: readonly Step[]): Promise<void> {
@@ -286,7 +290,7 @@ export class Replayer {
 
   /** What a sink in commit order hears of a transaction. */
   #toldOf(end: EndRecord): Pick<TableChanges, 'committedAt' | 'place' | 'isCopied'> {
-    const isCopied = (table: string): boolean => ['complete', 'partial'].includes(this.#coverage.at(table, end));
+    const isCopied = (table: string): boolean => this.#coverage.isCopied(table, end);
     return { committedAt: end.commitTime, place: { epoch: end.epoch, commitLsn: end.commitLsn }, isCopied };
   }
 

@@ -36,7 +36,7 @@ export interface SinkStartOptions {
 export async function startSink(options: SinkStartOptions): Promise<CoverageMap> {
   const { reader, topics, sink, snapshot, position, filter } = options;
   const { copies } = await readSchemaState(reader, topics);
-  const coverage = new CoverageMap(sink, snapshot, copies);
+  const coverage = new CoverageMap(sink, snapshot, { copies, passed: position === null ? new Map() : await copiesAt(position, { reader, topics }) });
   // A sink whose replica is new has no past, whatever its topic says of an earlier replica.
   const past = position === null ? [] : sinceForgotten(await readSinkRecords(reader, topics, sink));
   const registered = past.findLast((record) => record.type === 'register');
@@ -57,6 +57,12 @@ export async function startSink(options: SinkStartOptions): Promise<CoverageMap>
   const { epoch, commitLsn } = position ?? origin;
   await options.write({ type: 'register', filter, tables: since, at: { epoch, commitLsn }, offset: options.offset });
   return coverage;
+}
+
+/** The copies that there were by then. */
+export async function copiesAt(place: Place, { reader, topics }: Pick<SinkStartOptions, 'reader' | 'topics'>): Promise<ReadonlyMap<string, SnapshotRecord>> {
+  const { copies } = await readSchemaState(reader, topics, (other) => !isAfter(other, place));
+  return copies;
 }
 
 /** What became of the sink's own ask for a table: undefined when it never asked. */

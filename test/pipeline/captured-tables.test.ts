@@ -49,7 +49,7 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   };
   const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({
-    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, holds },
+    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), place: () => ({ epoch: 1, commitLsn: 77n }), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, holds },
   });
   return { tables, versions, jobs, records, written };
 }
@@ -61,6 +61,7 @@ test('D6: the copy under a new name empties the table first, after a crash that 
   const { tables, jobs, written } = captured([items]);
   await tables.meet(renamed);
   assert.deepEqual(jobs.map(({ table, replaces }) => [table.name, replaces]), [['things', true]]);
+  assert.equal(written.get(copyKey('public.things', null))?.place.commitLsn, 77n, 'it counts from there on that there is none');
   const again = copyJobs({ orders: new CopyOrders(), tables: [renamed], snapshot: 'initial', copies: written });
   assert.deepEqual(again.map(({ table, replaces }) => [table.name, replaces]), [['things', true]]);
 });

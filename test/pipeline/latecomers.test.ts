@@ -46,7 +46,7 @@ test('latecomers: coverage: passed over before its place, copying until the copy
   const copies = new Map([[copyKey('public.t', null), copyRecord('public.t')], [copyKey('public.t', 'other'), copyRecord('public.t', { begin: at(1, 80n), place: at(1, 90n) })]]);
   const end = (place: Place, snapshot: EndRecord['snapshot'] = null): EndRecord => ({ type: 'end', startId: '00', ...place, endLsn: 0n, commitTime: 0n, previous: origin, parts: [], snapshot });
   const piece = (place: Place, first: boolean, last: boolean, sink: string | null = null): EndRecord => end(place, { record: 'x', table: 'public.t', first, last, sink });
-  const map = new CoverageMap('mine', 'initial', copies);
+  const map = new CoverageMap('mine', 'initial', { copies, passed: copies });
   assert.equal(map.copy('public.t')?.place.commitLsn, 30n, 'what another sink asked for is none of ours');
   map.startAt('public.t', at(1, 20n));
   const seen = (...places: bigint[]): Coverage[] => places.map((commitLsn) => map.at('public.t', at(1, commitLsn)));
@@ -65,8 +65,8 @@ test('latecomers: coverage: passed over before its place, copying until the copy
   assert.deepEqual(seen(74n, 75n), ['pass-over', 'copying']);
   map.forgetCopies();
   assert.deepEqual(seen(99n), ['copying'], 'behind a gap a row may be missing');
-  assert.equal(new CoverageMap('mine', 'never', new Map()).at('public.u', at(1, 1n)), 'partial');
-  const voided = new CoverageMap('mine', 'initial', new Map([[copyKey('public.t', null), copyRecord('public.t', { relid: 0 })]]));
+  assert.equal(new CoverageMap('mine', 'never', { copies: new Map(), passed: new Map() }).at('public.u', at(1, 1n)), 'partial');
+  const voided = new CoverageMap('mine', 'initial', { copies: new Map([[copyKey('public.t', null), copyRecord('public.t', { relid: 0 })]]), passed: new Map() });
   assert.equal(voided.at('public.t', at(1, 99n)), 'copying', 'a copy that was declared void');
 });
 
