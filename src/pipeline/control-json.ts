@@ -8,8 +8,8 @@ import { endBytes, readEnd } from './end-json.ts';
 const lsnFields = new Set(['commitLsn', 'endLsn', 'lsn']);
 
 export function encodeControl(record: ControlRecord): Uint8Array {
-  const bytes = record.type === 'end' ? endBytes(record, record.parts) : null;
-  if (bytes !== null) return bytes;
+  const end = record.type === 'end' ? endBytes(record, record.parts) : null;
+  if (end !== null) return Buffer.from(end.bytes.subarray(end.start, end.end));
   return Buffer.from(
     JSON.stringify(record, (field, value: unknown) => {
       if (typeof value !== 'bigint') return value;

@@ -41,11 +41,12 @@ export class EndChain {
   /** The END of a transaction with something in it. */
   of(item: TransactionCommit, said: Pick<EndRecord, 'snapshot' | 'shapes'>): End {
     const { epoch, startId } = this.#start.record;
-    const place = { epoch, commitLsn: item.commitLsn };
+    const { commitLsn, endLsn, commitTime } = item;
     const previous = this.#place;
-    this.#place = place;
-    this.#endLsn = item.endLsn;
-    return { type: 'end', startId, ...place, endLsn: item.endLsn, commitTime: item.commitTime, previous, ...said };
+    this.#place = { epoch, commitLsn };
+    this.#endLsn = endLsn;
+    const end: End = { type: 'end', startId, epoch, commitLsn, endLsn, commitTime, previous, snapshot: said.snapshot };
+    return said.shapes === undefined ? end : { ...end, shapes: said.shapes };
   }
 
   /** Whether the slot of an idle pipeline is to be moved. */

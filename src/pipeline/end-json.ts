@@ -8,8 +8,8 @@ import type { EndRecord, Part, Place } from './control-records.ts';
  * for anything else the general way is there.
  */
 
-/** The bytes of an END of these parts that says no more than most; null for one that does. */
-export function endBytes(end: Omit<EndRecord, 'parts'>, parts: readonly Part[]): Uint8Array | null {
+/** The bytes of an END of these parts that says no more than most, until the next one is written; null for one that says more. */
+export function endBytes(end: Omit<EndRecord, 'parts'>, parts: readonly Part[]): Slice | null {
   const { startId, epoch, commitLsn, endLsn, commitTime, previous, snapshot, shapes, input } = end;
   if (snapshot !== null || shapes !== undefined || input !== undefined) return null;
   writer.reset().word(words.type).text(startId).word(words.epoch).integer(epoch).word(words.commitLsn).lsn(commitLsn).word(words.endLsn).lsn(endLsn);
@@ -19,7 +19,7 @@ export function endBytes(end: Omit<EndRecord, 'parts'>, parts: readonly Part[]):
     writer.word(i === 0 ? words.part : words.nextPart).text(topic).word(words.partition).integer(partition).word(words.count).integer(count);
     writer.word(words.first).integer(first).word(words.last).integer(last).word(words.bytes).integer(bytes).word(words.partEnd);
   }
-  return writer.word(words.end).copy();
+  return writer.word(words.end).written();
 }
 
 /** The END that these bytes are, if it is one that `endBytes` has written; else null. */
@@ -58,6 +58,7 @@ const words = {
 class Writer {
   #bytes = Buffer.allocUnsafeSlow(1024);
   #length = 0;
+  readonly #written: Slice = { bytes: this.#bytes, start: 0, end: 0 };
   readonly #lsn = new DataView(new ArrayBuffer(8));
   /** Topics are few, and name themselves again and again: within their quotation marks. */
   readonly #texts = new Map<string, Uint8Array>();
@@ -117,11 +118,10 @@ class Writer {
     return this;
   }
 
-  /** What was written, in memory of its own. */
-  copy(): Uint8Array {
-    const copy = Buffer.allocUnsafe(this.#length);
-    copy.set(this.#bytes.subarray(0, this.#length));
-    return copy;
+  written(): Slice {
+    this.#written.bytes = this.#bytes;
+    this.#written.end = this.#length;
+    return this.#written;
   }
 
   #hex(value: number): void {

@@ -51,7 +51,7 @@ export class EventEncoder {
   readonly #tombstone: RecordDraft;
   #context: EncodeContext;
   /** Of the current transaction, and of which target each of them is. */
-  #ordered: Extent[] = [];
+  readonly #ordered: Extent[] = [];
   readonly #touched: Target[] = [];
   readonly #leftOut: EncoderNames['leftOut'];
   readonly #notes = new ProgressNotes();
@@ -86,12 +86,13 @@ export class EventEncoder {
   discard(): void {
     for (let i = 0; i < this.#touched.length; i++) this.#touched[i]?.extents.fill(undefined);
     this.#touched.length = 0;
-    this.#ordered = [];
+    this.#ordered.length = 0;
   }
 
   /** What the current transaction has in the log so far, in order of first use. */
   extents(): readonly Extent[] {
-    return this.#ordered;
+    // An array that was pushed to has room for more: of thousands that wait for their group, that is most.
+    return this.#ordered.slice();
   }
 
   /** The group is about to be handed over, and the current transaction goes on. */
@@ -192,7 +193,7 @@ export class EventEncoder {
   #extent(target: Target, partition: number): Extent {
     const known = target.extents[partition];
     if (known !== undefined) return known;
-    const extent = new Extent(target.topic, partition);
+    const extent = Extent.of(target.topic, partition);
     target.extents[partition] = extent;
     this.#ordered.push(extent);
     this.#touched.push(target);

@@ -1,4 +1,5 @@
 import type { BatchBuilder, LogWriter, Placement, RecordDraft } from '../log/log.ts';
+import type { Slice } from '../runtime/slice.ts';
 import { encodeControl } from './control-json.ts';
 import type { EndRecord, Part, ProgressRecord, StartRecord } from './control-records.ts';
 import { endBytes } from './end-json.ts';
@@ -8,8 +9,8 @@ import { endBytes } from './end-json.ts';
  * group are known only once the log places that group, and are spans of batch indexes until then.
  */
 export class Extent {
-  readonly topic: string;
-  readonly partition: number;
+  topic = '';
+  partition = 0;
   count = 0;
   bytes = 0;
   first = -1;
@@ -17,9 +18,14 @@ export class Extent {
   /** In the group being filled. */
   span: Span | null = null;
 
-  constructor(topic: string, partition: number) {
-    this.topic = topic;
-    this.partition = partition;
+  static of(topic: string, partition: number): Extent {
+    const extent = extents.take() ?? new Extent();
+    extent.topic = topic;
+    extent.partition = partition;
+    extent.count = extent.bytes = 0;
+    extent.first = extent.last = -1;
+    extent.span = null;
+    return extent;
   }
 
   part(): Part {
@@ -29,12 +35,32 @@ export class Extent {
 }
 
 /** An extent's records in one batch of one group: indexes of the first and the last. */
-interface Span {
-  readonly extent: Extent;
-  readonly batch: BatchBuilder;
-  readonly first: number;
-  last: number;
+class Span {
+  extent: Extent | null = null;
+  batch: BatchBuilder | null = null;
+  first = 0;
+  last = 0;
 }
+
+/**
+ * Objects that are used again. What lives as long as a group is moved to the old heap, where a collection costs the more the more often
+ * it is due: there are thousands of these a second.
+ */
+class Spare<T> {
+  readonly #free: T[] = [];
+
+  take(): T | undefined {
+    return this.#free.pop();
+  }
+
+  give(object: T): void {
+    if (this.#free.length < 1 << 14) this.#free.push(object);
+  }
+}
+
+const noKey: Slice = { bytes: new Uint8Array(0), start: -1, end: -1 };
+const extents = new Spare<Extent>();
+const spans = new Spare<Span>();
 
 /** An END whose parts' offsets are known only when the group is placed. */
 export interface PendingEnd {
@@ -129,14 +155,20 @@ export class Group {
     extent.count++;
     extent.bytes += bytes;
     const index = batch.count - 1;
-    if (extent.span?.batch === batch) {
-      extent.span.last = index;
-    } else {
-      extent.span = { extent, batch, first: index, last: index };
-      this.#spans.push(extent.span);
-    }
+    if (extent.span?.batch === batch) extent.span.last = index;
+    else this.#begin(extent, batch, index);
   }
 
+  #begin(extent: Extent, batch: BatchBuilder, index: number): void {
+    const span = spans.take() ?? new Span();
+    span.extent = extent;
+    span.batch = batch;
+    span.first = span.last = index;
+    extent.span = span;
+    this.#spans.push(span);
+  }
+
+  /** The extents are handed over: they stand for another transaction once the END is written. */
   end(pending: PendingEnd): void {
     this.#records.push(pending);
     this.#lastEnd = pending.end;
@@ -156,11 +188,7 @@ export class Group {
     const batches = [...this.#batches.values()].flat();
     const [placed] = await this.#writer.append(batches, (placements) => {
       const places = new Map(batches.map((batch, i) => [batch, placements[i] as Placement]));
-      for (const { extent, batch, first, last } of this.#spans) {
-        const place = places.get(batch) as Placement;
-        if (extent.first < 0) extent.first = place.offsetOf(first);
-        extent.last = place.offsetOf(last);
-      }
+      for (const span of this.#spans) settle(span, places.get(span.batch as BatchBuilder) as Placement);
       return this.#records.length === 0 ? [] : [this.#transactionBatch()];
     });
     return placed === undefined ? null : { first: placed.offsetOf(0), last: placed.offsetOf(this.#records.length - 1), count: this.#records.length };
@@ -170,20 +198,35 @@ export class Group {
     const batch = this.#writer.batch(this.#transactionTopic, 0);
     const timestamp = Date.now();
     for (const record of this.#records) {
-      const copied = 'progress' in record ? undefined : record.copied;
-      const value = valueOf(record);
-      batch.add(copied === undefined ? controlDraft(value, timestamp) : copiedDraft(value, copied));
+      batch.add(draftOf(record, timestamp));
+      if ('end' in record) for (const extent of record.extents) extents.give(extent);
     }
     return batch;
   }
 }
 
-/** With the offsets that its events have now. */
+/** The group is placed: its extents have offsets. A transaction that goes on has another span by now, or gets one. */
+function settle(span: Span, place: Placement): void {
+  const extent = span.extent as Extent;
+  if (extent.first < 0) extent.first = place.offsetOf(span.first);
+  extent.last = place.offsetOf(span.last);
+  if (extent.span === span) extent.span = null;
+  span.extent = span.batch = null;
+  spans.give(span);
+}
+
+/** With the offsets that its events have now; for the batch alone, which copies it. */
+function draftOf(record: PendingRecord, timestamp: number): RecordDraft {
+  if (!('progress' in record) && record.copied !== undefined) return copiedDraft(valueOf(record), record.copied);
+  const end = 'end' in record ? endBytes(record.end, record.extents) : null;
+  return end === null ? controlDraft(valueOf(record), timestamp) : { timestamp, key: noKey, value: end, headers: [] };
+}
+
 function valueOf(record: PendingRecord): Uint8Array {
   if ('start' in record) return encodeControl(record.start);
   if ('progress' in record) return encodeControl({ ...record.progress, parts: record.extents.map(({ extent, count, bytes }) => ({ ...extent.part(), count, bytes })) });
-  const { end, extents } = record;
-  return endBytes(end, extents) ?? encodeControl({ ...end, parts: extents.map((extent) => extent.part()) });
+  const { end, extents: own } = record;
+  return encodeControl({ ...end, parts: own.map((extent) => extent.part()) });
 }
 
 /** A record without key or headers, for the topics that hold no events. */

@@ -102,7 +102,7 @@ export class TransactionsCopy {
   #extent(topic: string, partition: number): Extent {
     const name = `${topic}/${partition}`;
     let extent = this.#extents.get(name);
-    if (extent === undefined) this.#extents.set(name, (extent = new Extent(topic, partition)));
+    if (extent === undefined) this.#extents.set(name, (extent = Extent.of(topic, partition)));
     return extent;
   }
 
