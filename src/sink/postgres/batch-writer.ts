@@ -8,12 +8,12 @@ import { Fold, type Folded } from './fold.ts';
 import { newImage, oldImage, type Image } from './images.ts';
 import { RowCopier } from './row-copier.ts';
 import type { RowWriter } from './row-writer.ts';
-import type { Sender, Sent } from './sender.ts';
+import { control, type Sender, type Sent } from './sender.ts';
 import {
   createStage, deleteStaged, deleteStagedCopies, stageName, updateStaged, upsertStaged,
 } from './statements.ts';
 import type { Target } from './target.ts';
-import type { Outcome } from './wire.ts';
+import type { Outcome, Statement } from './wire.ts';
 
 type Coverage = TableChanges['coverage'];
 type Rows = readonly RowChange<TableSchema>[];
@@ -82,7 +82,30 @@ export class BatchWriter {
     if (!this.#posted) await this.#post();
     this.#forget();
     const refused = this.#judge(group, await this.#sender.answer());
-    if (refused === undefined) return;
+    if (refused !== undefined) await this.#again(group, refused);
+  }
+
+  /** Whether COMMIT may go in the same flush: what is refused takes it along, but of what is staged rows are counted before. */
+  get takesCommit(): boolean {
+    return !this.#posted && this.#group.every(({ staged }) => !staged);
+  }
+
+  /** Sends COMMIT behind what was collected, where that `takesCommit`; once more behind what was refused. */
+  async commit(statement: Statement): Promise<Outcome<Sent>['done']> {
+    const group = this.#group;
+    this.#copier.end();
+    this.#forget();
+    this.#sender.wire.run(statement, control);
+    const { done, failed } = await this.#sender.tryFlush();
+    if (failed === undefined) return done;
+    if (group.length === 0) throw this.#sender.errorOf(failed);
+    const refused = this.#judge(group, { done, failed });
+    if (refused !== undefined) await this.#again(group, refused);
+    return this.commit(statement);
+  }
+
+  /** What was refused together, in surer ways. */
+  async #again(group: readonly Part[], refused: Error): Promise<void> {
     for (const { target, stage } of group.toReversed()) target.stage = stage;
     const [only] = group;
     if (only !== undefined && group.length === 1) {

@@ -138,11 +138,9 @@ export class PostgresSinkSession implements SinkSession {
   async commit(): Promise<void> {
     this.#mustBeOpen();
     const { sender, batchWriter } = this.#parts;
-    await batchWriter.settle();
     // A row that must be there is looked at before anything is final; what merely fails takes the COMMIT along by itself.
-    if (sender.verdictDue) await sender.flush();
-    sender.wire.run(commit, control);
-    const done = await sender.flush();
+    if (sender.verdictDue || !batchWriter.takesCommit) await this.#flush();
+    const done = await batchWriter.commit(commit);
     // The server answers COMMIT with ROLLBACK where a statement had failed: nobody may take that for the other.
     if (done.at(-1)?.command !== 'COMMIT') throw new TailraceError('internal', 'the replica rolled back a transaction that was to be committed');
     this.#position = this.#tried;

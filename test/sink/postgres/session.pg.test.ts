@@ -169,6 +169,20 @@ test('rows for one table that come in several writes go into it by one COPY, and
   assert.equal((await rowsOf(database, other)).length, 100);
 });
 
+test('rows that are sent with their COMMIT and refused go in another way, and are committed behind that', async (t) => {
+  const database = await emptyDatabase();
+  await database.sql("CREATE TABLE people (id int PRIMARY KEY, name text CHECK (name <> 'poison'))");
+  const session = await openSession(t, sinkOf(database));
+  await apply(session, positionAt(1), changes(table, [insert(table, ['7', 'old'])]));
+  await apply(session, positionAt(2), changes(table, many(1, 60)));
+  assert.equal((await rowsOf(database, table)).length, 60);
+  await assert.rejects(apply(session, positionAt(3), changes(table, [...many(100, 60), insert(table, ['1000', 'poison'])])), { code: 'sink-data', message: /\(1000\)/ });
+  await session.abort();
+  assert.deepEqual([session.position, (await rowsOf(database, table)).length], [positionAt(2), 60]);
+  await apply(session, positionAt(3), changes(table, many(100, 60)));
+  assert.equal((await rowsOf(database, table)).length, 120);
+});
+
 test('a session that was ended by the server connects again and goes on where it stood', async (t) => {
   const database = await emptyDatabase();
   const session = await openSession(t, sinkOf(database));
