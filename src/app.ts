@@ -36,10 +36,10 @@ export interface RunOptions {
 export async function runPipelines(configs: readonly PipelineConfig[], options: RunOptions): Promise<number> {
   const { logger, signal } = options;
   requireManyWriters(configs, options.parts);
-  // Before the threads start, because they take their settings from here: a heap may grow by a fifth before it is collected. V8 alone
-  // lets it double, and optimizing for size, which the program began with, costs more time than all that is done with a row.
+  // Before the threads start, because they take their settings from here: a heap may double before it is collected. V8 alone
+  // lets it grow more, and optimizing for size, which the program began with, costs more time than all that is done with a row.
   setFlagsFromString('--no-optimize-for-size');
-  setFlagsFromString('--heap-growing-percent=20');
+  setFlagsFromString('--heap-growing-percent=100');
   const hosts: PipelineHost[] = [];
   const look = (): readonly PipelineStatus[] => hosts.map((host) => host.status());
   const places = configs.map((config) => ({ config, place: socketPlace(config, options.runtimeFolder) }));

@@ -22,8 +22,8 @@ const jobs = '(jobs)';
 /** A thread that doesn't end within this time after a stop is ended. */
 const stopTimeout = 10_000;
 
-/** Most of what a thread makes dies within one batch; V8's own choice for its nursery is six times this, in each thread. */
-const youngGenerationMb = 8;
+/** Most of what a thread makes dies within one batch; V8's own choice for its nursery is four times this, in each thread. */
+const youngGenerationMb = 12;
 
 /** In a checkout the threads are TypeScript, in the published package JavaScript: the same ending as this file's. */
 const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
