@@ -26,7 +26,7 @@ export interface CapturedTablesOptions {
   /** Adds a record for `schema` to the group that is being filled. */
   readonly record: (record: SchemaTopicRecord) => void;
   readonly copy: (job: CopyJob) => void;
-  readonly catalog: Pick<CatalogReader, 'nudge' | 'holds'>;
+  readonly catalog: Pick<CatalogReader, 'nudge' | 'find'>;
 }
 
 /**
@@ -72,7 +72,7 @@ export class CapturedTables {
       const look = this.#options.versions.looked(table.relid);
       const state = look?.state ?? null;
       const { relid } = table;
-      return { shape: look?.schema ?? table, state, uncertain: this.#isUncertain(relid), truncated: this.#truncated.has(relid), unsettled: this.#lacksPartition(relid, state) };
+      return { shape: look?.schema ?? table, state, uncertain: this.#isUncertain(relid), truncated: this.#truncated.has(relid), unsettled: [...this.#options.versions.unsettled(relid)] };
     });
   }
 
@@ -130,9 +130,10 @@ export class CapturedTables {
    */
   partition({ relid }: TableShape, partition: string): void {
     const { versions, catalog, record } = this.#options;
-    const look = this.#isLogged(relid) ? versions.looked(relid) : undefined;
-    if (versions.unsettled(relid).has(partition) || (look !== undefined && catalog.holds(look.state, partition))) return;
-    const met: PartitionRecord = { type: 'partition', relid, partition };
+    const look = versions.looked(relid);
+    const found = look === undefined ? null : catalog.find(look.state, partition);
+    const met: PartitionRecord = { type: 'partition', relid, partition: found ?? partition };
+    if ((found !== null && this.#isLogged(relid)) || versions.unsettled(relid).has(found ?? partition)) return;
     versions.meet(met);
     record(met);
     catalog.nudge();
@@ -143,9 +144,9 @@ export class CapturedTables {
     return ![this.#looks, ...this.#unconfirmed.map((each) => each.looks)].some((looks) => looks.some((look) => look.relid === relid));
   }
 
-  /** Whether events have rows of a partition that is not in the table by this state of it. */
-  #lacksPartition(relid: number, state: TableState | null): boolean {
-    return [...this.#options.versions.unsettled(relid)].some((partition) => state === null || !this.#options.catalog.holds(state, partition));
+  /** Partitions that events have rows of and that are not in the table by this state of it. */
+  #lacking(relid: number, state: TableState): readonly string[] {
+    return [...this.#options.versions.unsettled(relid)].filter((partition) => this.#options.catalog.find(state, partition) === null);
   }
 
   /** At the commit of a look's watermark: these are the tables from here on. */
@@ -154,6 +155,7 @@ export class CapturedTables {
     for (const relid of gone) this.#leave(relid);
     for (const table of tables) {
       const { shape, state } = table;
+      const settled = [...new Set([...table.settled, ...this.#lacking(shape.relid, state)])];
       // It is still there: the configuration leaves it out.
       if (this.#missed.delete(shape.relid) && !this.#tables.has(shape.relid)) continue;
       const doubt = this.#doubtOf(table);
@@ -162,8 +164,7 @@ export class CapturedTables {
       const isDoubtful = doubt !== null && this.#copyAgain(schema, doubt);
       if (isNew || isDoubtful) this.#say(schema, isDoubtful);
       if (this.#toCopy.delete(shape.relid) && !isDoubtful) copy(firstJob(schema, copies.copies));
-      const settled = versions.unsettled(shape.relid);
-      const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state, settled: settled.size === 0 ? undefined : [...settled] };
+      const look: LookRecord = { type: 'look', relid: shape.relid, version: schema.version, state, settled: settled.length === 0 ? undefined : settled };
       versions.look(look);
       this.#looks.push(look);
       this.#truncated.delete(shape.relid);
@@ -174,7 +175,7 @@ export class CapturedTables {
   /** What the look has found, and what the stream has brought until it is taken in. */
   #doubtOf({ shape, state, doubt }: TableLook): Doubt | null {
     if (this.#isUncertain(shape.relid)) return { reason: doubt?.reason ?? 'which of its columns rows were written for could not be told', surplus: true };
-    if (this.#lacksPartition(shape.relid, state)) return { reason: doubt?.reason ?? 'a partition came and went, and its rows without an event', surplus: true };
+    if (this.#lacking(shape.relid, state).length > 0) return { reason: doubt?.reason ?? 'a partition came and went, and its rows without an event', surplus: true };
     return doubt;
   }
 

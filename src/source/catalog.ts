@@ -18,8 +18,8 @@ export interface CatalogReader {
   nudge(): void;
   /** Reads the tables that differ from what is known, with a watermark of this content. */
   look(content: string, tables: readonly KnownTable[]): Promise<CatalogLook>;
-  /** Whether by this state a table's rows are those of the partition, too: of `PartitionMet` or of `Chunk.partitions`. */
-  holds(state: TableState, partition: string): boolean;
+  /** A partition of `PartitionMet` or `Chunk.partitions` as this state has it, told by its place in the table; null when by it the table's rows are not those of the partition. */
+  find(state: TableState, partition: string): string | null;
   /** The look's watermark was reached in the stream, and its tables are what is known from here on. */
   accept(tables: readonly TableLook[]): void;
 }
@@ -34,8 +34,8 @@ export interface KnownTable {
   readonly uncertain: boolean;
   /** Since the last look the stream has brought a truncate of it. */
   readonly truncated: boolean;
-  /** The stream or a copy has brought rows of partitions that the last look did not find in it. */
-  readonly unsettled: boolean;
+  /** Partitions that the stream or a copy has brought rows of, and no look has judged. */
+  readonly unsettled: readonly string[];
 }
 
 export interface CatalogLook {
@@ -50,6 +50,8 @@ export interface CatalogLook {
 export interface TableLook {
   readonly shape: TableShape;
   readonly state: TableState;
+  /** The `KnownTable.unsettled` that it has judged. */
+  readonly settled: readonly string[];
   /** Set when rows may not be what their events have made of them. */
   readonly doubt: Doubt | null;
 }

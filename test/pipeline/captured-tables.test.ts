@@ -27,8 +27,8 @@ interface Captured {
   readonly written: Map<string, SnapshotRecord>;
 }
 
-/** A state says of itself which partitions' rows are the table's. */
-const holds = (state: TableState, partition: string): boolean => (state['holds'] as readonly string[]).includes(partition);
+/** A state says of itself which partitions' rows are the table's, each in its only place. */
+const find = (state: TableState, partition: string): string | null => ((state['holds'] as readonly string[]).includes(partition.replace(' there', '')) ? `${partition.replace(' there', '')} there` : null);
 
 function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 'initial'): Captured {
   const start: StartRecord = { type: 'start', logId: 'l', epoch: 1, startId: 's', systemIdentifier: '1', timeline: 1, slot: 'x', tables: [], continues: null, gap: null };
@@ -49,7 +49,7 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   };
   const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({
-    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), place: () => ({ epoch: 1, commitLsn: 77n }), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, holds },
+    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), place: () => ({ epoch: 1, commitLsn: 77n }), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, find },
   });
   return { tables, versions, jobs, records, written };
 }
@@ -79,16 +79,16 @@ for (const [what, doubt] of [['none of its own', null], ['one that would have le
     // As what was known when the look was begun: nothing was uncertain then.
     assert.equal(tables.looked()[0]?.uncertain, false);
     await tables.meet({ ...items, columns: items.columns.map((column) => ({ ...column, attnum: null })) });
-    await tables.takeLook({ tables: [{ shape: items, state: {}, doubt }], gone: [] });
+    await tables.takeLook({ tables: [{ shape: items, state: {}, settled: [], doubt }], gone: [] });
     assert.deepEqual(jobs.map(({ table, replaces }) => [table.name, replaces]), [['items', true]]);
     assert.deepEqual(tables.ended({} as Group).map(({ table, doubtful }) => [table, doubtful]), [['public.items', true]]);
-    await tables.takeLook({ tables: [{ shape: items, state: {}, doubt: null }], gone: [] });
+    await tables.takeLook({ tables: [{ shape: items, state: {}, settled: [], doubt: null }], gone: [] });
     assert.equal(jobs.length, 1, 'and with the next one no more');
   });
 }
 
 /** What a look finds of a table whose rows are those of these partitions. */
-const found = (shape: TableShape, partitions: readonly string[]): TableLook => ({ shape, state: { holds: partitions }, doubt: null });
+const found = (shape: TableShape, partitions: readonly string[], settled: readonly string[] = []): TableLook => ({ shape, state: { holds: partitions }, settled, doubt: null });
 /** The END of a look is durable: what is written of the look now. */
 function logged(tables: CapturedTables): readonly LookRecord[] {
   const group = {} as Group;
@@ -102,34 +102,36 @@ test('R12: rows of a partition that no look has found in its table are taken bac
   await tables.takeLook({ tables: [found(items, ['7'])], gone: [] });
   logged(tables);
   tables.partition(items, '7');
-  assert.equal(tables.looked()[0]?.unsettled, false, 'the last look has it: should it go, the next one tells');
+  assert.deepEqual(tables.looked()[0]?.unsettled, [], 'the last look has it: should it go, the next one tells');
   tables.partition(items, '8');
   tables.partition(items, '8');
   tables.partition(items, '9');
   assert.deepEqual(records.splice(0), ['8', '9'].map((partition) => ({ type: 'partition', relid: items.relid, partition })));
-  assert.equal(tables.looked()[0]?.unsettled, true);
+  assert.deepEqual(tables.looked()[0]?.unsettled, ['8', '9']);
   // What a crash leaves, and a life that finds the table as the look had it.
   assert.deepEqual([...versions.unsettled(items.relid)], ['8', '9']);
   await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
   assert.deepEqual(doneWith(jobs), [['items', true]]);
-  assert.equal(tables.looked()[0]?.unsettled, false, 'it is copied again once');
+  assert.deepEqual(tables.looked()[0]?.unsettled, ['8'], 'it came while that look was under way: the next one judges it');
+  await tables.takeLook({ tables: [found(items, ['7', '8'], ['8'])], gone: [] });
+  assert.deepEqual(doneWith(jobs), [], 'it is copied again once');
+  assert.deepEqual(tables.looked()[0]?.unsettled, []);
   await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
   assert.deepEqual(doneWith(jobs), []);
 });
 
 test('R12: a look whose record does not stand in the log yet vouches for no partition, and settles none that was met behind it', async () => {
   const { tables, versions, records } = captured([items]);
-  tables.partition(items, '7');
-  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
+  tables.partition(items, '7 there');
+  await tables.takeLook({ tables: [found(items, ['7', '8'], ['7 there'])], gone: [] });
   assert.deepEqual([...versions.unsettled(items.relid)], []);
-  // A crash now leaves the log without that look, and with rows of both.
+  // A crash now leaves the log without that look, and with rows of both. Where they are is known from it.
   for (const partition of ['7', '8']) tables.partition(items, partition);
-  assert.deepEqual(records.splice(0).map((record) => record.type === 'partition' && record.partition), ['7', '7', '8']);
-  assert.equal(tables.looked()[0]?.unsettled, false, 'nothing is to be looked at for their sake');
+  assert.deepEqual(records.splice(0).map((record) => record.type === 'partition' && record.partition), ['7 there', '7 there', '8 there']);
   const [look] = logged(tables);
   assert.deepEqual(look?.settled, []);
-  await tables.takeLook({ tables: [found(items, ['7', '8'])], gone: [] });
-  assert.deepEqual(logged(tables)[0]?.settled, ['7', '8']);
+  await tables.takeLook({ tables: [found(items, ['7', '8'], ['7 there', '8 there'])], gone: [] });
+  assert.deepEqual(logged(tables)[0]?.settled, ['7 there', '8 there']);
   tables.partition(items, '8');
   assert.deepEqual(records, []);
 });

@@ -12,7 +12,7 @@ test('a stream that ends while the catalog is being asked ends the watch too, wh
     look: async () => ({ visibility: { xmin: 1n, xmax: 1n, running: [] }, tables: [], gone: [] }),
     nudge: () => undefined,
     accept: () => undefined,
-    holds: () => true,
+    find: (_state, partition) => partition,
   };
   const watch = new ShapeWatch({ catalog, streamed: new StreamedTransactions(), startId: 'a', signal: stop.signal, logger: silentLogger, known: () => [] });
   await assert.rejects(watch.run(), /the stream has ended/);

@@ -195,7 +195,7 @@ export function stillCatalog(): CatalogReader {
     nudge: () => {},
     look: () => Promise.reject(new Error('nothing has changed')),
     accept: () => {},
-    holds: () => true,
+    find: (_state, partition) => partition,
   };
 }
 
@@ -216,7 +216,7 @@ function growingCatalog(source: ScriptedSource): CatalogReader {
     nudge: () => nudged.resolve(),
     look: async (content, tables) => {
       source.commit([message(watermarkPrefix, content)]);
-      return { visibility: source.visibility(), tables: unseen(tables).map(({ shape }) => ({ shape, state: {}, doubt: null })), gone: [] };
+      return { visibility: source.visibility(), tables: unseen(tables).map(({ shape }) => ({ shape, state: {}, settled: [], doubt: null })), gone: [] };
     },
   };
 }

@@ -6,7 +6,7 @@ import { costOf, restAfter } from '../../runtime/rest.ts';
 import type { CatalogLook, CatalogReader, Doubt, KnownTable, TableLook } from '../catalog.ts';
 import { readCatalogSignature } from './catalog-signature.ts';
 import { sourceError } from './errors.ts';
-import { hasRowFromBefore, hasRowFromBeforeAttached } from './row-age.ts';
+import { hasRow, hasRowFromBefore, wasMadeThere } from './row-age.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { readDigests, readStreamTables } from './stream-catalog.ts';
 import { shapeOf } from './stream-shape.ts';
@@ -27,6 +27,13 @@ const shortestMs = 200;
 const LOCK_NOT_AVAILABLE = '55P03';
 /** undefined_table, insufficient_privilege */
 const UNREADABLE: ReadonlySet<string> = new Set(['42P01', '42501', LOCK_NOT_AVAILABLE]);
+
+/** What a look has found of a table, before it is judged. */
+type Found = Change['now'] & Pick<TableLook, 'settled'>;
+
+/** The stream tells partitions by their oids alone, copies with their places. */
+const oidOf = (partition: string): string => partition.replace(/:.*/, '');
+const isPlaced = (partition: string): boolean => partition.includes(':');
 
 /** Asks the catalog beside the stream, on a connection of its own. */
 export class CatalogWatch implements CatalogReader {
@@ -72,8 +79,8 @@ export class CatalogWatch implements CatalogReader {
       for (const known of tables) {
         const table = after.find((found) => found.relid === known.shape.relid);
         const same = before.some((found) => found.relid === table?.relid && found.digest === table.digest);
-        if (table === undefined || !same || (readState(known.state)?.digest === table.digest && !known.unsettled)) continue;
-        const look = await this.#judge(query, known, { shape: this.#options.shapes.match(shapeOf(table)), state: stateOf(table, visibility) });
+        if (table === undefined || !same || (readState(known.state)?.digest === table.digest && known.unsettled.length === 0)) continue;
+        const look = await this.#judge(query, known, { settled: known.unsettled, shape: this.#options.shapes.match(shapeOf(table)), state: stateOf(table, visibility) });
         if (look !== null) looks.push(look);
       }
       const there = new Set([...before, ...after].map(({ relid }) => relid));
@@ -81,10 +88,11 @@ export class CatalogWatch implements CatalogReader {
     });
   }
 
-  holds(state: TableState, partition: string): boolean {
-    const known = readState(state);
-    const [oid = '', ...place] = partition.split(':');
-    return place.length === 0 ? known?.files[oid] !== undefined : known?.links?.[oid] === place.join(':');
+  find(state: TableState, partition: string): string | null {
+    const place = readState(state)?.links?.[oidOf(partition)];
+    if (place === undefined) return null;
+    const found = `${oidOf(partition)}:${place}`;
+    return isPlaced(partition) && partition !== found ? null : found;
   }
 
   accept(tables: readonly TableLook[]): void {
@@ -101,8 +109,10 @@ export class CatalogWatch implements CatalogReader {
   }
 
   /** Null when the rows cannot be asked now. */
-  async #judge(query: Query, known: KnownTable, now: Change['now']): Promise<TableLook | null> {
+  async #judge(query: Query, known: KnownTable, now: Found): Promise<TableLook | null> {
     const state = readState(known.state);
+    const moved = await this.#haveMoved(query, now);
+    if (moved !== null) return { ...now, doubt: moved };
     if (state === null) return { ...now, doubt: known.uncertain ? { reason: 'nothing is known of it from before', surplus: true } : null };
     const change: Change = { before: { shape: known.shape, state }, now, uncertain: known.uncertain, truncated: known.truncated };
     const doubt = doubtOf(change);
@@ -117,13 +127,20 @@ export class CatalogWatch implements CatalogReader {
     }
   }
 
+  /** What the stream has brought of a partition it has brought from the place where that is now, unless it may have had others before. */
+  async #haveMoved(query: Query, { shape, state, settled }: Found): Promise<Doubt | null> {
+    const streamed = settled.filter((partition) => !isPlaced(partition) && state.files[partition] !== undefined);
+    for (const oid of streamed) if (!(await wasMadeThere(query, oid, shape.relid))) return { reason: 'a partition brought rows that may have gone or changed, without an event, before it was attached where it is', surplus: true };
+    return null;
+  }
+
   async #askRows(query: Query, change: Change): Promise<Doubt | null> {
     const { replaced, joined } = suspectsOf(change);
     const { relid } = change.now.shape;
     const seen = this.#seen.get(relid);
     const xmin = seen?.digest === change.before.state.digest ? seen.xmin : BigInt(change.before.state.xmin);
     for (const oid of replaced) if (!(await hasRowFromBefore(query, oid, xmin))) return rewritten(change);
-    for (const oid of joined) if (await hasRowFromBeforeAttached(query, oid)) return { reason: 'a partition was attached with rows in it', surplus: false };
+    for (const oid of joined) if (!(await wasMadeThere(query, oid, relid)) && (await hasRow(query, oid))) return { reason: 'a partition was attached, and may have had rows in it', surplus: false };
     return null;
   }
 
@@ -139,7 +156,7 @@ export class CatalogWatch implements CatalogReader {
   }
 
   async #differs(query: Query, tables: readonly KnownTable[]): Promise<boolean> {
-    if (tables.some(({ unsettled }) => unsettled)) return true;
+    if (tables.some(({ unsettled }) => unsettled.length > 0)) return true;
     const { xmin } = await readVisibility(query);
     const relids = tables.map((table) => table.shape.relid);
     const known = tables.map(({ shape, state }) => `${shape.relid} ${readState(state)?.digest}`).join();

@@ -29,14 +29,26 @@ export async function hasRowFromBefore(query: Query, oid: string, xmin: bigint):
   return rows.length > 0;
 }
 
-/** Whether a partition has rows from before it was attached: later ones have come as events. */
-export async function hasRowFromBeforeAttached(query: Query, oid: string): Promise<boolean> {
+/** Whether there is a row in the table itself. */
+export async function hasRow(query: Query, oid: string): Promise<boolean> {
   const name = await nameOf(query, oid);
-  if (name === null) return false;
-  const rows = await query(
-    `SELECT FROM ONLY ${name} t, pg_catalog.pg_inherits i WHERE i.inhrelid = $1 AND (pg_catalog.age(t.xmin) > pg_catalog.age(i.xmin)
-       OR (t.xmin = i.xmin AND t.cmin::pg_catalog.text::pg_catalog.int8 < i.cmin::pg_catalog.text::pg_catalog.int8)) LIMIT 1`,
-    [oid],
+  return name !== null && (await query(`SELECT FROM ONLY ${name} LIMIT 1`)).length > 0;
+}
+
+/**
+ * Whether a partition was made as one, and each that stands between it and the table, so that every row of it came as the table's. ATTACH writes
+ * the columns' own rows in the catalog anew, in the same command as the partition's place; CREATE TABLE … PARTITION OF has written some before it.
+ * The ages of its rows say nothing: they may have been written while the transaction that attached it was under way.
+ */
+export async function wasMadeThere(query: Query, oid: string, table: number): Promise<boolean> {
+  const [row] = await query<{ made: boolean | null }>(
+    `WITH RECURSIVE up(oid, parent, xid, cid) AS (
+       SELECT i.inhrelid, i.inhparent, i.xmin, i.cmin::pg_catalog.text::pg_catalog.int8 FROM pg_catalog.pg_inherits i WHERE i.inhrelid = $1
+       UNION ALL SELECT i.inhrelid, i.inhparent, i.xmin, i.cmin::pg_catalog.text::pg_catalog.int8 FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.parent WHERE up.parent <> $2)
+     SELECT pg_catalog.bool_and(EXISTS (
+       SELECT FROM pg_catalog.pg_attribute s JOIN pg_catalog.pg_attribute a ON a.attrelid = s.attrelid WHERE s.attrelid = up.oid AND s.attnum = -1 AND s.xmin = up.xid
+         AND a.attnum > 0 AND NOT a.attisdropped AND a.xmin = up.xid AND a.cmin::pg_catalog.text::pg_catalog.int8 < up.cid)) AS made FROM up`,
+    [oid, table],
   );
-  return rows.length > 0;
+  return row?.made === true;
 }

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import type { Scenario, Stage, Step } from '../../support/scenarios.ts';
 
 /** For each publication that a pipeline of this database has made, or the one that they were given. */
@@ -65,6 +66,25 @@ export const unsent: readonly Scenario[] = [
     title: 'R12: what came with a partition that came and went before anybody had looked at it is gone',
     setup: partitioned,
     steps: ["CREATE TABLE brief PARTITION OF t FOR VALUES FROM (300) TO (400); INSERT INTO t VALUES (300, 'brief'); INSERT INTO brief VALUES (301, 'brief')", 'DROP TABLE brief'],
+  },
+  {
+    title: 'R12: rows that were written into a partition before it was attached come, whatever the ages of the transactions and the partitions between',
+    setup: partitioned,
+    steps: [
+      "CREATE TABLE upper (id int NOT NULL PRIMARY KEY, a text) PARTITION BY RANGE (id); CREATE TABLE nested PARTITION OF upper FOR VALUES FROM (200) TO (300); INSERT INTO upper VALUES (200, 'nested')",
+      'ALTER TABLE t ATTACH PARTITION upper FOR VALUES FROM (200) TO (300)',
+      "BEGIN; CREATE TABLE saved (id int NOT NULL PRIMARY KEY, a text); SAVEPOINT s; INSERT INTO saved VALUES (300, 'saved'); RELEASE s; ALTER TABLE t ATTACH PARTITION saved FOR VALUES FROM (300) TO (400); COMMIT",
+      async ({ source, schema, sql }) => {
+        const long = new pg.Client({ connectionString: source.url, options: `-c search_path=${schema}` });
+        await long.connect();
+        await long.query('BEGIN; SELECT pg_current_xact_id()');
+        await sql("CREATE TABLE filled (id int NOT NULL PRIMARY KEY, a text); INSERT INTO filled VALUES (400, 'filled')");
+        await long.query('ALTER TABLE t ATTACH PARTITION filled FOR VALUES FROM (400) TO (500); COMMIT');
+        await long.end();
+      },
+      "INSERT INTO t VALUES (201, 'then'), (301, 'then'), (401, 'then')",
+    ],
+    staying: ['upper', 'saved', 'filled'],
   },
   {
     title: 'R12: a partition that was out of its table for a moment has what happened to it meanwhile',

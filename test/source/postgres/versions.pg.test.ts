@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { tupleTexts } from '../../../src/event/tuple.ts';
+import type { Query } from '../../../src/runtime/postgres/connection.ts';
+import { wasMadeThere } from '../../../src/source/postgres/row-age.ts';
 import { startPostgres, type PostgresVersion } from '../../support/postgres.ts';
 import { there } from '../../support/there.ts';
 import { eventually } from '../../support/wait.ts';
@@ -56,5 +58,36 @@ for (const version of versions) {
     assert.equal(again.server.slotCreated, false);
     await again.close();
     assert.deepEqual(await source.teardown(), ['replication slot tailrace_versions', 'publication tailrace_versions']);
+  });
+}
+
+/** What makes a partition called `x`, and whether all of its rows have come as the table's. */
+const made: readonly (readonly [string, boolean])[] = [
+  ['CREATE TABLE x PARTITION OF t FOR VALUES FROM (0) TO (10)', true],
+  ["BEGIN; CREATE TABLE other (); CREATE TABLE x PARTITION OF t (m DEFAULT 'b', v NOT NULL, CHECK (id > 0), UNIQUE (id, v)) FOR VALUES FROM (0) TO (10); COMMIT", true],
+  ['CREATE TABLE y PARTITION OF t FOR VALUES FROM (0) TO (100) PARTITION BY LIST (id); CREATE TABLE x PARTITION OF y DEFAULT', true],
+  ['CREATE TABLE x (LIKE t INCLUDING ALL); ALTER TABLE t ATTACH PARTITION x DEFAULT', false],
+  ['BEGIN; CREATE TABLE x (id int NOT NULL, v text, m mood); ALTER TABLE t ATTACH PARTITION x DEFAULT; COMMIT', false],
+  ["BEGIN; CREATE TABLE x (gone int, m mood, v text, id int NOT NULL); ALTER TABLE x DROP gone; SAVEPOINT s; INSERT INTO x (id) VALUES (1); RELEASE s; ALTER TABLE t ATTACH PARTITION x DEFAULT; COMMIT", false],
+  ['CREATE TABLE y (LIKE t INCLUDING ALL) PARTITION BY LIST (id); CREATE TABLE x PARTITION OF y DEFAULT; ALTER TABLE t ATTACH PARTITION y DEFAULT', false],
+  ['CREATE TABLE x PARTITION OF t DEFAULT; ALTER TABLE t DETACH PARTITION x; ALTER TABLE t ATTACH PARTITION x DEFAULT', false],
+  ['BEGIN; CREATE TABLE x PARTITION OF t DEFAULT; ALTER TABLE t DETACH PARTITION x; ALTER TABLE t ATTACH PARTITION x DEFAULT; COMMIT', false],
+];
+
+for (const version of versions) {
+  test(`PostgreSQL ${version}: a partition that was made as one is told from one that was attached`, { skip: installed(version) ? false : 'not installed' }, async (t) => {
+    const server = await startPostgres({ version }, t);
+    await server.createDatabase('shop');
+    const sql: Query = (text, params) => server.sql(text, params, 'shop');
+    await sql("CREATE TYPE mood AS ENUM ('a', 'b')");
+    for (const [statements, expected] of made) {
+      await sql("CREATE TABLE t (id int NOT NULL DEFAULT 1, v text DEFAULT 'x', m mood DEFAULT 'a') PARTITION BY RANGE (id)");
+      // One message would be one transaction.
+      if (statements.startsWith('BEGIN')) await sql(statements);
+      else for (const statement of statements.split('; ')) await sql(statement);
+      const [row] = await sql<{ x: string; t: number }>("SELECT 'x'::regclass::oid::text AS x, 't'::regclass::oid::int8::int AS t");
+      assert.equal(await wasMadeThere(sql, row?.x ?? '', row?.t ?? 0), expected, statements);
+      await sql('DROP TABLE t; DROP TABLE IF EXISTS other');
+    }
   });
 }
