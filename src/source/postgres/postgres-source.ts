@@ -21,7 +21,7 @@ import { publicationExists } from './publication.ts';
 import type { ReplicationStreamOptions } from './replication-stream.ts';
 import { ShapeCache } from './shape-cache.ts';
 import { healthOf, readSlot, slotInUse } from './slot.ts';
-import { guestSettings } from './session-manners.ts';
+import { askingSettings, guestSettings } from './session-manners.ts';
 import { PostgresSnapshotReader } from './snapshot-reader.ts';
 import { TableWatch } from './table-watch.ts';
 import { takeSlot, type TakenSlot } from './take-slot.ts';
@@ -76,7 +76,8 @@ export class PostgresSource implements Source {
     let lost: unknown = null;
     const control = await PgConnection.open(this.#target, {
       applicationName: this.#names.applicationName,
-      settings: guestSettings,
+      settings: askingSettings,
+      prepares: true,
       signal,
       // 57P01 is heard here, also when nothing else is said: the walsender must not keep the server from stopping.
       onLost: (error) => {
@@ -201,7 +202,7 @@ export class PostgresSource implements Source {
   }
 
   #openWatch(onLost: (error: unknown) => void, signal: AbortSignal): Promise<PgConnection> {
-    return PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: { ...guestSettings, lock_timeout: '1s' }, onLost, signal });
+    return PgConnection.open(this.#target, { applicationName: this.#names.applicationName, settings: { ...askingSettings, lock_timeout: '1s' }, prepares: true, onLost, signal });
   }
 
   /**

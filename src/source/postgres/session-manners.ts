@@ -7,3 +7,6 @@ export const guestSettings: Readonly<Record<string, string>> = {
   max_parallel_workers_per_gather: '0',
   synchronous_commit: 'local',
 };
+
+/** Of sessions that ask the catalog the same again and again: planning that takes the server several times as long as the answer. */
+export const askingSettings: Readonly<Record<string, string>> = { ...guestSettings, plan_cache_mode: 'force_generic_plan' };

@@ -55,15 +55,17 @@ interface Options {
 }
 
 /** The table and what it is a partition of; and what is a partition of it. One that DETACH … CONCURRENTLY has taken out is sent as a table of its own. */
+// OFFSET 0: only so is pg_inherits asked by its indexes, where for each table all of it would be read.
 const roots = `(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition
-  JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid AND NOT i.inhdetachpending) SELECT up.oid FROM up)`;
+  CROSS JOIN LATERAL (SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = k.oid AND NOT i.inhdetachpending OFFSET 0) i) SELECT up.oid FROM up)`;
 const down = `down(oid) AS (SELECT c.oid UNION ALL SELECT i.inhrelid FROM down JOIN pg_catalog.pg_class k ON k.oid = down.oid AND k.relkind = 'p'
-  JOIN pg_catalog.pg_inherits i ON i.inhparent = down.oid AND NOT i.inhdetachpending)`;
+  CROSS JOIN LATERAL (SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = k.oid AND NOT i.inhdetachpending OFFSET 0) i)`;
 const files = `(WITH RECURSIVE ${down}
   SELECT pg_catalog.json_object_agg(f.oid, f.relfilenode || f.relpersistence ORDER BY f.oid) FROM down JOIN pg_catalog.pg_class f ON f.oid = down.oid WHERE f.relkind <> 'p')`;
 
-const links = `(WITH RECURSIVE ${down} SELECT pg_catalog.json_object_agg(i.inhrelid, i.inhparent || ':' || i.xmin ORDER BY i.inhrelid) FROM pg_catalog.pg_inherits i
-  JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid AND k.relispartition WHERE i.inhrelid IN (SELECT down.oid FROM down) OR i.inhrelid IN ${roots})`;
+const links = `(WITH RECURSIVE ${down} SELECT pg_catalog.json_object_agg(i.inhrelid, i.inhparent || ':' || i.xmin ORDER BY i.inhrelid)
+  FROM (SELECT down.oid FROM down UNION ${roots}) related CROSS JOIN LATERAL (SELECT i.inhrelid, i.inhparent, i.xmin FROM pg_catalog.pg_inherits i
+    JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid AND k.relispartition WHERE i.inhrelid = related.oid OFFSET 0) i)`;
 
 /** Oids below this are the server's own. */
 export const firstUserOid = 16_384;
@@ -96,11 +98,12 @@ function tableQuery(version: number, what: string): string {
     'attributes', ${attributes}, 'primaryKey', ${indexKey('i.indisprimary')}, 'identityIndex', ${indexKey('i.indisreplident')},
     'entry', ${entry}, 'listed', EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid),
     'files', COALESCE(${files}, '{}'), 'links', COALESCE(${links}, '{}'), 'types', COALESCE(${types}, '{}'))::pg_catalog.text`;
+  // OFFSET 0: so that the document is made once, for itself and for its digest.
   return `SELECT d.relid, ${what}, pg_catalog.md5(d.document) AS digest FROM (
       SELECT c.oid::pg_catalog.int8 AS relid, ${document} AS document
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_catalog.pg_publication p ON p.pubname = $2 LEFT JOIN LATERAL (SELECT ${lists} AS attnums) l ON true
-      WHERE c.oid = ANY ($1::pg_catalog.oid[])) d`;
+      WHERE c.oid = ANY ($1::pg_catalog.oid[]) OFFSET 0) d`;
 }
 
 /** The tables with these oids, as far as they still exist. */
