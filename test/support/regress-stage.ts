@@ -19,6 +19,8 @@ export interface Comparison {
   readonly rows: number;
   /** What `status` says of each that is left out. */
   readonly flagged: readonly string[];
+  /** Tables that replicas keep of those that were dropped at the source, which the daemon's log names. */
+  readonly kept: number;
   readonly different: readonly string[];
 }
 
@@ -148,7 +150,23 @@ sinks:
         }
       }
     }
-    return { equal, rows, flagged, different };
+    const gone = await this.#kept();
+    for (const { name, table } of gone) if (!this.#isSaid(name, table)) different.push(`${table} in postgres of ${name}: the source has it no more, and nobody said so`);
+    return { equal, rows, flagged, different, kept: gone.length };
+  }
+
+  /** Tables of the Postgres replicas that the source does not have. */
+  async #kept(): Promise<readonly { readonly name: string; readonly table: string }[]> {
+    const tables = `SELECT n.nspname || '.' || c.relname AS table FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('information_schema', 'tailrace') AND n.nspname !~ '^pg_'`;
+    const known = new Set((await this.#source.sql<{ table: string }>(tables)).map(({ table }) => table));
+    const of = async ({ name, postgres }: Pipeline): Promise<{ name: string; table: string }[]> =>
+      (await postgres.sql<{ table: string }>(tables)).filter(({ table }) => !known.has(table)).map(({ table }) => ({ name, table }));
+    return (await Promise.all(this.#pipelines.map(of))).flat();
+  }
+
+  #isSaid(pipeline: string, table: string): boolean {
+    return this.daemon.output.split('\n').some((line) => line.includes('"a table was dropped at the source') && line.includes(`"pipeline":"${pipeline}"`) && line.includes(`"table":${JSON.stringify(table)}`));
   }
 }
 
