@@ -30,7 +30,7 @@ export async function commandCopies(publisher: Publisher, pipeline: string, comm
   }));
   await publisher.append(topicNames(pipeline).schema, orders.map(encodeControl));
   // Where the connection is lost meanwhile, the next one finds them in the log.
-  for (const order of orders) session?.order(order);
+  for (const order of orders) session?.requests.order(order);
   return tables;
 }
 
@@ -43,7 +43,7 @@ async function concerned(publisher: Publisher, pipeline: string, { action, table
     if (where !== null) for (const table of tables) await checkWhere(session.source.snapshots, table, where);
     return tables.map(tableName);
   }
-  if (action === 'resume' && pattern !== null && session.orders.allPaused) {
+  if (action === 'resume' && pattern !== null && session.requests.orders.allPaused) {
     throw new TailraceError('command-refused', 'all copies are paused, those of single tables among them', { remedy: 'tailrace snapshot --resume without a table goes on with all of them.' });
   }
   // What is paused may be resumed long before anything of it is under way.

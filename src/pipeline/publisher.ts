@@ -253,8 +253,8 @@ export class Publisher {
     });
     const asks = new SinkAsks(this.#reader, this.#topics, this.#options.sinks);
     const jobs = copyJobs({ tables: session.tables, snapshot: this.#options.snapshot, copies: from.schema.copies, orders: from.schema.orders });
-    for (const job of jobs) publishing.copy(job);
-    for (const ask of await asks.next()) publishing.ask(ask);
+    for (const job of jobs) publishing.requests.copy(job);
+    for (const ask of await asks.next()) publishing.requests.ask(ask);
     this.#session = publishing;
     until.streaming();
     await Promise.all([publishing.run(), this.#follow(asks, publishing)]);
@@ -287,7 +287,7 @@ export class Publisher {
 
   #asked(ask: CopyAsk): void {
     // Without a connection the ask stands in the sink's topic, and is found there when the slot is taken next.
-    this.#session?.ask(ask);
+    this.#session?.requests.ask(ask);
   }
 
   async #appendTransactionRecord(record: StartRecord | EndRecord): Promise<Written> {

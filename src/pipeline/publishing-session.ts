@@ -5,12 +5,10 @@ import { watermarkPrefix, type SourceSession } from '../source/source.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { CapturedTables } from './captured-tables.ts';
 import { encodeControl } from './control-json.ts';
-import type { CopyOrderRecord, Place, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
-import { answering, askedJob, orderedJob, type CopyAsk } from './copy-jobs.ts';
-import type { CopyOrders } from './copy-orders.ts';
+import type { Place, SchemaTopicRecord, SnapshotRecord } from './control-records.ts';
 import { CopyRecords } from './copy-records.ts';
 import type { CopyPiece } from './copy-writer.ts';
-import type { CopyJob } from './copy.ts';
+import { CopyRequests } from './copy-requests.ts';
 import { CurrentStart } from './current-start.ts';
 import { emptyEndInterval, EndChain } from './end-chain.ts';
 import { EventEncoder, type Target } from './event-encoder.ts';
@@ -20,7 +18,6 @@ import type { PublishingOptions } from './publishing-options.ts';
 import { ShapeWatch } from './shape-watch.ts';
 import { Snapshotter } from './snapshotter.ts';
 import { discoverTables } from './table-discovery.ts';
-import { copyKey } from './log-state.ts';
 import { Targets } from './targets.ts';
 import { StreamedTransactions } from './visibility.ts';
 
@@ -30,6 +27,7 @@ import { StreamedTransactions } from './visibility.ts';
  * is acknowledged: the end LSN of the last END, never more.
  */
 export class PublishingSession {
+  readonly requests: CopyRequests;
   readonly #options: PublishingOptions;
   readonly #encoder: EventEncoder;
   readonly #start: CurrentStart;
@@ -43,7 +41,6 @@ export class PublishingSession {
 
   readonly #feeder: GroupFeeder;
   #failure: { readonly error: unknown } | null = null;
-  readonly #asks = new Map<string, CopyAsk>();
 
   readonly #ends: EndChain;
   /** The end LSN of the last durable END. */
@@ -76,9 +73,10 @@ export class PublishingSession {
       reader: session.snapshots, health: () => session.health(), streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
       parallel: options.copyParallel, isPaused: (table) => options.orders.isPaused(table), transactionOffset: () => options.writer.range(options.topics.transaction, 0).end,
     });
+    this.requests = new CopyRequests({ snapshotter: this.#snapshotter, orders: options.orders, tables: () => this.tables, copies: this.copies });
     this.#tables = new CapturedTables({
       ...options, tables: session.tables, targets: this.#targets, copies: this.#records, record: (record) => this.#addSchemaRecord(record),
-      copy: (job) => this.copy(job), catalog: session.catalog, place: () => this.#place,
+      copy: (job) => this.requests.copy(job), catalog: session.catalog, place: () => this.#place,
     });
     this.#watch = new ShapeWatch({
       catalog: session.catalog, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,
@@ -110,33 +108,6 @@ export class PublishingSession {
   /** Under which is published now. */
   get start(): CurrentStart {
     return this.#start;
-  }
-
-  get orders(): CopyOrders {
-    return this.#options.orders;
-  }
-
-  copy(job: CopyJob): void {
-    this.#snapshotter.add(answering(job, this.orders));
-  }
-
-  /** A sink wants a copy of its own. Its newest ask for a table is the one that counts. */
-  ask(ask: CopyAsk): void {
-    this.#asks.set(copyKey(ask.table, ask.sink), ask);
-    this.#answer(ask, this.tables);
-  }
-
-  #answer(ask: CopyAsk, tables: readonly TableShape[]): void {
-    const job = askedJob(ask, tables, this.copies);
-    if (job !== null) this.copy(job);
-  }
-
-  /** Does what a command has asked for; it is in the log already. */
-  order(order: CopyOrderRecord): void {
-    this.orders.take(order);
-    const job = orderedJob(order, this.tables, this.copies);
-    if (job !== null) this.copy(job);
-    this.#snapshotter.obey(order);
   }
 
   /** Publishes until the signal aborts or the connection or the log fails. */
@@ -172,8 +143,7 @@ export class PublishingSession {
   #discovered(tables: readonly TableShape[]): void {
     this.#start.captures(this.tables.map(tableName));
     this.#tables.add(tables);
-    // What was asked for while no table had that name, or by a copy of the one before it, which went.
-    for (const ask of this.#asks.values()) this.#answer(ask, tables);
+    this.requests.came(tables);
   }
 
   /** Aborts when the stream has ended, whyever. */

@@ -188,8 +188,10 @@ export class ScriptedSource implements Source {
 /** A catalog in which nothing ever changes. */
 export function stillCatalog(): CatalogReader {
   return {
-    changed: (_tables, { signal, settled }) => {
+    changed: async (_tables, { signal, settled }) => {
       settled();
+      // A stop may have come in the turn of a nudge.
+      signal.throwIfAborted();
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
     },
     nudge: () => {},
