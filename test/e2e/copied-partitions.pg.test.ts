@@ -13,8 +13,8 @@ const schema = `CREATE TABLE t (id int PRIMARY KEY, v text) PARTITION BY RANGE (
 /** Partitions that come with rows. */
 const came = `CREATE TABLE more (v text, id int NOT NULL PRIMARY KEY); INSERT INTO more SELECT 'came', n FROM generate_series(250, 259) n; ALTER TABLE rest ATTACH PARTITION more FOR VALUES FROM (200) TO (300);
   CREATE TABLE two (n int, v text); ALTER TABLE two REPLICA IDENTITY FULL; INSERT INTO two VALUES (2, 'came'), (2, 'came'); ALTER TABLE bag ATTACH PARTITION two FOR VALUES IN (2)`;
-/** The question that the catalog's watch asks again and again. */
-const question = 'unnest($1::pg_catalog.oid[]) UNION SELECT i.inhparent';
+/** What the catalog's watch asks first, again and again; its other questions are prepared, and their texts are sent once. While nothing is copied nobody else asks it. */
+const question = 'pg_current_snapshot()';
 
 /** A daemon with everything copied, whose looks at the catalog are held from here on; and what lets them go on. */
 async function unwatched(t: TestContext, inSource = ''): Promise<{ readonly setting: Setting; readonly goOn: () => void }> {
