@@ -60,15 +60,19 @@ export function sourceContract(name: string, make: MakeSource): void {
 
   rule('of two transactions with adjacent commits, the second comes after the first was acknowledged', async ({ source, writeAdjacent }, t) => {
     const first = await opened(source, t);
-    await writeAdjacent(1, 2);
-    await first.until((items) => count(items, 'commit') === 2);
-    const [one, two] = commits(first.items);
-    assert.equal(one?.endLsn, two?.commitLsn, 'the commits are adjacent');
-    first.session.acknowledge(one?.endLsn ?? 0n);
+    let [one, two] = commits([]);
+    // The server may have put a record of its own between them.
+    for (let pair = 1; one === undefined || one.endLsn !== two?.commitLsn; pair++) {
+      assert.ok(pair <= 5, 'the commits are adjacent');
+      await writeAdjacent(2 * pair - 1, 2 * pair);
+      await first.until((items) => count(items, 'commit') === 2 * pair);
+      [one, two] = commits(first.items).slice(-2);
+    }
+    first.session.acknowledge(one.endLsn);
     await first.session.close();
     const second = await opened(source, t);
     await second.until((items) => count(items, 'commit') === 1);
-    assert.equal(commits(second.items)[0]?.commitLsn, two?.commitLsn);
+    assert.equal(commits(second.items)[0]?.commitLsn, two.commitLsn);
   });
 
   rule('nothing is acknowledged but what was given', async ({ source, write, confirmed }, t) => {
