@@ -57,8 +57,11 @@ function remedies(findings: readonly Finding[]): string {
   return [...new Set(findings.map((finding) => finding.remedy))].join(' ');
 }
 
-/** undefined_table, invalid_schema_name: between the look at the tables and the statement that names one of them. */
-export const gone: ReadonlySet<string> = new Set(['42P01', '3F000']);
+/**
+ * Between the look at the tables and the statement that names one of them it went (undefined_table, invalid_schema_name), or its name is another
+ * one's by now: which is in the publication (duplicate_object), is not in it (undefined_object), or is nothing that can be published (invalid_parameter_value).
+ */
+export const renamedOrGone: ReadonlySet<string> = new Set(['42P01', '3F000', '42710', '42704', '22023']);
 
 /** Makes our publication publish what is captured. The publication comes before the slot: a slot reads it as it was at each place. */
 export async function preparePublication(query: Query, found: Survey, logger: Logger): Promise<void> {
@@ -84,7 +87,7 @@ export async function preparePublication(query: Query, found: Survey, logger: Lo
     } catch (error) {
       const doing = `the publication ${names.publication} cannot be made or changed`;
       const code = sqlstateOf(error) ?? '';
-      if (gone.has(code)) throw new TailraceError('source-unreachable', sourceError(error, doing).message, { remedy: 'A table was dropped or renamed meanwhile: Tailrace looks at the tables again by itself.', cause: error });
+      if (renamedOrGone.has(code)) throw new TailraceError('source-unreachable', sourceError(error, doing).message, { remedy: 'A table was dropped or renamed meanwhile: Tailrace looks at the tables again by itself.', cause: error });
       if (code !== '42501') throw sourceError(error, doing);
       throw new TailraceError('source-refused', sourceError(error, doing).message, { remedy: `Let the owner of the tables run: ${statement};`, cause: error });
     }

@@ -8,7 +8,7 @@ import { ofUsers, readTablesByOid, shapeOfTable, type CatalogTable } from './cat
 import type { PostgresSourceConfig } from './config.ts';
 import type { SourceNames } from './names.ts';
 import { isDroppedMeanwhile, sourceError } from './errors.ts';
-import { gone, preparePublication, survey, type Survey } from './prepare.ts';
+import { preparePublication, renamedOrGone, survey, type Survey } from './prepare.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { readRunning } from './transactions.ts';
 
@@ -83,7 +83,7 @@ export class TableWatch {
     } catch (error) {
       const cause = error instanceof TailraceError ? error.cause : error;
       // The next look sees the catalog without it; the stream need not end for tables that come and go.
-      if (isDroppedMeanwhile(cause) || gone.has(sqlstateOf(cause) ?? '')) return nothingNew;
+      if (isDroppedMeanwhile(cause) || renamedOrGone.has(sqlstateOf(cause) ?? '')) return nothingNew;
       if (sqlstateOf(cause) !== LOCK_NOT_AVAILABLE) throw sourceError(error, 'new tables could not be looked for');
       if (!this.#waits) this.#options.logger.info('a new table is locked by somebody; it is taken in afterwards');
       this.#waits = true;

@@ -22,6 +22,29 @@ test('a table, or its schema, that is dropped while it is put into our publicati
   }
 });
 
+test('D6: a table whose name is another one\'s by the time that it is put into our publication, or taken out, is no reason to stop', async (t) => {
+  const database = keptOpen(await freshDatabase(t), t);
+  const query: Query = async (text, params) => database.sql(text, params);
+  const config = postgresSourceConfig.parse({ url: database.url, tables: { include: ['public.*'] } });
+  const look = (): ReturnType<typeof survey> => survey(query, config, sourceNames(config, 'p'));
+  const put = async (): Promise<void> => preparePublication(query, await look(), silentLogger);
+  const published = async (): Promise<unknown> => (await database.sql("SELECT tablename FROM pg_publication_tables WHERE pubname = 'tailrace_p' ORDER BY 1")).map(({ tablename }) => tablename);
+  await database.sql('CREATE SCHEMA aside; CREATE TABLE t (id int PRIMARY KEY)');
+  await put();
+  for (const [make, rename] of [
+    ['CREATE TABLE other (id int PRIMARY KEY)', 'ALTER TABLE t RENAME TO former; ALTER TABLE other RENAME TO t; ALTER TABLE former RENAME TO other'],
+    ['CREATE TABLE other2 (id int PRIMARY KEY)', 'ALTER TABLE other2 RENAME TO beside; CREATE VIEW other2 AS SELECT 1 AS id'],
+    ['ALTER TABLE beside SET SCHEMA aside', 'ALTER TABLE aside.beside RENAME TO away; CREATE TABLE aside.beside (id int PRIMARY KEY)'],
+  ] as const) {
+    await database.sql(make);
+    const found = await look();
+    await database.sql(rename);
+    await assert.rejects(preparePublication(query, found, silentLogger), { code: 'source-unreachable' }, rename);
+    await put();
+  }
+  assert.deepEqual(await published(), ['other', 't']);
+});
+
 test('while our publication waits for a table that somebody alters it holds no lock on another one', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)');
