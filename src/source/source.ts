@@ -164,7 +164,7 @@ export interface Chunk {
   readonly visibility: Visibility;
   /** Whether the catalog's state of the table was the same at the low watermark, in the chunk's snapshot and at the high one. */
   readonly stable: boolean;
-  /** The partitions whose rows may be among the chunk's, as `CatalogReader.holds` knows them. */
+  /** The partitions whose rows may be among the chunk's, as `CatalogReader.find` takes them. */
   readonly partitions: readonly string[];
   /** The table as the chunk saw it; its rows have these columns. */
   readonly shape: TableShape;

@@ -188,13 +188,19 @@ test('latecomers: a table new to a sink that has passed its copy gets one of its
   assert.equal((await asks()).length, 1);
 });
 
-test('latecomers: a table that is dropped while a sink is given a copy of its own of it, and made again, comes to that sink; no connection is lost over it', async (t) => {
-  const { source, bench } = await settingOf(t, [items, orders]);
-  await bench.start();
-  await copied(bench);
-  const early = await bench.replay('local', { filter: only(items) });
-  await equal(source, early, items);
+/** Both tables are copied, and `local` has been given one of them. */
+async function withItemsAlone(t: TestContext): ReturnType<typeof settingOf> {
+  const setting = await settingOf(t, [items, orders]);
+  await setting.bench.start();
+  await copied(setting.bench);
+  const early = await setting.bench.replay('local', { filter: only(items) });
+  await equal(setting.source, early, items);
   await early.stop();
+  return setting;
+}
+
+test('latecomers: a table that is dropped while a sink is given a copy of its own of it, and made again, comes to that sink; no connection is lost over it', async (t) => {
+  const { source, bench } = await withItemsAlone(t);
   const again = tableOf('orders', 2);
   const reading = Promise.withResolvers<void>();
   source.onChunk = (phase, { table }) => {
@@ -213,12 +219,7 @@ test('latecomers: a table that is dropped while a sink is given a copy of its ow
 });
 
 test('latecomers: what a sink asks for while the table is gone it gets when a table of that name is made', async (t) => {
-  const { source, bench } = await settingOf(t, [items, orders]);
-  await bench.start();
-  await copied(bench);
-  const early = await bench.replay('local', { filter: only(items) });
-  await equal(source, early, items);
-  await early.stop();
+  const { source, bench } = await withItemsAlone(t);
   await bench.disconnect();
   source.tables = [items];
   await bench.start();
