@@ -49,6 +49,6 @@ test('publisher, sink workers and brokers, leaders among them, killed at random 
   late.start({}, { args: ['--role', 'sinks', '--sink', 'late'] });
   for (const table of ledgerTables) {
     const expected = fingerprint(await dumpPostgres(setting.source, table));
-    await eventually(() => fingerprint(dumpSqlite(path, table)) === expected, { what: `${table} read from the beginning; ${late.output.slice(-1500)}`, timeoutMs: 60_000 });
+    await eventually(() => fingerprint(dumpSqlite(path, table)) === expected, { what: () => `${table} read from the beginning; ${late.output.slice(-1500)}`, timeoutMs: 60_000 });
   }
 });

@@ -92,7 +92,7 @@ test('a wrong password stops nothing for ever: it is said, and works after it is
   url.password = 's3cr3t-CANARY-wrong';
   await writeFile(setting.daemon.file, connector({ name: nameFor(setting.source), source: url.href, replica: setting.replica.url, directory: setting.directory, sqlite: setting.sqlite }));
   setting.daemon.start();
-  await eventually(async () => (await setting.daemon.status()).error?.code === 'source-refused', { what: `the refusal: ${setting.daemon.output}` });
+  await eventually(async () => (await setting.daemon.status()).error?.code === 'source-refused', { what: () => `the refusal: ${setting.daemon.output}` });
   assert.equal((await fetch(`${await setting.daemon.url()}/readyz`)).status, 503);
   await setting.source.sql(`DO $$ BEGIN EXECUTE format('ALTER ROLE %I PASSWORD %L', current_database(), 's3cr3t-CANARY-wrong'); END $$`);
   await setting.daemon.streaming();

@@ -19,7 +19,7 @@ test('a transaction of 1,000,000 rows passes in bounded memory, and is seen in a
     seen.add(Number(row?.n));
     const { sinks } = await daemon.status();
     return seen.has(rows + 1) && sinks.every((sink) => sink.state === 'current' && sink.applied >= rows);
-  }, { timeoutMs: 120_000, what: `the transaction in both replicas; the daemon said ${daemon.output.slice(-1500)}` });
+  }, { timeoutMs: 120_000, what: () => `the transaction in both replicas; the daemon said ${daemon.output.slice(-1500)}` });
   assert.deepEqual([...seen].toSorted((a, b) => a - b), [1, rows + 1]);
   const memory = await readFile(`/proc/${daemon.pid}/status`, 'utf8');
   const mib = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(memory)?.[1]) / 1024;

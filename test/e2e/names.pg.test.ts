@@ -163,6 +163,6 @@ test("I2: a table that is called like one of Tailrace's own at a replica, or as 
     const { sinks } = await daemon.status();
     const found = Object.fromEntries(sinks.map(({ name, error }) => [name, error?.code ?? null]));
     return found['reporting'] !== null && found['local'] !== null && found;
-  });
+  }, { what: () => `the errors of both sinks; the daemon said: ${daemon.output.slice(-3000)}`, timeoutMs: 120_000 });
   assert.deepEqual(errors, { reporting: 'sink-conflict', local: 'sink-conflict' });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import { tailrace } from '../support/daemon.ts';
+import { freshDatabase, startPostgres, type TestDatabase } from '../support/postgres.ts';
 import { connector, ledgerSetting, nameFor, type Setting } from '../support/shop.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { eventually } from '../support/wait.ts';
@@ -12,8 +13,8 @@ const grace = 30_000;
 
 /** A network between the daemon and the named servers that the test can spoil. */
 async function proxied(t: TestContext, setting: Setting): Promise<{ readonly source: TcpProxy; readonly replica: TcpProxy }> {
-  const target = { host: '127.0.0.1', port: Number(new URL(setting.source.url).port) };
-  const [source, replica] = await Promise.all([TcpProxy.start(target), TcpProxy.start(target)]);
+  const target = ({ url }: TestDatabase): { host: string; port: number } => ({ host: '127.0.0.1', port: Number(new URL(url).port) });
+  const [source, replica] = await Promise.all([TcpProxy.start(target(setting.source)), TcpProxy.start(target(setting.replica))]);
   t.after(async () => {
     await setting.daemon.kill();
     await Promise.all([source.close(), replica.close()]);
@@ -82,7 +83,9 @@ test('O7: a pipeline that was renamed does not begin anew in the log that it had
 });
 
 test('SIGTERM while neither source nor replica answers: it ends in time, and what was not acknowledged comes in the next life', async (t) => {
-  const setting = await ledgerSetting(t);
+  // Its own replica: a transaction that is cut off there stays open, and every slot that is made on that server meanwhile would wait for it.
+  const server = await startPostgres({}, t);
+  const setting = await ledgerSetting(t, { replica: await freshDatabase(t, server) });
   const { source, replica } = await proxied(t, setting);
   setting.daemon.start();
   await setting.daemon.streaming();

@@ -96,7 +96,7 @@ test('workers share the shards of a stream; those that die in the midst of a ste
   await has(second, tasks);
   // It stands still where it would write an END, and does so when it wakes up.
   start(first, 'stream.rows_given:pause:5');
-  await eventually(() => isStopped(first), { what: `it stands still; ${first.output.slice(-3000)}`, timeoutMs: 90_000 });
+  await eventually(() => isStopped(first), { what: () => `it stands still; ${first.output.slice(-3000)}`, timeoutMs: 90_000 });
   await has(second, tasks);
   await more();
   first.signal('SIGCONT');

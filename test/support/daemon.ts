@@ -84,7 +84,7 @@ export class TestDaemon {
 
   /** Where `/status` and the others are served. */
   async url(): Promise<string> {
-    return eventually(() => this.#url, { what: `the daemon's address (it has said: ${this.output.slice(-2000)})` });
+    return eventually(() => this.#url, { what: () => `the daemon's address (it has said: ${this.output.slice(-2000)})` });
   }
 
   /** Of the one pipeline, or the first of several. */
@@ -101,7 +101,7 @@ export class TestDaemon {
 
   /** Waits until the daemon streams, all of its pipelines do, and every table is copied. */
   async streaming(): Promise<void> {
-    await eventually(async () => (await this.statuses()).every(({ state }) => state === 'streaming'), { what: `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 120_000 });
+    await eventually(async () => (await this.statuses()).every(({ state }) => state === 'streaming'), { what: () => `streaming; the daemon said: ${this.output.slice(-3000)}`, timeoutMs: 120_000 });
   }
 
   /** Resolves with the exit code, null after a signal. */

@@ -56,12 +56,16 @@ async function findShared(): Promise<PostgresClient> {
   return ofThisFile;
 }
 
-/** A new, empty database on the shared server. With a scope it goes, with its slots, when the test ends. */
-export async function freshDatabase(scope?: Scope): Promise<TestDatabase> {
-  const server = await sharedPostgres();
+/**
+ * A new, empty database on the shared server, or on one of the test's own, with which it goes. With a scope it goes from the
+ * shared one, with its slots, when the test ends. A transaction that stays open for long belongs on
+ * one's own: a new slot waits for all that its server has.
+ */
+export async function freshDatabase(scope?: Scope, on?: PostgresClient): Promise<TestDatabase> {
+  const server = on ?? (await sharedPostgres());
   const name = `t_${randomBytes(6).toString('hex')}`;
   const url = await server.createDatabase(name);
-  scope?.after(() => dropDatabase(server, name));
+  if (on === undefined) scope?.after(() => dropDatabase(server, name));
   return { name, url, sql: (text, params) => server.sql(text, params, name) };
 }
 

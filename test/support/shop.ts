@@ -27,15 +27,16 @@ export interface SettingOptions {
   readonly schema?: string;
   /** In front of the pipeline's name, where two read one source. */
   readonly prefix?: string;
-  /** In place of the shared server's database. */
+  /** In place of the shared server's databases. */
   readonly source?: TestDatabase;
+  readonly replica?: TestDatabase;
   /** In place of the embedded log: the lines of `log`, two spaces in. */
   readonly log?: string;
 }
 
 export async function ledgerSetting(scope: Scope, options: SettingOptions = {}): Promise<Setting> {
   const source = options.source ?? (await freshDatabase(scope));
-  const replica = await freshDatabase(scope);
+  const replica = options.replica ?? (await freshDatabase(scope));
   const directory = await tempDirectory(scope);
   await source.sql(options.schema ?? ledgerSchema);
   const sqlite = join(directory, 'replica.sqlite');

@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /**
  * Waits for a state in place of a time: calls `fn` until it returns something truthy, and returns that. An exception
- * counts as "not yet". At the deadline it throws, naming `what` and the last exception or value.
+ * counts as "not yet". At the deadline it throws, naming `what`, as it is by then, and the last exception or value.
  */
 export async function eventually<T>(
   fn: () => T | Promise<T>,
-  options: { readonly timeoutMs?: number; readonly what?: string } = {},
+  options: { readonly timeoutMs?: number; readonly what?: string | (() => string) } = {},
 ): Promise<NonNullable<T>> {
-  const timeoutMs = options.timeoutMs ?? 30_000;
+  const timeoutMs = options.timeoutMs ?? 60_000;
   const deadline = Date.now() + timeoutMs;
   for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
     let last: unknown;
@@ -20,7 +20,7 @@ export async function eventually<T>(
       last = error;
     }
     if (Date.now() >= deadline) {
-      const what = options.what ?? 'the condition';
+      const what = typeof options.what === 'function' ? options.what() : (options.what ?? 'the condition');
       throw new Error(`${what} did not come true within ${timeoutMs} ms; last: ${String(last)}`, { cause: last });
     }
     await delay(pause);
