@@ -219,6 +219,8 @@ export interface LogReader {
 export interface RecordCursor {
   /** Offset behind the last record of this fetch: where to fetch next. */
   readonly nextOffset: number;
+  /** Bytes of what was fetched. */
+  readonly size: number;
   next(): boolean;
   readonly offset: number;
   readonly timestamp: number;

@@ -48,6 +48,10 @@ export class BatchCursor implements RecordCursor {
     return true;
   }
 
+  get size(): number {
+    return this.#end;
+  }
+
   /** Bytes of the current record, its length included. */
   get recordStart(): number {
     return this.#recordAt;

@@ -117,10 +117,8 @@ export class EndFollower {
   async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
     const steps: Step[] = [];
     let bytes = 0;
-    // The end as it is now: a log that is written without pause must not keep what is there from being handed out.
-    const range = await this.#reader.range(this.#topic, 0);
-    if (this.#offset > range.end) await this.#fetch();
-    while (this.#offset < range.end && steps.length < maxSteps) {
+    let end: number | undefined;
+    while (steps.length < maxSteps) {
       const from = this.#offset;
       const cursor = await this.#fetch();
       while (cursor.next()) {
@@ -135,10 +133,15 @@ export class EndFollower {
         this.#afterGap = false;
         bytes += size;
       }
-      if (cursor.nextOffset === from) break;
       this.#offset = Math.max(this.#offset, cursor.nextOffset);
+      if (cursor.nextOffset === from) break;
+      // A log that is written without pause must not keep what is there from being handed out. Where there are steps, a fetch that was
+      // not full is taken for the end: to ask for it costs more than most fetches.
+      if (steps.length > 0 && cursor.size < fetchBytes / 2) break;
+      end ??= (await this.#reader.range(this.#topic, 0)).end;
+      if (this.#offset >= end) break;
     }
-    if (this.#offset >= range.end && this.#behind !== null && this.#met === null) this.#ahead(this.#behind);
+    if (this.#behind !== null && this.#met === null && this.#offset >= (end ?? (await this.#reader.range(this.#topic, 0)).end)) this.#ahead(this.#behind);
     return steps;
   }
 

@@ -180,3 +180,36 @@ test('waiting ends when there is more', async (t) => {
   await waiting;
   assert.deepEqual(await commits(reader), [0x40n]);
 });
+
+test('what there is comes at once, over segments and full fetches, and a log that is written all the time does not keep it back', async (t) => {
+  const log = await WrittenLog.open(t);
+  const asked = { ranges: 0, fetches: 0 };
+  const { reader } = log;
+  let commit = 0n;
+  const more = async (count: number): Promise<void> => {
+    const ends = Array.from({ length: count }, () => end(startA, at(1, ++commit), commit === 1n ? origin : at(1, commit - 1n)));
+    await log.write('shop.transaction', ...ends);
+  };
+  await log.write('shop.transaction', start(1, startA));
+  log.writer.roll?.('shop.transaction', 0);
+  await more(1500);
+  await more(1500);
+  const follower = await EndFollower.behind({
+    ...reader, topics: () => reader.topics(), sizes: (spec) => reader.sizes(spec), wait: (...args) => reader.wait(...args), offsetAt: (...args) => reader.offsetAt(...args), close: () => reader.close(),
+    range: (...args) => {
+      asked.ranges++;
+      return reader.range(...args);
+    },
+    fetch: async (...args) => {
+      asked.fetches++;
+      if (asked.fetches > 20) throw new Error('it reads on and on');
+      const cursor = await reader.fetch(...args);
+      await more(10);
+      return cursor;
+    },
+  }, 'shop.transaction', null);
+  assert.ok((await follower.next(1 << 30, 10_000)).length >= 3000, 'the START by itself in a segment of its own is no end');
+  Object.assign(asked, { ranges: 0, fetches: 0 });
+  assert.equal((await follower.next(1 << 30, 10_000)).length, 10);
+  assert.deepEqual(asked, { ranges: 0, fetches: 1 }, 'a fetch that is not full is the end');
+});

@@ -45,8 +45,8 @@ export class WatchedLog implements Log {
   readonly appends: Append[] = [];
   before: (append: number) => void | Promise<void> = () => {};
   after: (append: number) => void | Promise<void> = () => {};
-  /** Called when a reader is about to look at a topic's range. */
-  onRange: (topic: string) => void | Promise<void> = () => {};
+  /** Called when a reader is about to look for what a topic has. */
+  onFetch: (topic: string) => void | Promise<void> = () => {};
 
   constructor(log: Log) {
     this.#log = log;
@@ -96,10 +96,10 @@ export class WatchedLog implements Log {
     const reader = await this.#log.openReader();
     return new Proxy(reader, {
       get: (target, name) => {
-        if (name === 'range') {
-          return async (topic: string, partition: number) => {
-            await this.onRange(topic);
-            return target.range(topic, partition);
+        if (name === 'fetch') {
+          return async (...[topic, ...where]: Parameters<LogReader['fetch']>) => {
+            await this.onFetch(topic);
+            return target.fetch(topic, ...where);
           };
         }
         const value: unknown = Reflect.get(target, name, target);

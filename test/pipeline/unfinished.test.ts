@@ -146,7 +146,7 @@ test('PROGRESS: a transaction of which nothing more comes is given up, and holds
   t.mock.timers.setTime(1_000_000 + 5001);
   await unlocked(t, sink);
   let looks = 0;
-  bench.log.onRange = (topic) => void (topic === 'shop.transaction' && looks++);
+  bench.log.onFetch = (topic) => void (topic === 'shop.transaction' && looks++);
   await eventually(() => looks > 2, { what: 'the sink to look again' });
   assert.deepEqual(calls.filter((call) => call === 'begin').length, 1, 'it is not begun with again before its END');
   goOn();

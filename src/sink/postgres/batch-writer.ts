@@ -19,7 +19,9 @@ type Coverage = TableChanges['coverage'];
 type Rows = readonly RowChange<TableSchema>[];
 
 /** Up to here one statement a row is quicker than a staging table. */
-export const fewRows = 40;
+const fewRows = 40;
+/** Up to here one statement a row is quicker than COPY into the table itself. */
+const fewInserts = 8;
 
 const UNIQUE_VIOLATION = '23505';
 const savepoint = 'tailrace_batch';
@@ -66,6 +68,12 @@ export class BatchWriter {
     this.#sender = sender;
     this.#rows = rows;
     this.#copier = new RowCopier(sender);
+  }
+
+  /** Whether one statement a row is the quicker way for so few. */
+  areFew(target: Target, changes: Rows): boolean {
+    if (changes.length <= fewInserts) return true;
+    return changes.length <= fewRows && !(target.copyInserts && changes.every(({ op }) => op === 'c'));
   }
 
   /** What becomes of the changes may be known only at a later `write`, or at `settle`. */

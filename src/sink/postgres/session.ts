@@ -4,7 +4,7 @@ import type { TableSchema } from '../../event/table.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import type { BlockedKey, DdlPolicy, SinkSession, TableChanges, TableOperation } from '../sink.ts';
-import { BatchWriter, fewRows } from './batch-writer.ts';
+import { BatchWriter } from './batch-writer.ts';
 import type { ReplicaConnection } from './connection.ts';
 import { codeFor } from './errors.ts';
 import { move, moveParameters, removeBlocked, writeBlocked, type SinkName } from './own-tables.ts';
@@ -95,7 +95,7 @@ export class PostgresSinkSession implements SinkSession {
     const rows = await this.#behindTruncate(target, changes);
     if (rows.length === 0) return;
     // COPY knows no empty list of columns.
-    const together = rows.length > fewRows || (target.key.length === 0 && rows.length > 1);
+    const together = !batchWriter.areFew(target, rows) || (target.key.length === 0 && rows.length > 1);
     if (together && target.columns.length > 0) return batchWriter.write(target, rows, coverage);
     await batchWriter.settle();
     await rowWriter.write(target, rows, coverage);

@@ -22,6 +22,28 @@ test('rows that are read again, and inserts of rows that are there, go by stagin
   assert.deepEqual(counts, [{ name: 'again', n: 90 }, { name: 'twice', n: 60 }]);
 });
 
+test('a handful of inserts go by COPY, a few fewer by a statement each, and so do those that meet a row which is there', async (t) => {
+  const database = await emptyDatabase();
+  await database.sql(`CREATE TABLE people (id int PRIMARY KEY, name text); CREATE TABLE statements (rows int);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.statements SELECT count(*) FROM came; RETURN NULL; END $$;
+    CREATE TRIGGER note AFTER INSERT ON people REFERENCING NEW TABLE AS came EXECUTE FUNCTION note(); ALTER TABLE people ENABLE ALWAYS TRIGGER note`);
+  const session = await openSession(t, sinkOf(database));
+  let position = 0;
+  const statements = async (...list: readonly TableOperation[]): Promise<number[]> => {
+    await database.sql('TRUNCATE statements');
+    await apply(session, positionAt(++position), changes(table, list));
+    return (await database.sql<{ rows: number }>('SELECT rows FROM statements WHERE rows > 0')).map(({ rows }) => rows);
+  };
+  const inserts = (from: number, count: number): TableOperation[] => many(from, count, (row) => insert(table, row));
+  assert.deepEqual(await statements(...inserts(0, 8)), Array(8).fill(1));
+  assert.deepEqual(await statements(...inserts(8, 9)), [9]);
+  assert.deepEqual(await statements(...inserts(17, 9), update(table, ['17', 'changed'])), Array(9).fill(1));
+  // Two of these are there: each finds its row, and COPY is not tried again.
+  assert.deepEqual(await statements(...inserts(24, 20)), Array(18).fill(1));
+  assert.deepEqual(await statements(...inserts(44, 20)), Array(20).fill(1));
+  assert.deepEqual(await database.sql('SELECT count(*)::int AS n, max(id) AS last FROM people'), [{ n: 64, last: 63 }]);
+});
+
 test("a unique key of the replica's own is no hindrance when the source's order does not violate it", async (t) => {
   const database = await emptyDatabase();
   await database.sql('CREATE TABLE people (id int PRIMARY KEY, name text UNIQUE)');
