@@ -111,8 +111,8 @@ export class EndFollower {
   }
 
   /**
-   * The next steps that are there, up to about `maxBytes` of events and `maxSteps`; empty when there is none yet. A
-   * transaction that is larger than `maxBytes` comes alone.
+   * The next steps that are there, up to about `maxBytes` of events and `maxSteps`; perhaps not all of them, but empty only when
+   * there is none yet. A transaction that is larger than `maxBytes` comes alone.
    */
   async next(maxBytes: number, maxSteps: number): Promise<readonly Step[]> {
     const steps: Step[] = [];

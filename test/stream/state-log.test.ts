@@ -97,6 +97,7 @@ test('a state is what its steps have made of it, wherever it is opened next, and
   const model = new State(':memory:');
   let state = await task.open(0);
   let given = 0;
+  let last = 0n;
   for (let step = 1; step <= 120; step++) {
     const fate = random();
     const changes = random();
@@ -122,13 +123,17 @@ test('a state is what its steps have made of it, wherever it is opened next, and
       armFailpoint(isDurable ? 'stream.state_durable:throw' : 'stream.rows_given:throw');
       await assert.rejects(committed());
       armFailpoint(undefined);
-      if (isDurable) run(model);
-      if (isDurable) given++;
+      if (isDurable) {
+        run(model);
+        given++;
+        last = BigInt(at);
+      }
       await reopen();
     } else {
       await committed();
       run(model);
       given++;
+      last = BigInt(at);
       await state.settle();
       if (fate < 0.4) await reopen();
     }
@@ -136,7 +141,8 @@ test('a state is what its steps have made of it, wherever it is opened next, and
   }
   // Every step that counts has given its row once.
   const reading = await task.feed(null, null);
-  await reading.feed.look(null);
+  // A look may go no further than to the end of a segment.
+  while (reading.feed.known?.commitLsn !== last) await reading.feed.look(reading.feed.known);
   const seen: string[] = [];
   for (;;) {
     const row = await reading.feed.peek({ epoch: 9, commitLsn: 0n });
