@@ -219,8 +219,8 @@ export interface LogReader {
 export interface RecordCursor {
   /** Offset behind the last record of this fetch: where to fetch next. */
   readonly nextOffset: number;
-  /** Bytes of what was fetched. */
-  readonly size: number;
+  /** There was nothing behind it, as far as the fetch could tell. */
+  readonly isLast: boolean;
   next(): boolean;
   readonly offset: number;
   readonly timestamp: number;

@@ -8,6 +8,7 @@ const nothing = Buffer.alloc(0);
 /** Walks whole batches that were checked before, from a first offset on. */
 export class BatchCursor implements RecordCursor {
   readonly nextOffset: number;
+  readonly isLast: boolean;
   offset = -1;
   timestamp = -1;
   readonly key: Slice;
@@ -25,17 +26,18 @@ export class BatchCursor implements RecordCursor {
   #headers = 0;
 
   /** `bytes[0, end)` is a sequence of whole batches; records below `from` are passed over. */
-  constructor(bytes: Buffer, end: number, range: { readonly from: number; readonly next: number }) {
+  constructor(bytes: Buffer, end: number, range: { readonly from: number; readonly next: number; readonly isLast?: boolean }) {
     this.#bytes = bytes;
     this.#end = end;
     this.#from = range.from;
     this.nextOffset = range.next;
+    this.isLast = range.isLast ?? false;
     this.key = { bytes, start: -1, end: -1 };
     this.value = { bytes, start: -1, end: -1 };
   }
 
   static empty(offset: number): BatchCursor {
-    return new BatchCursor(nothing, 0, { from: offset, next: offset });
+    return new BatchCursor(nothing, 0, { from: offset, next: offset, isLast: true });
   }
 
   next(): boolean {
@@ -46,10 +48,6 @@ export class BatchCursor implements RecordCursor {
       this.#read();
     } while (this.offset < this.#from);
     return true;
-  }
-
-  get size(): number {
-    return this.#end;
   }
 
   /** Bytes of the current record, its length included. */

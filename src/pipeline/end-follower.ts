@@ -135,9 +135,9 @@ export class EndFollower {
       }
       this.#offset = Math.max(this.#offset, cursor.nextOffset);
       if (cursor.nextOffset === from) break;
-      // A log that is written without pause must not keep what is there from being handed out. Where there are steps, a fetch that was
-      // not full is taken for the end: to ask for it costs more than most fetches.
-      if (steps.length > 0 && cursor.size < fetchBytes / 2) break;
+      // Mostly the fetch says that it was the last one: to ask for the end costs more.
+      if (steps.length > 0 && cursor.isLast) break;
+      // The end as it was then: a log that is written without pause must not keep what is there from being handed out.
       end ??= (await this.#reader.range(this.#topic, 0)).end;
       if (this.#offset >= end) break;
     }

@@ -179,7 +179,7 @@ export class PartitionReader {
       at += size;
     }
     this.#next = { base: spot.base, offset: next, position: spot.position + at, file };
-    const range = { from: wanted.offset, next };
+    const range = { from: wanted.offset, next, isLast: spot.position + at >= wanted.size && spot.base >= (this.#bases.at(-1) ?? 0) };
     this.#isBlank = hasGaps && !new BatchCursor(bytes, at, range).next();
     return new BatchCursor(bytes, at, range);
   }

@@ -2,6 +2,7 @@ import { TailraceError } from '../../runtime/errors.ts';
 import { BATCH_HEADER, LENGTH_HEADER, batchBaseOffset, batchCount, batchNextOffset, claimedSize, crcMatches } from '../record-batch.ts';
 import { BatchCursor } from '../record-cursor.ts';
 import { decompress } from './compression.ts';
+import type { FetchedPartition } from './protocol/record-apis.ts';
 
 const compressionMask = 0x07;
 const controlBit = 0x20;
@@ -16,7 +17,7 @@ interface Place {
  * Makes a cursor of what a fetch brought, from `from` on: each batch is checked, compressed ones are unpacked, and marks of
  * transactions (nobody should write such to our topics) are passed over. The last batch may be cut off: it comes again.
  */
-export async function cursorOver(fetched: Buffer, from: number, place: Place): Promise<BatchCursor> {
+export async function cursorOver({ records: fetched, highWatermark }: Pick<FetchedPartition, 'records' | 'highWatermark'>, from: number, place: Place): Promise<BatchCursor> {
   const batches: { readonly at: number; readonly end: number }[] = [];
   let next = from;
   let plain = true;
@@ -32,9 +33,10 @@ export async function cursorOver(fetched: Buffer, from: number, place: Place): P
     if ((attributes & controlBit) === 0) batches.push({ at, end: at + size });
     at += size;
   }
-  if (plain) return new BatchCursor(fetched, batches.at(-1)?.end ?? 0, { from, next });
+  const range = { from, next, isLast: next >= highWatermark };
+  if (plain) return new BatchCursor(fetched, batches.at(-1)?.end ?? 0, range);
   const unpacked = Buffer.concat(await Promise.all(batches.map(({ at, end }) => unpack(fetched.subarray(at, end)))));
-  return new BatchCursor(unpacked, unpacked.length, { from, next });
+  return new BatchCursor(unpacked, unpacked.length, range);
 }
 
 function check(fetched: Buffer, at: number, size: number, place: Place): void {

@@ -50,7 +50,7 @@ export class KafkaLogReader implements LogReader {
   async fetch(topic: string, partition: number, offset: number, maxBytes: number): Promise<RecordCursor> {
     this.#mustBeOpen();
     const fetched = this.#fromWait(topic, partition, offset) ?? (await this.#fetch({ topic, partition, offset, maxBytes, maxWait: 0 }));
-    return fetched.records.length === 0 ? BatchCursor.empty(offset) : cursorOver(fetched.records, offset, { topic, partition });
+    return fetched.records.length === 0 ? BatchCursor.empty(offset) : cursorOver(fetched, offset, { topic, partition });
   }
 
   async wait(topic: string, partition: number, offset: number, signal: AbortSignal): Promise<void> {
