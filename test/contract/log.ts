@@ -173,6 +173,22 @@ export function logContract(name: string, create: (scope: Scope) => Promise<Log>
       assert.equal((await valuesOf(reader, t0, 120_000)).length, 20);
     });
 
+    test('a fetch says whether there was more behind it', async (t) => {
+      const { writer, reader } = await opened(t);
+      const large = randomBytes(50_000).toString('latin1');
+      for (let i = 0; i < 4; i++) await writer.append([batchOf(writer, t0, [record(large)])]);
+      for (const most of [10, 120_000, 1 << 20]) {
+        for (let from = 0; from < 4; ) {
+          const { nextOffset, isLast } = await reader.fetch('t', 0, from, most);
+          assert.equal(isLast, nextOffset === 4, `${most} bytes from ${from} on`);
+          from = nextOffset;
+        }
+      }
+      assert.equal((await reader.fetch('t', 0, 4, 10)).isLast, true, 'where there is nothing');
+      await writer.append([batchOf(writer, t0, [record('more')])]);
+      assert.equal((await reader.fetch('t', 0, 3, 10)).isLast, false);
+    });
+
     test('an offset below the first one held or beyond the end is an error, the end is not', async (t) => {
       const { writer, reader } = await opened(t);
       await writer.append([batchOf(writer, t0, [record('a')])]);

@@ -211,5 +211,5 @@ test('what there is comes at once, over segments and full fetches, and a log tha
   assert.ok((await follower.next(1 << 30, 10_000)).length >= 3000, 'the START by itself in a segment of its own is no end');
   Object.assign(asked, { ranges: 0, fetches: 0 });
   assert.equal((await follower.next(1 << 30, 10_000)).length, 10);
-  assert.deepEqual(asked, { ranges: 0, fetches: 1 }, 'a fetch that is not full is the end');
+  assert.deepEqual(asked, { ranges: 0, fetches: 1 }, 'the fetch says that it was the last one');
 });

@@ -179,6 +179,7 @@ export class PartitionReader {
       at += size;
     }
     this.#next = { base: spot.base, offset: next, position: spot.position + at, file };
+    // Of a segment that was begun since the files were listed nothing is known here.
     const range = { from: wanted.offset, next, isLast: spot.position + at >= wanted.size && spot.base >= (this.#bases.at(-1) ?? 0) };
     this.#isBlank = hasGaps && !new BatchCursor(bytes, at, range).next();
     return new BatchCursor(bytes, at, range);

@@ -70,10 +70,12 @@ export class BatchWriter {
     this.#copier = new RowCopier(sender);
   }
 
-  /** Whether one statement a row is the quicker way for so few. */
-  areFew(target: Target, changes: Rows): boolean {
-    if (changes.length <= fewInserts) return true;
-    return changes.length <= fewRows && !(target.copyInserts && changes.every(({ op }) => op === 'c'));
+  /** Whether it is the quicker way for these; else a statement a row is. */
+  takes(target: Target, changes: Rows): boolean {
+    // COPY knows no empty list of columns; and without a key each statement would search the whole table.
+    if (target.columns.length === 0) return false;
+    if (target.key.length === 0) return changes.length > 1;
+    return changes.length > fewRows || (changes.length > fewInserts && target.copyInserts && changes.every(({ op }) => op === 'c'));
   }
 
   /** What becomes of the changes may be known only at a later `write`, or at `settle`. */

@@ -94,9 +94,7 @@ export class PostgresSinkSession implements SinkSession {
     const target = await this.#target(table, coverage);
     const rows = await this.#behindTruncate(target, changes);
     if (rows.length === 0) return;
-    // COPY knows no empty list of columns.
-    const together = !batchWriter.areFew(target, rows) || (target.key.length === 0 && rows.length > 1);
-    if (together && target.columns.length > 0) return batchWriter.write(target, rows, coverage);
+    if (batchWriter.takes(target, rows)) return batchWriter.write(target, rows, coverage);
     await batchWriter.settle();
     await rowWriter.write(target, rows, coverage);
   }
