@@ -3,9 +3,9 @@ import { writeFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { lsn } from '../../src/event/lsn.ts';
 import { tailrace, TestDaemon } from '../support/daemon.ts';
 import { sharedKafka } from '../support/kafka.ts';
+import { walPlace } from '../support/postgres.ts';
 import { dumpPostgres, dumpSqlite, fingerprint } from '../support/replicas.ts';
 import { changeEverything, ledgerSetting, nameFor, type Setting } from '../support/shop.ts';
 import { tempDirectory } from '../support/temp.ts';
@@ -63,14 +63,12 @@ async function said(setting: Setting, file: string): Promise<readonly string[]> 
 
 /** The daemon goes on with this file: what is sent from the source is only what has come meanwhile, and both replicas get it. */
 async function goesOn(setting: Setting, file: string, { round, streams }: { readonly round: number; readonly streams: readonly string[] }): Promise<void> {
-  const [before] = await setting.source.sql<{ at: string }>('SELECT pg_current_wal_insert_lsn()::text AS at');
+  const before = await walPlace(setting.source);
   await setting.source.sql(`INSERT INTO nopk VALUES (${round}, ${round})`);
   setting.daemon.start({}, { path: file });
   await setting.daemon.streaming();
   await setting.equal();
-  // What it says is a moment old: it is asked until it is behind that row.
-  await eventually(async () => lsn((await setting.daemon.status()).source?.lastEnd ?? '0/0') > lsn(before?.at ?? ''), { what: 'status to know of the row' });
-  const { source, snapshot } = await setting.daemon.status();
+  const { source, snapshot } = await setting.daemon.statusBehind(before);
   assert.equal(source?.events, 1, 'nothing is sent or copied anew');
   assert.deepEqual(snapshot.filter(({ state }) => state !== 'done'), []);
   await changeEverything(setting);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DaemonStatus } from '../../src/app/daemon-http.ts';
+import { lsn } from '../../src/event/lsn.ts';
 import type { PipelineStatus } from '../../src/pipeline/status.ts';
 import { databaseUsers, type Scope } from './postgres.ts';
 import { eventually } from './wait.ts';
@@ -92,6 +93,14 @@ export class TestDaemon {
     const [pipeline] = await this.statuses();
     if (pipeline === undefined) throw new Error('no pipeline');
     return pipeline;
+  }
+
+  /** What it says is up to a quarter of a second old: this one knows of what the source committed behind the place (`pg_current_wal_insert_lsn`). */
+  async statusBehind(place: string): Promise<PipelineStatus> {
+    return eventually(async () => {
+      const status = await this.status();
+      return lsn(status.source?.lastEnd ?? '0/0') > lsn(place) ? status : null;
+    }, { what: () => `a status behind ${place}; the daemon said: ${this.output.slice(-2000)}` });
   }
 
   async statuses(): Promise<readonly PipelineStatus[]> {

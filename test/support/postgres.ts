@@ -69,6 +69,12 @@ export async function freshDatabase(scope?: Scope, on?: PostgresClient): Promise
   return { name, url, sql: (text, params) => server.sql(text, params, name) };
 }
 
+/** Where the server's WAL ends: what is committed from here on comes behind it. */
+export async function walPlace(database: TestDatabase): Promise<string> {
+  const [row] = await database.sql<{ at: string }>('SELECT pg_current_wal_insert_lsn()::text AS at');
+  return row?.at ?? '0/0';
+}
+
 /** The same database by one connection that stays, for whoever asks it thousands of questions. */
 export function keptOpen({ name, url }: TestDatabase, scope: Scope): TestDatabase {
   const client = new pg.Client({ connectionString: url, application_name: 'tailrace-test' });
