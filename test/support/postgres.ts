@@ -11,6 +11,9 @@ import {
   type EmbeddedPostgresOptions,
 } from '../../src/cli/demo/embedded-postgres.ts';
 import { postgresAt, type PostgresClient } from '../../src/cli/demo/postgres-client.ts';
+import { connectionTarget } from '../../src/runtime/postgres/connection-target.ts';
+import type { ConnectionTarget } from '../../src/runtime/postgres/connection-url.ts';
+import { Secret } from '../../src/runtime/secret.ts';
 
 export type { EmbeddedPostgres, EmbeddedPostgresOptions, PostgresVersion } from '../../src/cli/demo/embedded-postgres.ts';
 export type { PostgresClient } from '../../src/cli/demo/postgres-client.ts';
@@ -67,6 +70,11 @@ export async function freshDatabase(scope?: Scope, on?: PostgresClient): Promise
   const url = await server.createDatabase(name);
   if (on === undefined) scope?.after(() => dropDatabase(server, name));
   return { name, url, sql: (text, params) => server.sql(text, params, name) };
+}
+
+/** A URL as a connection takes it, with no keys beside it. */
+export function targetOf(url: string): ConnectionTarget {
+  return connectionTarget({ url: new Secret(url), sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined });
 }
 
 /** Where the server's WAL ends: what is committed from here on comes behind it. */

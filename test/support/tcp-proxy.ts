@@ -87,6 +87,14 @@ export class TcpProxy {
     }
   }
 
+  /** Ends every open connection by FIN, in the middle of whatever is under way: the end of a process that was killed. */
+  end(): void {
+    for (const { client, server } of this.#pairs) {
+      client.end();
+      server.end();
+    }
+  }
+
   /** On: new connections are reset at once. Open ones live on. */
   refuse(on = true): void {
     this.#refuse = on;

@@ -38,11 +38,9 @@ export class PgConnection {
   static async open(target: ConnectionTarget, options: SessionOptions): Promise<PgConnection> {
     let opened = false;
     const connection = await connectPostgres(target, options, async (config) => {
-      const client = new pg.Client(config);
-      // Until the session has its own: an error event that nobody hears ends the process.
-      client.on('error', () => {});
-      await client.connect();
-      const made = new PgConnection(client, { onLost: (error) => opened && options.onLost?.(error), prepares: options.prepares === true });
+      // It listens before it connects: a server that stops says so in the same breath as it lets us in, and pg would say that to nobody.
+      const made = new PgConnection(new pg.Client(config), { onLost: (error) => opened && options.onLost?.(error), prepares: options.prepares === true });
+      await made.client.connect();
       // New in PostgreSQL 17, and unknown settings in the startup packet are fatal before.
       await made.query("SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'");
       // So that a statement of ours that waits does not outlive us. Not every platform has it.
@@ -60,6 +58,13 @@ export class PgConnection {
 
   async query<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
     return this.exclusively(async (query) => query<Row>(text, params));
+  }
+
+  /** One statement with all that the server says of it: its columns, how many rows it made. */
+  async result(statement: pg.QueryConfig): Promise<pg.QueryResult>;
+  async result(statement: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<(string | null)[]>>;
+  async result(statement: pg.QueryConfig | pg.QueryArrayConfig): Promise<unknown> {
+    return this.exclusively(() => this.#named(this.client.query(statement)));
   }
 
   /** Runs `work` with the session to itself; `work` asks by the function that it is given, never by `this.query`. */
@@ -91,10 +96,14 @@ export class PgConnection {
   }
 
   async #ask<Row extends pg.QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]> {
+    const name = params === undefined ? undefined : this.#nameOf(text);
+    const { rows } = await this.#named(this.client.query<Row>({ text, ...(name === undefined ? {} : { name }), ...(params === undefined ? {} : { values: [...params] }) }));
+    return rows;
+  }
+
+  async #named<Result>(asked: Promise<Result>): Promise<Result> {
     try {
-      const name = params === undefined ? undefined : this.#nameOf(text);
-      const result = await this.client.query<Row>({ text, ...(name === undefined ? {} : { name }), ...(params === undefined ? {} : { values: [...params] }) });
-      return result.rows;
+      return await asked;
     } catch (error) {
       const named = this.#lost || this.#closing ? asConnectionError(error) : error;
       // Class 53 (too many of something) ends a statement, not the session.

@@ -57,7 +57,7 @@ async function rowsOf(connection: PgConnection, { sql, maxBytes }: SinkQuery): P
   let columns: readonly string[] = [];
   let bytes = 0;
   for (;;) {
-    const fetched = await connection.client.query<(string | null)[]>({ text: `FETCH ${page} FROM tailrace_job`, rowMode: 'array', types: asText });
+    const fetched = await connection.result({ text: `FETCH ${page} FROM tailrace_job`, rowMode: 'array', types: asText });
     columns = fetched.fields.map((field) => field.name);
     for (const row of fetched.rows) bytes += row.reduce((sum, value) => sum + (value?.length ?? 0), 0);
     if (bytes > maxBytes) throw new TailraceError('job-query', `the result is larger than ${maxBytes} bytes`);
@@ -77,7 +77,7 @@ async function tableOf(connection: PgConnection, { schema, owner, request, into 
     throw new TailraceError('job-query', `the table ${schema}.${into} is a replica of the sink ${owner.sink}`, { remedy: 'Give the result another name.' });
   }
   await connection.query(`DROP TABLE IF EXISTS ${name}`);
-  const made = await connection.client.query(`CREATE TABLE ${name} AS ${request.sql}`);
+  const made = await connection.result({ text: `CREATE TABLE ${name} AS ${request.sql}` });
   await connection.query(`COMMENT ON TABLE ${name} IS ${quoteLiteral(madeByUs)}`);
   return { columns: [], rows: [], count: made.rowCount ?? 0 };
 }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type pg from 'pg';
+import { asConnectionError } from '../../runtime/postgres/client.ts';
 import { CopyTextReader } from './copy-text.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { RowBlock } from '../source.ts';
@@ -98,7 +99,7 @@ export class CopyOut {
 
   handleError(error: Error): void {
     this.#giveBack();
-    this.#done.reject(error);
+    this.#done.reject(asConnectionError(error));
     this.#end();
   }
 

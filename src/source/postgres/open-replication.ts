@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type pg from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
-import { connectPostgres, type ConnectOptions } from '../../runtime/postgres/client.ts';
+import { asConnectionError, connectPostgres, type ConnectOptions } from '../../runtime/postgres/client.ts';
 import type { ConnectionTarget } from '../../runtime/postgres/connection-url.ts';
 
 /** A connection in replication mode that speaks SQL-like commands until its socket is taken. */
@@ -20,8 +20,10 @@ export interface ReplicationConnection {
 export async function openReplication(target: ConnectionTarget, options: ConnectOptions): Promise<ReplicationConnection> {
   const [service, client] = await connectPostgres(target, options, (config) => {
     const made = new LogicalReplicationService(config, { acknowledge: { auto: false, timeoutSeconds: 0 } });
-    // What happens to the connection is heard from its socket.
+    // What happens to the connection is heard from its socket. The library listens to its client a moment after the login, and an error that
+    // comes in the same breath as the login would end the process.
     made.on('error', () => {});
+    (config.stream as () => Socket)().once('connect', () => (made as unknown as { readonly _client: pg.Client | null })._client?.on('error', () => {}));
     return new Promise<[LogicalReplicationService, pg.Client]>((resolve, reject) => {
       const start = async (connected: pg.Client): Promise<void> => resolve([made, connected]);
       made.subscribe({ name: 'pgoutput', options: {}, start, parse: () => null }, '').catch(reject);
@@ -29,7 +31,13 @@ export async function openReplication(target: ConnectionTarget, options: Connect
   });
   const socket = (): Socket => (client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream;
   return {
-    query: async (command) => (await client.query<Record<string, unknown>>(command)).rows,
+    query: async (command) => {
+      try {
+        return (await client.query<Record<string, unknown>>(command)).rows;
+      } catch (error) {
+        throw asConnectionError(error);
+      }
+    },
     takeSocket: () => {
       const taken = socket();
       taken.pause();

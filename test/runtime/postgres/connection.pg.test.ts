@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
-import { sqlstateOf } from '../../../src/runtime/postgres/sqlstate.ts';
-import { Secret } from '../../../src/runtime/secret.ts';
-import { freshDatabase } from '../../support/postgres.ts';
+import { failureKind, sqlstateOf } from '../../../src/runtime/postgres/sqlstate.ts';
+import { freshDatabase, targetOf } from '../../support/postgres.ts';
+import { stoppingServer } from '../../support/stopping-server.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { eventually } from '../../support/wait.ts';
 
-const keys = { sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined };
 const kept = 'SELECT name FROM pg_catalog.pg_prepared_statements';
 
 test('a session that prepares keeps a statement with parameters, the first of them, and answers by what is there now', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE k (id int); INSERT INTO k VALUES (1)');
-  const target = connectionTarget({ url: new Secret(database.url), ...keys });
+  const target = targetOf(database.url);
   const session = await PgConnection.open(target, { applicationName: 'tailrace/test', prepares: true });
   t.after(() => session.close());
   const text = 'SELECT id + $1::int8 AS sum FROM public.k';
@@ -28,8 +28,30 @@ test('a session that prepares keeps a statement with parameters, the first of th
 
 test('any other session keeps none', async (t) => {
   const database = await freshDatabase(t);
-  const session = await PgConnection.open(connectionTarget({ url: new Secret(database.url), ...keys }), { applicationName: 'tailrace/test' });
+  const session = await PgConnection.open(targetOf(database.url), { applicationName: 'tailrace/test' });
   t.after(() => session.close());
   await session.query('SELECT $1', ['a']);
   assert.deepEqual(await session.query(kept), []);
+});
+
+const isUnreachable = (error: unknown): boolean => failureKind(error) === 'unreachable';
+
+test('a server that stops in the same breath as it lets us in is unreachable', async (t) => {
+  const target = targetOf(await stoppingServer(t));
+  await assert.rejects(PgConnection.open(target, { applicationName: 'tailrace/test' }), isUnreachable);
+});
+
+test('a session that ends without a word, while it is asked or before, is unreachable, and so is what is asked then', async (t) => {
+  const database = await freshDatabase(t);
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const lost: unknown[] = [];
+  const session = await PgConnection.open(targetOf(proxy.through(database.url)), { applicationName: 'tailrace/test', onLost: (error) => lost.push(error) });
+  t.after(() => session.close());
+  const asked = session.result({ text: 'SELECT pg_sleep(3600)' });
+  await eventually(async () => (await database.sql("SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [session.pid])).length === 1);
+  proxy.end();
+  await assert.rejects(asked, isUnreachable);
+  await assert.rejects(session.query('SELECT 1'), isUnreachable);
+  assert.deepEqual(lost.map(failureKind), ['unreachable']);
 });

@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { openReadOnlySession } from '../../../src/runtime/postgres/read-only-session.ts';
 import { sqlstateOf } from '../../../src/runtime/postgres/sqlstate.ts';
-import { Secret } from '../../../src/runtime/secret.ts';
-import { freshDatabase } from '../../support/postgres.ts';
+import { freshDatabase, targetOf } from '../../support/postgres.ts';
 import { eventually } from '../../support/wait.ts';
-
-const keys = { sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined };
 
 test('nothing is changed by accident, and a query ends when whoever asked has gone', async (t) => {
   const database = await freshDatabase(t);
-  const session = await openReadOnlySession(connectionTarget({ url: new Secret(database.url), ...keys }), 'tailrace/test');
+  const session = await openReadOnlySession(targetOf(database.url), 'tailrace/test');
   await assert.rejects(session.query('CREATE TABLE x (id int)'), (error) => sqlstateOf(error) === '25006');
   const { pid } = session;
   const running = session.query('SELECT pg_sleep(600)').catch(() => undefined);

@@ -3,13 +3,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { TableDigests } from '../../../src/event/digest.ts';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
 import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
 import { PostgresTableDigests } from '../../../src/runtime/postgres/table-digests.ts';
-import { Secret } from '../../../src/runtime/secret.ts';
 import { formOf, storageOf, toPostgresText, toSqlite, type SqliteValue } from '../../../src/sink/sqlite/representation.ts';
 import { SqliteTableDigests } from '../../../src/sink/sqlite/table-digests.ts';
-import { freshDatabase } from '../../support/postgres.ts';
+import { freshDatabase, targetOf } from '../../support/postgres.ts';
 
 /** Type, its oid, and texts that Postgres reads as values of it: forms that are written in more than one way before all. */
 const types: readonly { readonly type: string; readonly oid: number; readonly values: fc.Arbitrary<string> }[] = [
@@ -48,7 +46,7 @@ interface Sides {
 
 async function sides(t: TestContext, keyed: boolean): Promise<Sides> {
   const database = await freshDatabase(t);
-  const connection = await PgConnection.open(connectionTarget({ url: new Secret(database.url), sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined }), { applicationName: 'test' });
+  const connection = await PgConnection.open(targetOf(database.url), { applicationName: 'test' });
   t.after(() => connection.close());
   const columns = [{ type: 'int4', oid: 23 }, { type: 'text', oid: 25 }, ...types].map(({ type, oid }, i) => {
     const column = { name: i === 3 ? 'odd "name' : `c${i}`, attnum: i + 1, typeOid: oid, typmod: -1, type, baseTypeOid: oid, notNull: false };

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { freshDatabase, startPostgres } from '../../support/postgres.ts';
+import { PgConnection } from '../../../src/runtime/postgres/connection.ts';
+import { failureKind } from '../../../src/runtime/postgres/sqlstate.ts';
+import { CopyOut, submit } from '../../../src/source/postgres/copy-out.ts';
+import { openReplication } from '../../../src/source/postgres/open-replication.ts';
+import { freshDatabase, startPostgres, targetOf } from '../../support/postgres.ts';
+import { stoppingServer } from '../../support/stopping-server.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { eventually } from '../../support/wait.ts';
 import { connected, sourceOn, Tail } from './support.ts';
@@ -90,6 +95,32 @@ test('a look-up whose question is lost does not outlive the connection', async (
   assert.equal((tail.error as { code?: string }).code, 'source-unreachable');
   assert.ok(proxy.swallowed.up > 0, 'the fault happened');
   await assert.rejects(session.health(), { code: 'source-unreachable' });
+});
+
+test('a connection that ends without a word, in the middle of a copy or before the slot is taken, is unreachable', async (t) => {
+  const database = await freshDatabase(t);
+  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  t.after(() => proxy.close());
+  const target = targetOf(proxy.through(database.url));
+  const session = await PgConnection.open(target, { applicationName: 'tailrace/test' });
+  t.after(() => session.close());
+  const replication = await openReplication(target, { applicationName: 'tailrace/test' });
+  t.after(() => replication.dispose());
+  const copied = submit(session.client, new CopyOut('COPY (SELECT pg_sleep(3600)) TO STDOUT', { columns: 1 })).all();
+  await eventually(async () => (await database.sql("SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [session.pid])).length === 1);
+  proxy.blackhole('up');
+  const identified = replication.query('IDENTIFY_SYSTEM');
+  proxy.end();
+  const unreachable = (error: unknown): boolean => failureKind(error) === 'unreachable';
+  await Promise.all([copied, identified].map((asked) => assert.rejects(asked, unreachable)));
+  await assert.rejects(replication.query('IDENTIFY_SYSTEM'), unreachable);
+});
+
+test('a server that stops in the same breath as it lets the replication in is unreachable', async (t) => {
+  const target = targetOf(await stoppingServer(t));
+  const replication = await openReplication(target, { applicationName: 'tailrace/test' });
+  t.after(() => replication.dispose());
+  await assert.rejects(replication.query('IDENTIFY_SYSTEM'), (error) => failureKind(error) === 'unreachable');
 });
 
 test('a stop waits for nobody, wherever a connection that is being made has got to', async (t) => {

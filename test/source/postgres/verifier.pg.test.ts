@@ -4,16 +4,13 @@ import pg from 'pg';
 import { rowText } from '../../../src/event/row-text.ts';
 import type { TableShape } from '../../../src/event/table.ts';
 import { shortMd5 } from '../../../src/runtime/md5.ts';
-import { connectionTarget } from '../../../src/runtime/postgres/connection-target.ts';
-import { Secret } from '../../../src/runtime/secret.ts';
 import { openPostgresSourceVerifier } from '../../../src/source/postgres/verifier.ts';
 import type { SourceDigests, SourceVerifier } from '../../../src/source/verifier.ts';
-import { freshDatabase, sharedPostgres, startPostgres, type TestDatabase } from '../../support/postgres.ts';
+import { freshDatabase, targetOf, sharedPostgres, startPostgres, type TestDatabase } from '../../support/postgres.ts';
 import { eventually } from '../../support/wait.ts';
 
 async function verifierOf(t: TestContext, url: string, publication = 'none'): Promise<SourceVerifier> {
-  const keys = { url: new Secret(url), sslmode: undefined, sslrootcert: undefined, sslcert: undefined, sslkey: undefined };
-  const verifier = await openPostgresSourceVerifier({ target: connectionTarget(keys), applicationName: 'tailrace/test', publication });
+  const verifier = await openPostgresSourceVerifier({ target: targetOf(url), applicationName: 'tailrace/test', publication });
   t.after(() => verifier.close());
   return verifier;
 }
