@@ -1,6 +1,7 @@
 /**
  * One large transaction, from its commit until it is visible in a Postgres replica, beside a native subscription that waits for the
- * commit as well (`streaming = off`) and one that does not (`parallel`). Each is up and idle when the transaction begins.
+ * commit as well (`streaming = off`) and one that does not (`parallel`). Each is up and idle when the transaction begins. The one that waits and
+ * Tailrace come once more, with enough memory at the source's walsender that it need not write the transaction to its disk.
  *
  *     node bench/transaction.ts [--full] [--rows N] [--rounds N]
  */
@@ -15,10 +16,13 @@ import { inserts } from './support/workloads.ts';
 
 const rows = rowsOf({ short: 500_000, full: 1_000_000 });
 const workload = inserts(0);
+const decodingMemory = '512MB';
 const kinds: readonly ((arena: Arena) => Promise<Contender>)[] = [
   (arena) => Subscription.create(arena),
-  (arena) => Subscription.create(arena, 'parallel'),
+  (arena) => Subscription.create(arena, { streaming: 'parallel' }),
   (arena) => Tailrace.create(arena, 'postgres'),
+  (arena) => Subscription.create(arena, { decodingMemory }),
+  (arena) => Tailrace.create(arena, 'postgres', { decodingMemory }),
 ];
 const [source, replica] = [await benchServer(), await benchServer()];
 try {

@@ -22,16 +22,17 @@ export class Subscription implements Contender {
     this.#probe = parts.probe;
   }
 
-  static async create(arena: Arena, streaming: 'off' | 'parallel' = 'off'): Promise<Subscription> {
+  /** The memory is its walsender's `logical_decoding_work_mem`; the server's unless told. */
+  static async create(arena: Arena, { streaming = 'off', decodingMemory }: { readonly streaming?: 'off' | 'parallel'; readonly decodingMemory?: string } = {}): Promise<Subscription> {
     const database = freshName('native');
     const { source, replica, shop, workload } = arena;
     await replica.createDatabase(database);
     await replica.sql(workload.setup, undefined, database);
     await source.sql(`SELECT pg_create_logical_replication_slot('${database}', 'pgoutput')`, [], shop);
     await replica.sql(
-      `CREATE SUBSCRIPTION ${database} CONNECTION '${source.url(shop)}' PUBLICATION bench
+      `CREATE SUBSCRIPTION ${database} CONNECTION '${source.url(shop)}${decodingMemory === undefined ? '' : `?options=-c%20logical_decoding_work_mem%3D${decodingMemory}`}' PUBLICATION bench
        WITH (create_slot = false, slot_name = ${database}, enabled = false, copy_data = false, streaming = ${streaming})`, [], database);
-    const what = streaming === 'off' ? 'subscription' : `subscription, streaming = ${streaming}`;
+    const what = ['subscription', streaming === 'off' ? undefined : `streaming = ${streaming}`, decodingMemory].filter((part) => part !== undefined).join(', ');
     return new Subscription(arena, { what, database, probe: await Probe.open(replica.url(database), workload.progress) });
   }
 

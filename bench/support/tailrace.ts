@@ -37,30 +37,31 @@ export class Tailrace implements Contender {
   readonly #kafka: KafkaPlace | undefined;
   #probes: Looker[] = [];
 
-  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon; kafka: KafkaPlace | undefined }) {
+  private constructor(arena: Arena, parts: { name: string; sink: SinkKind; sinks: number; daemon: BenchDaemon; kafka: KafkaPlace | undefined; decodingMemory: string | undefined }) {
     this.#arena = arena;
     this.#sink = parts.sink;
     this.#sinks = parts.sinks;
     this.#kafka = parts.kafka;
-    this.what = parts.kafka === undefined ? 'tailrace' : `tailrace, Kafka${parts.kafka.format === undefined ? '' : `, ${parts.kafka.format}`}`;
+    const { kafka, decodingMemory } = parts;
+    this.what = ['tailrace', kafka && 'Kafka', kafka?.format, decodingMemory].filter((part) => part !== undefined).join(', ');
     this.#name = parts.name;
     this.#daemon = parts.daemon;
     this.database = parts.sink === 'postgres' ? `${parts.name}_0` : null;
   }
 
-  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number; readonly kafka?: KafkaPlace } = {}): Promise<Tailrace> {
+  static async create(arena: Arena, sink: SinkKind, options: { readonly sinks?: number; readonly kafka?: KafkaPlace; readonly decodingMemory?: string } = {}): Promise<Tailrace> {
     const name = freshName('bench');
     const many = options.sinks ?? 1;
     const sinks: string[] = [];
     if (sink !== 'none') for (let i = 0; i < many; i++) sinks.push(`  - { name: sink-${i}, ${await sinkOf(arena, sink, `${name}_${i}`)} }\n`);
-    const { kafka } = options;
+    const { kafka, decodingMemory } = options;
     const tables = arena.workload.tables.map((table) => `public.${table}`).join(', ');
     const daemon = await BenchDaemon.create((directory) => `name: ${name}
-source: { type: postgres, url: "${arena.source.url(arena.shop)}", publication: bench, tables: { include: [${tables}] } }
+source: { type: postgres, url: "${arena.source.url(arena.shop)}", publication: bench, tables: { include: [${tables}] }${decodingMemory === undefined ? '' : `, logical_decoding_work_mem: ${decodingMemory}`} }
 log: { ${kafka === undefined ? `type: embedded, directory: "${directory}/log"` : `type: kafka, brokers: [${kafka.brokers.join(', ')}]`} }
 ${kafka?.format === undefined ? '' : `format: ${kafka.format}\n`}sinks:${sinks.length === 0 ? ' []' : `\n${sinks.join('').replaceAll('{}', directory)}`}
 `);
-    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon, kafka });
+    const tailrace = new Tailrace(arena, { name, sink, sinks: many, daemon, kafka, decodingMemory });
     await tailrace.start();
     await tailrace.ready();
     await daemon.stop();

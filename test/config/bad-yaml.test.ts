@@ -59,6 +59,10 @@ const table: readonly { readonly title: string; readonly text: string; readonly 
   { title: 'a stream in shards that sets rows aside', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: s, module: ./s.ts, shards: 4, on_error: dead-letter }]\n`, says: [/streams\[0\].on_error: every shard would set the same row aside/] },
   { title: 'a compacted stream on Kafka', text: `${right.replace(/type: embedded\n.*\n/, 'type: kafka\n  brokers: [a:9092]\n')}streams: [{ name: s, module: ./s.ts, cleanup: compact }]\n`, says: [/streams\[0\].cleanup: Kafka's brokers compact without knowing[^]*topics create --config cleanup.policy=compact/] },
   { title: 'an empty text', text: right.replace('./data/shop', '""'), says: [/^shop.yaml:7:14 log.directory: must not be empty/] },
+  ...['63kB', '5000GB', '512', '64 MB', 'much'].map((memory) => ({
+    title: `memory that no server takes: ${memory}`, text: right.replace(/^( {2}url.*)$/m, `$1\n  logical_decoding_work_mem: "${memory}"`),
+    says: [/^shop.yaml:5:30 source.logical_decoding_work_mem: expected an amount of memory as Postgres writes it, 64kB or more: 512MB/],
+  })),
   { title: 'an unset variable, by name and place', text: right.replace('${SOURCE}', '${DB_PASS}'), says: [/^shop.yaml:4:8 source.url: the environment variable DB_PASS is not set[^]*\$\{DB_PASS:-…\}/] },
   { title: 'a variable in another case', text: right.replace('${SOURCE}', '${source}'), says: [/source is not set[^]*SOURCE is set/] },
   { title: 'an empty variable, by name', text: right.replace('./data/shop', '${EMPTY}'), says: [/log.directory: empty, because EMPTY is/] },

@@ -157,14 +157,14 @@ export class PostgresSource implements Source {
   async #take(control: PgConnection, found: Survey, signal: AbortSignal): Promise<TakenSlot> {
     const { slot, publication, applicationName } = this.#names;
     const timeouts = streamTimeouts(found.facts.walSenderTimeoutMs);
-    const { messages, origin } = this.#config;
+    const { messages, origin, logical_decoding_work_mem: memory } = this.#config;
     const options = {
       ...timeouts, maxQueueBytes: this.#context.maxQueueBytes ?? 4 << 20, slot, publication, origin,
       wantsMessage: (prefix: string) => prefix === watermarkPrefix || messages.some((pattern) => matchesText(pattern, prefix)),
       onFailed: () => control.destroy(),
     };
     try {
-      return await takeSlot(this.#target, { applicationName, signal }, options);
+      return await takeSlot(this.#target, { applicationName, signal, ...(memory === undefined ? {} : { settings: { logical_decoding_work_mem: memory } }) }, options);
     } catch (error) {
       if (sqlstateOf(error) === '55006') throw await control.exclusively((query) => slotInUse(query, slot));
       throw error;
