@@ -23,6 +23,9 @@ const fewRows = 40;
 /** Up to here one statement a row is quicker than COPY into the table itself. */
 const fewInserts = 8;
 
+/** Batches of a table after which COPY is tried again: where streamed rows meet a copy they find each other often, and behind it never. */
+const copyRest = 100;
+
 const UNIQUE_VIOLATION = '23505';
 const savepoint = 'tailrace_batch';
 /** What is staged: rows to delete, rows that must be there to delete, whole rows, then one number a set of columns. */
@@ -75,7 +78,7 @@ export class BatchWriter {
     // COPY knows no empty list of columns; and without a key each statement would search the whole table.
     if (target.columns.length === 0) return false;
     if (target.key.length === 0) return changes.length > 1;
-    return changes.length > fewRows || (changes.length > fewInserts && target.copyInserts && changes.every(({ op }) => op === 'c'));
+    return changes.length > fewRows || (changes.length > fewInserts && target.copyRests === 0 && changes.every(({ op }) => op === 'c'));
   }
 
   /** What becomes of the changes may be known only at a later `write`, or at `settle`. */
@@ -150,7 +153,7 @@ export class BatchWriter {
     const again = async (refused: Error): Promise<void> => {
       if (sqlstateOf(refused) !== UNIQUE_VIOLATION || target.key.length === 0) return this.#oneByOne(target, changes, coverage);
       // A row is there already: one that was read again, or an insert that had gone through under an older position.
-      target.copyInserts = false;
+      target.copyRests = copyRest;
       if (changes.some((change) => change.op === 'r')) target.copyReads = false;
       await this.#writeFolded(target, changes, coverage);
     };
@@ -188,11 +191,11 @@ export class BatchWriter {
       return this.#rows.writeFolded(target, folded, coverage);
     }
     // Of a few rows a COPY of their own would cost more than it saves.
-    const apart = target.copyInserts && folded.inserts.length > fewRows;
+    const apart = target.copyRests === 0 && folded.inserts.length > fewRows;
     const again = async (refused: Error): Promise<void> => {
       if (!apart || sqlstateOf(refused) !== UNIQUE_VIOLATION) return this.#oneByOne(target, changes, coverage);
       // A row is there that should not be: as with a batch of inserts alone.
-      target.copyInserts = false;
+      target.copyRests = copyRest;
       await this.#apply(target, what);
     };
     await this.#attempt({ target, changes, coverage, again, staged: true, body: () => this.#writeGroups(target, folded, apart) });

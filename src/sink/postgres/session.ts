@@ -94,6 +94,7 @@ export class PostgresSinkSession implements SinkSession {
     const target = await this.#target(table, coverage);
     const rows = await this.#behindTruncate(target, changes);
     if (rows.length === 0) return;
+    if (target.copyRests > 0) target.copyRests--;
     if (batchWriter.takes(target, rows)) return batchWriter.write(target, rows, coverage);
     await batchWriter.settle();
     await rowWriter.write(target, rows, coverage);

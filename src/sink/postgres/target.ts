@@ -34,8 +34,8 @@ export interface Target {
   readonly referenced: boolean;
   /** Whether rows read from the source still go in by COPY: until one of them is found to be there already. */
   copyReads: boolean;
-  /** Whether inserts go in by COPY where they are few, or come with other changes: until a row is found to be there that should not. */
-  copyInserts: boolean;
+  /** So many batches still to come whose inserts do not go in by COPY where they are few, or come with other changes: a row was there that should not. */
+  copyRests: number;
   /** Whether its staging table is there: not, since this transaction began, or for good; `dirty` says that it holds rows. */
   stage: 'none' | 'open' | 'kept';
   dirty: boolean;

@@ -106,7 +106,7 @@ export class Targets {
       key: table.key.toSorted((a, b) => a - b),
       referenced: found.referenced,
       copyReads: true,
-      copyInserts: true,
+      copyRests: 0,
       stage: 'none',
       dirty: false,
     };
