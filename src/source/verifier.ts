@@ -14,6 +14,8 @@ export interface SourceVerifier {
   readonly systemIdentifier: string | null;
   /** The table as the stream would show it now; null when it is gone. */
   shape(relid: number): Promise<TableShape | null>;
+  /** Whether it is still there; waits for no lock, as `shape` does where somebody alters the table. */
+  exists(relid: number): Promise<boolean>;
   /** Rows, roughly, from statistics; undefined when unknown. */
   estimate(relid: number): Promise<number | undefined>;
   /** Over these of the shape's columns, given by index. */

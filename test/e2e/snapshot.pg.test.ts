@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
 import pg from 'pg';
+import type { PipelineVerification } from '../../src/app/verify.ts';
 import type { TableCopyStatus } from '../../src/pipeline/status.ts';
 import { tailrace } from '../support/daemon.ts';
 import type { TestDatabase } from '../support/postgres.ts';
@@ -192,4 +193,8 @@ test('a table that is dropped while it is copied ends its copy and nothing else,
   const said = daemon.output.split('\n').filter((line) => /"level":"(warn|error)"/.test(line)).map((line) => (JSON.parse(line) as { msg: string }).msg.replace(/:.*/, ''));
   assert.deepEqual([...new Set(said)].toSorted(), ['a table was dropped at the source', 'a table was dropped while it was being copied']);
   assert.equal(said.length, 4);
+  // What has no copy and never will is not one that is waited for.
+  const { out } = await tailrace(['verify', daemon.file, '--json']);
+  const [verified] = JSON.parse(out) as PipelineVerification[];
+  assert.deepEqual(verified?.sinks.map(({ tables }) => tables.map(({ table, state }) => `${table} ${state}`).join()), Array(2).fill('public.bag gone,public.other equal,public.wide gone'));
 });

@@ -140,7 +140,8 @@ export class PipelineVerifier {
     const table = this.#schemas.tables().filter((each) => tableName(each) === name).reduce<TableSchema | null>(newer, null);
     if (table === null) return emptyReport(name, 'copying');
     const copied = async (): Promise<boolean> => isCopied({ name, relid: table.relid }, await this.#copyFacts(verified.name));
-    if (!isCopied({ name, relid: table.relid }, rest.facts) && !(await copied())) return emptyReport(name, 'copying');
+    // A copy whose table was dropped meanwhile is never complete.
+    if (!isCopied({ name, relid: table.relid }, rest.facts) && !(await copied())) return emptyReport(name, (await this.#options.source.exists(table.relid)) ? 'copying' : 'gone');
     const report = await this.#compare(verified.name, table, rest);
     // A copy that began meanwhile has emptied the table: that is no difference.
     return report.state === 'different' && !(await copied()) ? emptyReport(name, 'copying') : report;

@@ -87,6 +87,10 @@ class PostgresSourceVerifier implements SourceVerifier {
     return shape;
   }
 
+  async exists(relid: number): Promise<boolean> {
+    return (await this.#query('SELECT FROM pg_catalog.pg_class WHERE oid = $1', [relid])).length > 0;
+  }
+
   async estimate(relid: number): Promise<number | undefined> {
     const [row] = await this.#query<{ rows: number | null }>(estimateQuery, [relid]);
     return row?.rows ?? undefined;
