@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { StatusError } from '../pipeline/status.ts';
 import { statusError } from '../pipeline/supervision.ts';
+import { questionsOver } from './control/questions.ts';
 import { errorOf } from './control/thread-calls.ts';
 
 /** Appends records to a topic of a job; durable when resolved. */
@@ -19,20 +20,12 @@ interface Reply {
 
 /** The jobs' end of the port; the publisher's thread has the log's only writer. */
 export function appenderOver(port: MessagePort): Append {
-  const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
-  let next = 0;
+  const questions = questionsOver<void>(port);
   port.on('message', ({ id, error }: Reply) => {
-    const request = waiting.get(id);
-    waiting.delete(id);
-    if (error === null) request?.resolve();
-    else request?.reject(errorOf(error));
+    if (error === null) questions.answered(id);
+    else questions.refused(id, errorOf(error));
   });
-  return (topic, values) =>
-    new Promise((resolve, reject) => {
-      const id = next++;
-      waiting.set(id, { resolve, reject });
-      port.postMessage({ id, topic, values } satisfies Request);
-    });
+  return (topic, values) => questions.ask((id) => port.postMessage({ id, topic, values } satisfies Request));
 }
 
 /** The publisher's end. */

@@ -4,6 +4,7 @@ import type { StreamOpening, StreamPublisher, StreamStep } from '../pipeline/str
 import type { StreamChange } from '../pipeline/stream-records.ts';
 import { statusError } from '../pipeline/supervision.ts';
 import type { CopyAsk, StreamOutputs } from '../stream/outputs.ts';
+import { questionsOver } from './control/questions.ts';
 import { errorOf } from './control/thread-calls.ts';
 
 /** From the publisher's side, without being asked. */
@@ -31,25 +32,14 @@ interface Reply {
 
 /** The stream's end of the port: the publisher's thread has the log's only writer, and writes what the stream gives. */
 export function outputsOver(port: MessagePort): StreamOutputs {
-  const waiting = new Map<number, { resolve: (taken: Taken | null) => void; reject: (error: Error) => void }>();
+  const questions = questionsOver<Taken | null>(port);
   let heard: (ask: CopyAsk) => void = () => {};
-  let next = 0;
   port.on('message', (message: Reply | Asked) => {
-    if (message.kind === 'ask') {
-      heard(message.ask);
-      return;
-    }
-    const request = waiting.get(message.id);
-    waiting.delete(message.id);
-    if (message.error === null) request?.resolve(message.taken);
-    else request?.reject(errorOf(message.error));
+    if (message.kind === 'ask') heard(message.ask);
+    else if (message.error === null) questions.answered(message.id, message.taken);
+    else questions.refused(message.id, errorOf(message.error));
   });
-  const ask = (request: (id: number) => Request): Promise<Taken | null> =>
-    new Promise((resolve, reject) => {
-      const id = next++;
-      waiting.set(id, { resolve, reject });
-      port.postMessage(request(id));
-    });
+  const ask = (request: (id: number) => Request): Promise<Taken | null> => questions.ask((id) => port.postMessage(request(id)));
   return {
     open: async (of) => (await ask((id) => ({ id, kind: 'open', of }))) as Taken,
     onAsk: (listener) => void (heard = listener),

@@ -5,6 +5,7 @@ import type { ReplayerProgress } from '../pipeline/replayer.ts';
 import type { SinkReporter } from '../pipeline/sink-start.ts';
 import type { CompactionStatus, JobStatus, SinkStatus, SourceStatus, StatusError, TableCopyStatus } from '../pipeline/status.ts';
 import { TailraceError } from '../runtime/errors.ts';
+import { questionsOver } from './control/questions.ts';
 import type { Call, CallEnded } from './control/thread-calls.ts';
 
 /** What a thread is started with. `config` is portable: it holds secrets in clear and goes to `workerData` only. */
@@ -139,29 +140,13 @@ interface AppendReply {
 
 /** The sink's end of the port: what it reports is appended by the publisher and is durable when the promise resolves. */
 export function reporterOver(port: MessagePort): SinkReporter {
-  const waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
-  let next = 0;
-  let isClosed = false;
-  const closed = (): Error => new TailraceError('log-unwritable', 'the publisher, which writes the log, has ended');
-  port.on('close', () => {
-    isClosed = true;
-    for (const { reject } of waiting.values()) reject(closed());
-    waiting.clear();
-  });
+  const questions = questionsOver<void>(port);
   port.on('message', ({ id, error }: AppendReply) => {
-    const request = waiting.get(id);
-    waiting.delete(id);
-    if (error === null) request?.resolve();
-    else request?.reject(new TailraceError('log-unwritable', `the sink's own record could not be written: ${error}`));
+    if (error === null) questions.answered(id);
+    else questions.refused(id, new TailraceError('log-unwritable', `the sink's own record could not be written: ${error}`));
   });
   return {
-    append: (topic, draft) =>
-      new Promise((resolve, reject) => {
-        if (isClosed) return reject(closed());
-        const id = next++;
-        waiting.set(id, { resolve, reject });
-        port.postMessage({ id, topic, key: draft.key, value: draft.value, ask: draft.ask } satisfies AppendRequest);
-      }),
+    append: (topic, { key, value, ask }) => questions.ask((id) => port.postMessage({ id, topic, key, value, ask } satisfies AppendRequest)),
   };
 }
 

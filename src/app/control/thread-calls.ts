@@ -3,6 +3,7 @@ import { statusError } from '../../pipeline/supervision.ts';
 import { catalogue } from '../../runtime/error-catalogue.ts';
 import { TailraceError } from '../../runtime/errors.ts';
 import type { CommandName, Handlers, ReplyOf, RequestOf } from './commands.ts';
+import { Questions } from './questions.ts';
 
 /** A command on its way to the thread that handles it, and what came of it. */
 export interface Call {
@@ -22,33 +23,23 @@ export interface CallEnded {
 /** The host's side: commands that a thread is asked for, until it answers or is gone. */
 export class ThreadCalls {
   readonly #post: (call: Call) => void;
-  readonly #waiting = new Map<number, { resolve: (reply: unknown) => void; reject: (error: Error) => void }>();
-  #next = 0;
+  readonly #questions = new Questions<unknown>();
 
   constructor(post: (call: Call) => void) {
     this.#post = post;
   }
 
   async ask<Name extends CommandName>(name: Name, request: RequestOf<Name>): Promise<ReplyOf<Name>> {
-    const reply = await new Promise<unknown>((resolve, reject) => {
-      const id = this.#next++;
-      this.#waiting.set(id, { resolve, reject });
-      this.#post({ kind: 'call', id, name, request });
-    });
-    return reply as ReplyOf<Name>;
+    return (await this.#questions.ask((id) => this.#post({ kind: 'call', id, name, request }))) as ReplyOf<Name>;
   }
 
   ended({ id, reply, error }: CallEnded): void {
-    const call = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    if (error === null) call?.resolve(reply);
-    else call?.reject(errorOf(error));
+    if (error === null) this.#questions.answered(id, reply);
+    else this.#questions.refused(id, errorOf(error));
   }
 
-  /** Nobody will answer any more. */
   gone(): void {
-    for (const { reject } of this.#waiting.values()) reject(new TailraceError('daemon-unreachable', 'this part of the pipeline ended before it had answered'));
-    this.#waiting.clear();
+    this.#questions.gone(() => new TailraceError('daemon-unreachable', 'this part of the pipeline ended before it had answered'));
   }
 }
 
