@@ -21,18 +21,22 @@ export interface SlotState {
   readonly twoPhase: boolean;
   /** Bytes of WAL that the server keeps for it. */
   readonly walHeld: number;
+  /** Bytes of transactions that were written to the server's disk while they were decoded, since its statistics began. */
+  readonly spilled: number;
 }
 
 interface SlotRow {
   readonly slot: Readonly<Record<string, unknown>>;
   readonly held: string | null;
+  readonly spilled: string | null;
 }
 
 export async function readSlot(query: Query, name: string): Promise<SlotState | null> {
   // The whole row as JSON: its columns differ from version to version.
   const [row] = await query<SlotRow>(
     `SELECT pg_catalog.row_to_json(s) AS slot,
-       pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_current_wal_lsn() END, s.restart_lsn)::pg_catalog.text AS held
+       pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_current_wal_lsn() END, s.restart_lsn)::pg_catalog.text AS held,
+       (SELECT t.spill_bytes::pg_catalog.text FROM pg_catalog.pg_stat_replication_slots t WHERE t.slot_name = s.slot_name) AS spilled
      FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1`,
     [name],
   );
@@ -54,6 +58,7 @@ export async function readSlot(query: Query, name: string): Promise<SlotState | 
     invalidationReason: text('invalidation_reason') ?? (slot['conflicting'] === true ? 'conflict with recovery' : null),
     twoPhase: slot['two_phase'] === true,
     walHeld: row.held === null ? 0 : Number(row.held),
+    spilled: row.spilled === null ? 0 : Number(row.spilled),
   };
 }
 

@@ -34,7 +34,7 @@ function columns(names: string): Pick<CatalogTable, 'columns'> {
 
 const slot: SlotState = {
   name: 'tailrace_shop', plugin: 'pgoutput', database: 'shop', activePid: null, restartLsn: 1n, confirmedFlush: 1n, walStatus: 'reserved',
-  safeWalSize: null, invalidationReason: null, twoPhase: false, walHeld: 0,
+  safeWalSize: null, invalidationReason: null, twoPhase: false, walHeld: 0, spilled: 0,
 };
 const publication: PublicationState = { name: 'tailrace_shop', oid: 1, allTables: false, viaRoot: true, generatedColumns: true, missing: [], listed: [97], relids: [97], owned: true };
 
@@ -94,6 +94,7 @@ const cases: readonly (readonly [what: string, changes: Changes, expected: reado
   ['a named slot that is missing', { config: { slot: 's' } }, [/^error slot: the replication slot s does not exist/]],
   ['a physical slot', { slot: { ...slot, plugin: null, database: null }, publication }, [/^error slot: .* is a physical one/]],
   ['a slot of another database', { slot: { ...slot, database: 'other' }, publication }, [/^error slot: .* in the database other/]],
+  ['a slot with transactions too large to be decoded in memory', { slot: { ...slot, spilled: 3_000_000_000 } }, [/^note slot-spills: 2.8 GiB of transactions .* tailrace_shop/]],
   ['a lost slot', { slot: { ...slot, walStatus: 'lost' }, publication }, [/^error slot-lost/]],
   ['an invalidated slot', { slot: { ...slot, invalidationReason: 'idle_timeout' }, publication }, [/^error slot-lost: .*idle_timeout/]],
   ['a slot with two_phase', { slot: { ...slot, twoPhase: true }, publication }, [/^error slot: .* was made with two_phase/]],

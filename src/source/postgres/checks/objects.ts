@@ -1,10 +1,11 @@
 import type { Finding } from '../../../runtime/finding.ts';
 import { quoteIdentifier, quoteLiteral } from '../../../runtime/postgres/quote.ts';
+import { formatSize } from '../../../runtime/units.ts';
 import type { Survey } from '../prepare.ts';
 import { lossOf } from '../slot.ts';
 
 /** The slot and the publication, ours or named ones. */
-export const objectChecks: readonly ((found: Survey) => Finding | readonly Finding[] | null)[] = [publicationExists, publicationComplete, slotExists, slotFits, slotOnePhase, slotReadable, anyTable];
+export const objectChecks: readonly ((found: Survey) => Finding | readonly Finding[] | null)[] = [publicationExists, publicationComplete, slotExists, slotFits, slotOnePhase, slotReadable, slotSpills, anyTable];
 
 function publicationExists({ names, publication }: Survey): Finding | null {
   if (names.ownPublication || publication !== null) return null;
@@ -66,6 +67,16 @@ function slotReadable({ slot }: Survey): Finding | null {
     check: 'slot-lost',
     message: `the replication slot ${slot.name} cannot be read any more: ${loss}`,
     remedy: 'Raise max_slot_wal_keep_size, drop the slot, then take new snapshots: see docs/guarantees.md, Gaps.',
+  };
+}
+
+function slotSpills({ slot }: Survey): Finding | null {
+  if (slot === null || slot.spilled === 0) return null;
+  return {
+    severity: 'note',
+    check: 'slot-spills',
+    message: `${formatSize(slot.spilled)} of transactions were written to the source's disk while they were decoded for the replication slot ${slot.name}, and read back: they were larger than the memory for that`,
+    remedy: 'If the source can spare it, set source.logical_decoding_work_mem to what a large transaction takes, 512MB for instance.',
   };
 }
 
