@@ -26,6 +26,8 @@ export interface CapturedTablesOptions {
   /** Adds a record for `schema` to the group that is being filled. */
   readonly record: (record: SchemaTopicRecord) => void;
   readonly copy: (job: CopyJob) => void;
+  /** A table that is gone is copied no more: what such a copy began would take its name from the table that has it now. */
+  readonly left: (relid: number) => void;
   readonly catalog: Pick<CatalogReader, 'nudge' | 'find'>;
 }
 
@@ -187,6 +189,7 @@ export class CapturedTables {
     this.#missed.delete(relid);
     this.#truncated.delete(relid);
     this.#toCopy.delete(relid);
+    this.#options.left(relid);
     if (table === undefined) return;
     const look: LookRecord = { type: 'look', relid, version: table.version, state: null };
     versions.look(look);

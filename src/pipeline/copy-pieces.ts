@@ -130,6 +130,10 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
       });
       // Where it failed nobody hears this.
       if (whole === null) return written.resolve({ kind: 'gone' });
+      if (copy.phase === 'over') {
+        await whole.close();
+        return written.resolve({ kind: 'dropped' });
+      }
       failpoint('snapshot.whole_read');
       copy.progress.holdsPublishing = true;
       try {

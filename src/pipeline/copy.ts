@@ -100,6 +100,15 @@ export class Copy {
     return this.#record !== null && this.#record.last;
   }
 
+  get isOpening(): boolean {
+    return this.phase === 'opening';
+  }
+
+  /** Unless it is over by now. */
+  opened(as: 'ready' | 'open'): void {
+    if (this.phase === 'opening') this.phase = as;
+  }
+
   fail(error: StatusError): void {
     if (this.phase === 'over') return;
     if (this.phase !== 'failed') this.#phaseAfterFailure = this.phase === 'open' ? 'open' : 'ready';

@@ -76,7 +76,7 @@ export class PublishingSession {
     this.requests = new CopyRequests({ snapshotter: this.#snapshotter, orders: options.orders, tables: () => this.tables, copies: this.copies });
     this.#tables = new CapturedTables({
       ...options, tables: session.tables, targets: this.#targets, copies: this.#records, record: (record) => this.#addSchemaRecord(record),
-      copy: (job) => this.requests.copy(job), catalog: session.catalog, place: () => this.#place,
+      copy: (job) => this.requests.copy(job), left: (relid) => this.#snapshotter.left(relid), catalog: session.catalog, place: () => this.#place,
     });
     this.#watch = new ShapeWatch({
       catalog: session.catalog, streamed: this.#streamed, startId: start.startId, signal: this.#abort.signal, logger: options.logger,

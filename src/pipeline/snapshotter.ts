@@ -89,6 +89,11 @@ export class Snapshotter {
     void this.#enter(copy);
   }
 
+  /** The table is not there any more. */
+  left(relid: number): void {
+    for (const copy of this.#active.get(relid) ?? []) this.#gone(copy);
+  }
+
   /** Copies whatever is added until the signal aborts, or the source or the log fails. */
   async run(): Promise<void> {
     const { signal, parallel } = this.#options;
@@ -214,14 +219,18 @@ export class Snapshotter {
     const { reader, logger, parallel } = this.#options;
     const { job, progress } = copy;
     progress.estimate = (await reader.estimate(job.table)) ?? null;
+    // While the source is asked it may give way to another copy, or its table go.
+    if (!copy.isOpening) return;
     progress.state = 'copying';
     logger.info({ table: progress.table, sink: job.sink ?? undefined, rows: progress.rows }, 'copying a table');
-    if (job.table.key.length === 0) return this.#came(copy, await copyWhole(copy, this.#tools(memory)), () => { copy.phase = 'ready'; });
+    if (job.table.key.length === 0) return this.#came(copy, await copyWhole(copy, this.#tools(memory)), () => copy.opened('ready'));
     if (!copy.hasBegun) {
-      if (parallel > 1) copy.split(await reader.boundaries(job.table, parallel * stretches));
+      const boundaries = parallel > 1 ? await reader.boundaries(job.table, parallel * stretches) : [];
+      if (!copy.isOpening) return;
+      if (parallel > 1) copy.split(boundaries);
       await this.#begin(copy);
     }
-    copy.phase = 'open';
+    copy.opened('open');
   }
 
   /**

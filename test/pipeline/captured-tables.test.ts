@@ -49,7 +49,7 @@ function captured(known: readonly TableShape[], snapshot: 'initial' | 'never' = 
   };
   const targets = { make, relabel: () => {} } as unknown as Targets;
   const tables = new CapturedTables({
-    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), place: () => ({ epoch: 1, commitLsn: 77n }), record, copy: (job) => jobs.push(job), catalog: { nudge: () => {}, find },
+    tables: known, versions, targets, logger: silentLogger, snapshot, start, copies: new CopyRecords(written), place: () => ({ epoch: 1, commitLsn: 77n }), record, copy: (job) => jobs.push(job), left: () => {}, catalog: { nudge: () => {}, find },
   });
   return { tables, versions, jobs, records, written };
 }

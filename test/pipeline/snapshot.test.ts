@@ -8,7 +8,7 @@ import { insert, rekey, remove, truncate, update } from '../support/scripted-sou
 import { eventually } from '../support/wait.ts';
 import { copied, items, plain, row, same, world } from './copy-world.ts';
 import { ends, events, schemaRecords, starts } from './log-view.ts';
-import { tableOf } from './harness.ts';
+import { sorted, tableOf } from './harness.ts';
 
 test('snapshots: a transaction that is streamed before the low watermark and visible after the chunk is read again', async (t) => {
   const it = await world(t, [1, 2, 3, 4], { chunkRows: 2 });
@@ -161,6 +161,65 @@ test('snapshots: a stream that ends while a table without a key is being opened 
   await ended.promise;
   assert.match(String(await it.bench.ended()), /the connection is lost/);
   assert.equal(it.source.sessions[0]?.isClosed, true);
+});
+
+test('snapshots: D7: a copy that is being opened while another table gets the name of its table begins no more, and takes the name from nobody', async (t) => {
+  const it = await world(t, [1], { copyParallel: 2 });
+  const sink = await it.run();
+  const before = tableOf('again', 2);
+  const after = { ...before, relid: before.relid + 1000 };
+  const opening = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  it.source.onEstimate = async (table) => {
+    if (table.relid !== before.relid) return;
+    opening.resolve();
+    await answer.promise;
+  };
+  it.source.commit([insert(before, ['1', 'of the one before'])], { unsent: true });
+  it.source.tables.push(before);
+  await opening.promise;
+  it.source.tables = [...it.source.tables.filter((table) => table !== before), after];
+  it.source.commit([insert(after, ['2', 'of the one that is there'])], { unsent: true });
+  await eventually(() => it.bench.publisher.session?.progress.some(({ table, state }) => table === 'public.again' && state === 'done'), { what: 'the copy of the one that is there' });
+  answer.resolve();
+  // What the other one would begin with stands in front of the last of these.
+  for (const id of ['3', '4', '5']) await sink.reaches(it.source.commit([insert(after, [id, 'streamed'])]).endLsn);
+  assert.deepEqual(sink.rows(after), sorted(it.source.rows(after.relid)));
+});
+
+test('snapshots: D7: a copy of a table that is gone before it begins takes nothing away', async (t) => {
+  const it = await world(t, [1, 2]);
+  const sink = await it.run();
+  const waits = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  it.source.onEntered = (table) => (table === items ? (waits.resolve(), entered.promise) : Promise.resolve());
+  await commandCopies(it.bench.publisher, 'shop', { action: 'copy', tables: 'public.items', where: null });
+  await waits.promise;
+  const later = tableOf('later', 2);
+  it.source.tables = [...it.source.tables.filter((table) => table !== items), later];
+  await eventually(() => it.bench.publisher.session?.progress.every(({ table }) => table !== 'public.items'), { what: 'the copy to be over' });
+  entered.resolve();
+  for (const id of ['1', '2']) await sink.reaches(it.source.commit([insert(later, [id, 'streamed'])]).endLsn);
+  assert.deepEqual(sink.rows(items).length, 2);
+  assert.equal((await events(await it.bench.reader(), items)).map(({ op }) => op).join(''), 'rr');
+});
+
+test('snapshots: a copy in one piece that has given way to another by the time that it is read is not written', async (t) => {
+  const it = await world(t, []);
+  it.source.commit([insert(plain, ['a', 'x'])], { unsent: true });
+  const sink = await it.run();
+  const again = (): Promise<unknown> => commandCopies(it.bench.publisher, 'shop', { action: 'copy', tables: 'public.plain', where: null });
+  let asked = false;
+  it.source.onWhole = async (phase) => {
+    if (phase === 'low' || asked) return;
+    asked = true;
+    await again();
+  };
+  await again();
+  await eventually(() => asked, { what: 'the second order' });
+  await copied(it.bench);
+  await sink.reaches(it.source.lsn);
+  assert.equal((await events(await it.bench.reader(), plain)).map(({ op }) => op).join(''), 'trtr');
 });
 
 test('snapshots: a table without a key has no row twice, whatever its snapshot saw and the stream brings later', async (t) => {

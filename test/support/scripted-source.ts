@@ -201,16 +201,17 @@ export function stillCatalog(): CatalogReader {
   };
 }
 
-/** A catalog in which nothing changes, but tables come that nobody has looked at. */
+/** A catalog in which nothing changes, but tables come that nobody has looked at, and go. */
 function growingCatalog(source: ScriptedSource): CatalogReader {
   const atFirst = new Set(source.tables.map(({ relid }) => relid));
   const still = stillCatalog();
   let nudged = Promise.withResolvers<void>();
   const unseen = (tables: readonly KnownTable[]): readonly KnownTable[] => tables.filter(({ shape, state }) => state === null && !atFirst.has(shape.relid));
+  const gone = (tables: readonly KnownTable[]): readonly number[] => tables.map(({ shape }) => shape.relid).filter((relid) => !source.tables.some((table) => table.relid === relid));
   return {
     ...still,
     changed: async (tables, options) => {
-      while (unseen(tables()).length === 0) {
+      while (unseen(tables()).length === 0 && gone(tables()).length === 0) {
         await Promise.race([still.changed(tables, options), nudged.promise]);
         nudged = Promise.withResolvers();
       }
@@ -218,7 +219,7 @@ function growingCatalog(source: ScriptedSource): CatalogReader {
     nudge: () => nudged.resolve(),
     look: async (content, tables) => {
       source.commit([message(watermarkPrefix, content)]);
-      return { visibility: source.visibility(), tables: unseen(tables).map(({ shape }) => ({ shape, state: {}, settled: [], doubt: null })), gone: [] };
+      return { visibility: source.visibility(), tables: unseen(tables).map(({ shape }) => ({ shape, state: {}, settled: [], doubt: null })), gone: gone(tables) };
     },
   };
 }
