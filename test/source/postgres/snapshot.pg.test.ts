@@ -339,6 +339,25 @@ test('a whole table is read in blocks, at the moment of its snapshot', async (t)
   assert.ok(blocks >= 3, `${blocks} blocks of about 1 MiB`);
 });
 
+test('D3, D6: names that are swapped while a whole table is read take no value into another column or table', async (t) => {
+  const { database, session } = await prepared(t, "CREATE TABLE k (a text, b text); ALTER TABLE k REPLICA IDENTITY FULL; INSERT INTO k VALUES ('of a', 'of b'); CREATE TABLE other AS SELECT 'b of another' AS b, 'a of another' AS a");
+  const read = async (meanwhile: string): Promise<unknown> => {
+    const whole = there(await session.snapshots.whole(tableOf(session, 'k'), signal));
+    await database.sql(meanwhile);
+    const seen: unknown[] = [];
+    for await (const block of whole.blocks()) seen.push(...texts(block));
+    const isStable = await whole.isStable();
+    await whole.close();
+    return [seen, whole.shape.columns.map(({ name }) => name), isStable];
+  };
+  assert.deepEqual(await read('ALTER TABLE k RENAME a TO c; ALTER TABLE k RENAME b TO a; ALTER TABLE k RENAME c TO b'), [[['of b', 'of a']], ['a', 'b'], false]);
+  assert.deepEqual(await read('ALTER TABLE k ALTER a TYPE varchar(9) USING md5(a)::varchar(9)'), [[], ['b', 'a'], false]);
+  assert.deepEqual(await read('ALTER TABLE k RENAME TO aside; ALTER TABLE other RENAME TO k'), [[['b of another', 'a of another']], ['b', 'a'], false]);
+  await database.sql('ALTER TABLE k RENAME TO other; ALTER TABLE aside RENAME TO k');
+  const [[values], names, isStable] = (await read('SELECT')) as [[string[]], string[], boolean];
+  assert.deepEqual([names, values?.[0], isStable], [['b', 'a'], 'of a', true]);
+});
+
 test('a whole table that is given up leaves no transaction behind', async (t) => {
   const { database, session } = await prepared(t, 'CREATE TABLE k (id int); ALTER TABLE k REPLICA IDENTITY FULL');
   const whole = there(await session.snapshots.whole(tableOf(session, 'k'), signal));
