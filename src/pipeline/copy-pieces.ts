@@ -140,7 +140,7 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
         await writer.writeCopy(wholePiece(copy, whole, tools.givesWay));
         written.resolve({ kind: 'written' });
       } catch (error) {
-        const given = error === gaveWay || error === joined;
+        const given = error === gaveWay || error === altered;
         if (!given && !(error instanceof TailraceError && error.code.startsWith('source-'))) throw error;
         writer.discardCopy();
         copy.progress.rows = 0;
@@ -165,7 +165,7 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
 
 /** Thrown out of the reading of a copy in one piece, which holds up the stream: so that the stream can catch up, and where what was read counts for nothing. */
 const gaveWay = new Error('WAL at the source ran short');
-const joined = new Error('a partition came while it was read');
+const altered = new Error('a partition came, or a name changed, while it was read');
 
 function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): CopyPiece {
   const { shape, visibility, lsn } = whole;
@@ -184,7 +184,7 @@ function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): Cop
 
 async function* stable(whole: WholeTable, count: (rows: number) => void): ReturnType<typeof every> {
   yield* every(whole, count);
-  if (!(await whole.isStable())) throw joined;
+  if (!(await whole.isStable())) throw altered;
 }
 
 /** It may be rejected, by the end of the stream, before anybody awaits it. */

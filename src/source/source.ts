@@ -195,7 +195,7 @@ export interface WholeTable {
   blocks(): AsyncIterable<RowBlock>;
   /** As of a chunk. */
   readonly partitions: readonly string[];
-  /** To be asked behind the last block: whether the rows are of no other partitions. Else they count for nothing. */
+  /** To be asked behind the last block: whether the rows are of this shape, and of no other table or partition. Else they count for nothing. */
   isStable(): Promise<boolean>;
   /** Gives the snapshot up, read or not. */
   close(): Promise<void>;
