@@ -165,7 +165,7 @@ export async function copyWhole(copy: Copy, tools: CopyTools): Promise<Outcome> 
 
 /** Thrown out of the reading of a copy in one piece, which holds up the stream: so that the stream can catch up, and where what was read counts for nothing. */
 const gaveWay = new Error('WAL at the source ran short');
-const altered = new Error('a partition came, or a name changed, while it was read');
+const altered = new Error('the table, or what is a partition of it, changed while it was read');
 
 function wholePiece(copy: Copy, whole: WholeTable, givesWay: () => boolean): CopyPiece {
   const { shape, visibility, lsn } = whole;

@@ -13,7 +13,8 @@ import { among, orderBy, readKeyColumns, type KeyColumn } from './key-range.ts';
 import type { ShapeCache } from './shape-cache.ts';
 import { SnapshotConnections, type SnapshotConnectionsOptions } from './snapshot-connections.ts';
 import { haveJoined, readPartitions, type Partitions } from './partitions.ts';
-import { fingerprint, readNames, readSample, select, within } from './snapshot-sql.ts';
+import { fingerprint, readSample, select, within } from './snapshot-sql.ts';
+import { readDigests } from './stream-catalog.ts';
 import { readVisibility, stillRunning } from './transactions.ts';
 import { emitWatermark } from './watermark.ts';
 
@@ -132,7 +133,6 @@ export class PostgresSnapshotReader implements SnapshotReader {
 
   async #openWhole(connection: PgConnection, table: TableShape): Promise<WholeTable | null> {
     const query: Query = (text, params) => connection.query(text, params);
-    const control: Query = (text, params) => this.#options.control.query(text, params);
     await query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     const visibility = await readVisibility(query);
     const state = await this.#state(query, table);
@@ -140,15 +140,15 @@ export class PostgresSnapshotReader implements SnapshotReader {
     const [wal] = await query<{ lsn: string }>('SELECT pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text AS lsn');
     const shape = this.#options.shapes.match(shapeOfTable(state));
     const partitions = await readPartitions(query, state);
-    const names = await readNames(query, table);
+    const digest = await this.#digest(query, table);
     let changed = false;
     return {
       visibility, shape,
       lsn: lsn(wal?.lsn ?? ''),
       blocks: () => this.#blocks(connection, { text: `COPY (${select(state, shape)}) TO STDOUT`, shape, onChanged: () => (changed = true) }),
       partitions: partitions.attached,
-      // Asked while the reading transaction is open, which lets nobody alter the table by then.
-      isStable: async () => !changed && names === (await readNames(control, table)) && !(await this.#haveJoined(state, partitions)),
+      // While the reading transaction is open, which lets nobody alter the table by now.
+      isStable: async () => !changed && digest === (await this.#options.control.exclusively((now) => this.#digest(now, table))) && !(await this.#haveJoined(state, partitions)),
       close: async () => this.#connections.release(connection),
     };
   }
@@ -242,6 +242,15 @@ export class PostgresSnapshotReader implements SnapshotReader {
       if (!isOther(error)) throw sourceError(error, `${tableName(shape)} could not be read`);
       onChanged();
     }
+  }
+
+  /**
+   * All that the catalog says of a table; asking waits for no lock. A query is planned by the catalog of now, whatever the snapshot that it reads
+   * in: columns whose names were swapped between the two have their values swapped, another table is read that has the name by then, and one
+   * that was written anew is empty.
+   */
+  async #digest(query: Query, { relid }: TableShape): Promise<string | undefined> {
+    return (await readDigests(query, [relid], this.#options)).get(relid);
   }
 
   /**

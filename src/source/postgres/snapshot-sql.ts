@@ -36,22 +36,6 @@ export function fingerprint({ relid, schema, name, kind, persistence, replicaIde
   return JSON.stringify([relid, schema, name, kind, persistence, replicaIdentity, files, columns, primaryKey, identityIndex, published, filter]);
 }
 
-/**
- * What a table and its columns are called, and its file, as a text; waits for no lock. A query is planned by the catalog of now, whatever the
- * snapshot that it reads in: columns whose names were swapped between the two have their values swapped, another table is read that has the
- * name by then, and a table that was written anew is empty.
- */
-export async function readNames(query: Query, { relid }: TableShape): Promise<string | null> {
-  const [row] = await query<{ names: string }>(
-    `SELECT pg_catalog.concat_ws(' ', c.relnamespace, c.relname, c.relfilenode, (
-       SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod), ' ' ORDER BY a.attnum)
-       FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)) AS names
-     FROM pg_catalog.pg_class c WHERE c.oid = $1`,
-    [relid],
-  );
-  return row?.names ?? null;
-}
-
 /** The rows that the publication sends, with the columns that it sends. Children by inheritance are tables of their own. */
 export function select(state: CatalogTable, shape: TableShape, range: string | null = null, condition: string | null = null): string {
   const columns = shape.columns.map((column) => quoteIdentifier(column.name)).join(', ');

@@ -225,7 +225,7 @@ for (const [what, ddl] of [
   test(`a chunk is not stable when ${what} between its watermarks`, async (t) => {
     const database = await freshDatabase(t);
     await database.sql("CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k VALUES (1, 'a')");
-    const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+    const proxy = await TcpProxy.before(database.url);
     t.after(() => proxy.close());
     const session = await connected(sourceOn(proxy.through(database.url)), t);
     const table = tableOf(session, 'k');
@@ -299,7 +299,7 @@ test('a transaction of another database is not waited for', async (t) => {
 test('a table that is dropped is gone to whoever copies it, wherever they are in that', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE k (id int PRIMARY KEY); CREATE TABLE bag (id int); ALTER TABLE bag REPLICA IDENTITY FULL');
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const session = await connected(sourceOn(proxy.through(database.url)), t);
   const [k, bag] = [tableOf(session, 'k'), tableOf(session, 'bag')];
@@ -351,11 +351,10 @@ test('D3, D6: names that are swapped while a whole table is read take no value i
     return [seen, whole.shape.columns.map(({ name }) => name), isStable];
   };
   assert.deepEqual(await read('ALTER TABLE k RENAME a TO c; ALTER TABLE k RENAME b TO a; ALTER TABLE k RENAME c TO b'), [[['of b', 'of a']], ['a', 'b'], false]);
-  assert.deepEqual(await read('ALTER TABLE k ALTER a TYPE varchar(9) USING md5(a)::varchar(9)'), [[], ['b', 'a'], false]);
+  assert.deepEqual(await read('ALTER TABLE k ALTER a TYPE text USING upper(a)'), [[], ['b', 'a'], false]);
   assert.deepEqual(await read('ALTER TABLE k RENAME TO aside; ALTER TABLE other RENAME TO k'), [[['b of another', 'a of another']], ['b', 'a'], false]);
   await database.sql('ALTER TABLE k RENAME TO other; ALTER TABLE aside RENAME TO k');
-  const [[values], names, isStable] = (await read('SELECT')) as [[string[]], string[], boolean];
-  assert.deepEqual([names, values?.[0], isStable], [['b', 'a'], 'of a', true]);
+  assert.deepEqual(await read('SELECT'), [[['of a', 'OF B']], ['b', 'a'], true]);
 });
 
 test('a whole table that is given up leaves no transaction behind', async (t) => {
@@ -448,7 +447,7 @@ test('a table that its owner adds to a named publication is found', async (t) =>
 test('a copy is what it is whatever the chunks of the socket, and after an error in its middle the session is good for the next', async (t) => {
   const database = await freshDatabase(t);
   await database.sql("CREATE TABLE k (id int PRIMARY KEY, v text); INSERT INTO k SELECT g, repeat(E'\\t\\\\é', g) FROM generate_series(1, 200) g");
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const session = await connected(sourceOn(proxy.through(database.url)), t);
   const table = tableOf(session, 'k');
@@ -506,7 +505,7 @@ test('rows of a partition that was attached behind the snapshot that they were r
   const database = await freshDatabase(t);
   await database.sql(`CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE low PARTITION OF p FOR VALUES FROM (0) TO (100000); INSERT INTO p SELECT g, repeat('x', 1000) FROM generate_series(1, 10000) g;
     CREATE TABLE first (id int PRIMARY KEY, v text); INSERT INTO first VALUES (-1, 'there before'); CREATE TABLE bag (v text) PARTITION BY LIST (v); ALTER TABLE bag REPLICA IDENTITY FULL; CREATE TABLE other (v text); INSERT INTO other VALUES ('there before')`);
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const connect = (): Promise<SourceSession> => connected(sourceOn(proxy.through(database.url)), t);
   for (const [maxRows, maxBytes] of [[100, 1 << 20], [100_000, 1 << 16]] as const) {
