@@ -19,7 +19,7 @@ const question = 'pg_current_snapshot()';
 /** A daemon with everything copied, whose looks at the catalog are held from here on; and what lets them go on. */
 async function unwatched(t: TestContext, inSource = ''): Promise<{ readonly setting: Setting; readonly goOn: () => void }> {
   const database = await freshDatabase(t);
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const setting = await ledgerSetting(t, { schema, inSource, source: { ...database, url: proxy.through(database.url) } });
   setting.daemon.start();

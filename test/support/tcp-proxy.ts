@@ -38,6 +38,11 @@ export class TcpProxy {
     return proxy;
   }
 
+  /** In front of the server that a URL names. */
+  static before(url: string): Promise<TcpProxy> {
+    return TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(url).port) });
+  }
+
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }

@@ -38,6 +38,7 @@ export class ThreadCalls {
     else this.#questions.refused(id, errorOf(error));
   }
 
+  /** Nobody will answer any more. */
   gone(): void {
     this.#questions.gone(() => new TailraceError('daemon-unreachable', 'this part of the pipeline ended before it had answered'));
   }

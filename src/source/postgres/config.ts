@@ -43,12 +43,12 @@ export const postgresSourceConfig = z
       .default('any')
       .describe('none leaves out what reached the source by replication itself, a native subscription for instance (PostgreSQL 16 and later).'),
     slot: slotName.optional().describe('An existing replication slot. Without it Tailrace makes its own, tailrace_<pipeline>.'),
+    publication: publicationName.optional().describe('An existing publication, used as it is. Without it Tailrace makes its own, tailrace_<pipeline>.'),
     logical_decoding_work_mem: z
       .string()
       .refine(isMemory, 'expected an amount of memory as Postgres writes it, 64kB or more: 512MB')
       .optional()
       .describe('How much of transactions that are not over the server keeps in memory while it decodes for this slot, before it writes them to its disk and reads them back: 512MB. Without it, what the server has set for all (64MB unless changed). Where a large transaction fits, it costs the source less.'),
-    publication: publicationName.optional().describe('An existing publication, used as it is. Without it Tailrace makes its own, tailrace_<pipeline>.'),
   })
   .refine(...checkConnection);
 

@@ -164,7 +164,7 @@ export class PostgresSource implements Source {
       onFailed: () => control.destroy(),
     };
     try {
-      return await takeSlot(this.#target, { applicationName, signal, ...(memory === undefined ? {} : { settings: { logical_decoding_work_mem: memory } }) }, options);
+      return await takeSlot(this.#target, { applicationName, signal, settings: memory === undefined ? {} : { logical_decoding_work_mem: memory } }, options);
     } catch (error) {
       if (sqlstateOf(error) === '55006') throw await control.exclusively((query) => slotInUse(query, slot));
       throw error;

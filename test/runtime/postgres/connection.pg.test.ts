@@ -43,7 +43,7 @@ test('a server that stops in the same breath as it lets us in is unreachable', a
 
 test('a session that ends without a word, while it is asked or before, is unreachable, and so is what is asked then', async (t) => {
   const database = await freshDatabase(t);
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const lost: unknown[] = [];
   const session = await PgConnection.open(targetOf(proxy.through(database.url)), { applicationName: 'tailrace/test', onLost: (error) => lost.push(error) });

@@ -78,7 +78,7 @@ export const postgresHarness: SinkHarness = {
       },
       kill: () => endSessions(database),
       deaf: async (settings) => {
-        const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+        const proxy = await TcpProxy.before(database.url);
         t.after(() => proxy.close());
         return {
           sink: sinkOf(database, { ...settings, url: proxy.through(database.url) }),

@@ -235,7 +235,7 @@ test('a replica that is away, a wrong password and a database that is not there 
     change(url);
     return url.href;
   };
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   proxy.refuse();
   const cases = [
@@ -252,7 +252,7 @@ test('a replica that is away, a wrong password and a database that is not there 
 
 test('an open that is given up ends at once', async () => {
   const database = await emptyDatabase();
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   try {
     proxy.blackhole('down');
     const abort = new AbortController();
@@ -267,7 +267,7 @@ test('an open that is given up ends at once', async () => {
 
 test('a replica whose answers never come is given up, and one that is only slow is waited for', async (t) => {
   const database = await emptyDatabase();
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const session = await openSession(t, sinkOf(database, { url: proxy.through(database.url), stallMs: 50, lockTimeoutMs: 60_000 }));
   await apply(session, positionAt(1), changes(table, [insert(table, ['1', 'a'])]));
@@ -299,7 +299,7 @@ test('a replica whose answers never come is given up, and one that is only slow 
 
 test('whatever the network cuts a stream into, the rows arrive whole', async (t) => {
   const database = await emptyDatabase();
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   proxy.randomChunks(1400, 3);
   const session = await openSession(t, sinkOf(database, { url: proxy.through(database.url) }));

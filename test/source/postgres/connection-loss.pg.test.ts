@@ -99,7 +99,7 @@ test('a look-up whose question is lost does not outlive the connection', async (
 
 test('a connection that ends without a word, in the middle of a copy or before the slot is taken, is unreachable', async (t) => {
   const database = await freshDatabase(t);
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const target = targetOf(proxy.through(database.url));
   const session = await PgConnection.open(target, { applicationName: 'tailrace/test' });
@@ -126,7 +126,7 @@ test('a server that stops in the same breath as it lets the replication in is un
 test('a stop waits for nobody, wherever a connection that is being made has got to', async (t) => {
   const database = await freshDatabase(t);
   await database.sql('CREATE TABLE a (id int PRIMARY KEY)');
-  const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(new URL(database.url).port) });
+  const proxy = await TcpProxy.before(database.url);
   t.after(() => proxy.close());
   const source = sourceOn(proxy.through(database.url));
   // So that the network can be stopped while a connection is at some place, and not behind it.

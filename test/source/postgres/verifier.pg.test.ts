@@ -6,7 +6,7 @@ import type { TableShape } from '../../../src/event/table.ts';
 import { shortMd5 } from '../../../src/runtime/md5.ts';
 import { openPostgresSourceVerifier } from '../../../src/source/postgres/verifier.ts';
 import type { SourceDigests, SourceVerifier } from '../../../src/source/verifier.ts';
-import { freshDatabase, targetOf, sharedPostgres, startPostgres, type TestDatabase } from '../../support/postgres.ts';
+import { freshDatabase, sharedPostgres, startPostgres, targetOf, type TestDatabase } from '../../support/postgres.ts';
 import { eventually } from '../../support/wait.ts';
 
 async function verifierOf(t: TestContext, url: string, publication = 'none'): Promise<SourceVerifier> {
